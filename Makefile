@@ -1,0 +1,35 @@
+# make demo   sets up on first use, then runs the main job on a captured host that ships here
+# make test   sets up on first use, then runs the tests
+# Both need Python 3.11 or newer with venv and pip, and no root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lock clean
+
+demo: $(VENV)/.run
+	@sh examples/demo.sh $(BIN)/numaplan
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# uv installs in a fraction of pip's time; where it cannot be had, pip does the same from the same hashes.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@$(PYTHON) requirements/bootstrap.py $(VENV) requirements/run.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@$(PYTHON) requirements/bootstrap.py $(VENV) requirements/dev.txt
+	@touch $@
+
+# Rewrites the hash-locked requirements; needs uv. Neither index nor host is named in them.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock:
+	$(LOCK) requirements/build.in -o requirements/build.txt
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) pyproject.toml -o requirements/run.txt
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV)

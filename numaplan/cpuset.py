@@ -1,0 +1,152 @@
+"""Sets of CPU numbers, and the notations in which the kernel writes them: lists ("0-3,8"), masks ("f,0000000f")."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NewType, final
+
+CpuId = NewType("CpuId", int)
+
+# CONFIG_NR_CPUS is at most 8192 on every architecture; a larger id is a broken or hostile file.
+CPU_LIMIT: Final = 8192
+
+_RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6})(?::([0-9]{1,6})/([0-9]{1,6}))?)?", re.ASCII)
+_MASK_WORD = re.compile(r"[0-9a-fA-F]{1,8}", re.ASCII)
+
+
+def parse_id_list(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
+    """Ids from the kernel's list form (Documentation/core-api/printk-formats.rst, "%*pbl").
+
+    The ``a-b:used/group`` of Documentation/admin-guide/kernel-parameters.rst, "cpu lists", too.
+
+    Raises ValueError on anything else, and on ids of `limit` or more.
+    """
+    stripped = text.strip()
+    if not stripped:
+        return frozenset()
+    ids: set[int] = set()
+    for part in stripped.split(","):
+        ids.update(_parse_range(part.strip(), limit))
+    return frozenset(ids)
+
+
+def parse_libvirt_list(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
+    """Ids from libvirt's form: a list in which ``^n`` takes n out again (formatdomain, "CPU Allocation", ``cpuset``).
+
+    Raises ValueError on anything else, and on ids of `limit` or more.
+    """
+    ids: set[int] = set()
+    for part in text.strip().split(","):
+        word = part.strip()
+        if word.startswith("^"):
+            ids -= _parse_range(word[1:].strip(), limit)
+        else:
+            ids |= _parse_range(word, limit)
+    return frozenset(ids)
+
+
+def parse_id_mask(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
+    """Ids from the kernel's mask form: 32-bit hexadecimal words, the highest first ("%*pb").
+
+    Raises ValueError on anything else, and on ids of `limit` or more.
+    """
+    words = text.strip().split(",")
+    if not all(_MASK_WORD.fullmatch(word) for word in words):
+        raise ValueError(f"no CPU mask: {text.strip()[:80]!r}")
+    bits = int("".join(word.zfill(8) for word in words), 16)
+    if bits.bit_length() > limit:
+        raise ValueError(f"CPU mask names an id of {limit} or more")
+    return frozenset(i for i in range(bits.bit_length()) if bits >> i & 1)
+
+
+def format_id_list(ids: Iterable[int]) -> str:
+    """The kernel's list form: sorted, runs folded ("0-3,8"), "" for none."""
+    runs: list[list[int]] = []
+    for i in sorted(set(ids)):
+        if runs and i == runs[-1][1] + 1:
+            runs[-1][1] = i
+        else:
+            runs.append([i, i])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _parse_range(text: str, limit: int) -> frozenset[int]:
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"no CPU list: {text[:80]!r}")
+    first = int(match[1])
+    last = first if match[2] is None else int(match[2])
+    if last < first:
+        raise ValueError(f"range runs backwards: {text!r}")
+    if last >= limit:
+        raise ValueError(f"id {last} is {limit} or more")
+    if match[3] is None:
+        return frozenset(range(first, last + 1))
+    used, group = int(match[3]), int(match[4])
+    if not 0 < used <= group:
+        raise ValueError(f"no used/group pair: {text!r}")
+    return frozenset(i for i in range(first, last + 1) if (i - first) % group < used)
+
+
+@final
+class CpuSet:
+    """An immutable set of logical CPUs; iterates in numeric order, prints in the kernel's list form."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, ids: Iterable[int] = ()) -> None:
+        self._ids = frozenset(ids)
+
+    @classmethod
+    def parse(cls, text: str) -> "CpuSet":
+        """From the kernel's list form; raises ValueError."""
+        return cls(parse_id_list(text))
+
+    @classmethod
+    def from_mask(cls, text: str) -> "CpuSet":
+        """From the kernel's mask form; raises ValueError."""
+        return cls(parse_id_mask(text))
+
+    @property
+    def lowest(self) -> CpuId:
+        """The smallest id; raises ValueError when the set is empty."""
+        return CpuId(min(self._ids))
+
+    def isdisjoint(self, other: "CpuSet") -> bool:
+        """Whether no CPU is in both."""
+        return not self._ids & frozenset(other)
+
+    def __iter__(self) -> Iterator[CpuId]:
+        return iter([CpuId(i) for i in sorted(self._ids)])
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, cpu: object) -> bool:
+        return cpu in self._ids
+
+    def __or__(self, other: "CpuSet") -> "CpuSet":
+        return CpuSet(self._ids | other._ids)
+
+    def __and__(self, other: "CpuSet") -> "CpuSet":
+        return CpuSet(self._ids & other._ids)
+
+    def __sub__(self, other: "CpuSet") -> "CpuSet":
+        return CpuSet(self._ids - other._ids)
+
+    def __le__(self, other: "CpuSet") -> bool:
+        return self._ids <= other._ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CpuSet) and self._ids == other._ids
+
+    def __hash__(self) -> int:
+        return hash(self._ids)
+
+    def __str__(self) -> str:
+        return format_id_list(self._ids)
+
+    def __repr__(self) -> str:
+        return f"CpuSet.parse({str(self)!r})"
+
+
+EMPTY: Final = CpuSet()

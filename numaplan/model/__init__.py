@@ -1,0 +1,1 @@
+"""The nouns: frozen, typed, with no behaviour that needs more than their own fields."""

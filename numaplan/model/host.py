@@ -1,0 +1,116 @@
+"""The CPUs and memory of a host as the kernel shows them: packages, nodes, cores, caches."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
+
+PackageId = NewType("PackageId", int)
+NodeId = NewType("NodeId", int)
+DieId = NewType("DieId", int)
+
+
+class Source(StrEnum):
+    """Whether a snapshot was taken of the running machine or read from a capture."""
+
+    LIVE = "live"
+    CAPTURE = "capture"
+
+
+@dataclass(frozen=True, slots=True)
+class HostIdentity:
+    """Who the host is; every field that the host does not say is None."""
+
+    source: Source
+    hostname: str | None = None
+    kernel: str | None = None
+    architecture: str | None = None
+    cpu_model: str | None = None
+    kvm: bool | None = None
+    iommu: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuStates:
+    """Which CPUs exist and which may run what (/sys/devices/system/cpu/{present,online,isolated,nohz_full})."""
+
+    present: CpuSet
+    online: CpuSet
+    isolated: CpuSet = EMPTY
+    nohz_full: CpuSet = EMPTY
+
+    @property
+    def offline(self) -> CpuSet:
+        """Present CPUs that are not online."""
+        return self.present - self.online
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A physical CPU package (elsewhere: socket). `cpus` are online ones; `id` None: the host does not say."""
+
+    id: PackageId | None
+    cpus: CpuSet
+    numa_nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A physical core, named by its lowest online CPU; `cpus` are its online threads.
+
+    `core_id` is unique only within its die, and on some machines not even there: sibling masks decide, not ids.
+    """
+
+    cpus: CpuSet
+    package: PackageId | None
+    numa_node: NodeId | None
+    core_id: int | None
+    die_id: DieId | None
+
+    @property
+    def name(self) -> CpuId:
+        """The lowest of its CPUs."""
+        return self.cpus.lowest
+
+
+@dataclass(frozen=True, slots=True)
+class LlcDomain:
+    """Online CPUs that share a last-level cache; it may span nodes, and a node may have several."""
+
+    level: int
+    cpus: CpuSet
+    size_kib: int | None
+    numa_nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HugepagePool:
+    """One page size on one node, in pages."""
+
+    size_kib: int
+    total: int
+    free: int
+    surplus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NumaNode:
+    """Host memory and the online CPUs near it; may have no CPUs, or no memory.
+
+    `distances` are (other node, SLIT entry) pairs in numeric order, empty where the host does not say.
+    `available_kib` is MemFree + Active(file) + Inactive(file) + SReclaimable of the node.
+    """
+
+    id: NodeId
+    packages: tuple[PackageId, ...]
+    cpus: CpuSet
+    memory_kib: int | None = None
+    free_kib: int | None = None
+    available_kib: int | None = None
+    hugepages: tuple[HugepagePool, ...] = ()
+    distances: tuple[tuple[NodeId, int], ...] = ()
+
+    def pool(self, size_kib: int) -> HugepagePool | None:
+        """Its pool of that page size, if it has one."""
+        return next((pool for pool in self.hugepages if pool.size_kib == size_kib), None)

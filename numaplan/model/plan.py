@@ -1,0 +1,137 @@
+"""The answer: where each guest goes, how good that is, and why something has no place."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import CellId, GuestTopology, IothreadId, VcpuId
+from numaplan.model.host import NodeId
+
+LEVELS = ("priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves")
+MAXIMIZED = frozenset({"priority", "free_nodes", "free_llcs", "free_cores"})
+
+
+class Status(StrEnum):
+    """``optimal`` and ``infeasible`` are proven."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+class Limit(StrEnum):
+    """Which limit ended the search."""
+
+    NONE = "none"
+    WORK = "work"
+    WALL = "wall"
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlacement:
+    """A guest cell on a host node.
+
+    `vcpus` are (vCPU, CPUs) pairs in vCPU order: one CPU for a dedicated vCPU, the set it floats on for a shared one.
+    """
+
+    id: CellId
+    numa_node: NodeId
+    vcpus: tuple[tuple[VcpuId, CpuSet], ...]
+    memory_node: NodeId
+    memory_kib: int
+    page_size_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterfacePlacement:
+    """The VFs of one SR-IOV interface entry."""
+
+    name: str
+    vfs: tuple[PciAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlacement:
+    """The device that a device entry got."""
+
+    name: str
+    address: PciAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one guest goes.
+
+    `topology` mirrors the siblings that its vCPUs really got; None: nothing to say, as for shared vCPUs.
+    """
+
+    vm: str
+    cells: tuple[CellPlacement, ...]
+    emulator: CpuSet
+    iothreads: tuple[tuple[IothreadId, CpuSet], ...] = ()
+    interfaces: tuple[InterfacePlacement, ...] = ()
+    devices: tuple[DevicePlacement, ...] = ()
+    topology: GuestTopology | None = None
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        """The host nodes of its cells, in numeric order."""
+        return tuple(sorted({cell.numa_node for cell in self.cells}))
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the objective: `proven` when no better `value` exists with the levels before it at their optimum."""
+
+    name: str
+    value: int
+    bound: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A guest without a place and the reason."""
+
+    vm: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictMember:
+    """One constraint of a conflict; `vm` None: the host's own."""
+
+    vm: str | None
+    constraint: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Constraints that cannot all hold on this host, while every proper subset of them can."""
+
+    members: tuple[ConflictMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer for the host. Without a plan (infeasible, unknown) `placements` and `levels` are empty.
+
+    `fingerprint` is that of the host facts and guests which the plan rests on.
+    """
+
+    status: Status
+    limit: Limit
+    hostname: str | None
+    fingerprint: str
+    levels: tuple[Level, ...] = ()
+    placements: tuple[Placement, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
+    notes: tuple[str, ...] = ()
+    conflict: Conflict | None = None
+
+    def placement(self, name: str) -> Placement | None:
+        """The placement of the guest of that name."""
+        return next((placement for placement in self.placements if placement.vm == name), None)

@@ -1,0 +1,192 @@
+"""What a site asks for: the guests to place and its policy for the host, every default filled in."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import VcpuId
+
+
+class CpuPolicy(StrEnum):
+    """Whether vCPUs get CPUs of their own."""
+
+    DEDICATED = "dedicated"
+    SHARED = "shared"
+    MIXED = "mixed"
+
+
+class ThreadPolicy(StrEnum):
+    """How dedicated CPUs use SMT siblings."""
+
+    PREFER = "prefer"
+    REQUIRE = "require"
+    ISOLATE = "isolate"
+
+
+class EmulatorPolicy(StrEnum):
+    """Where QEMU's own threads run."""
+
+    SHARE = "share"
+    ISOLATE = "isolate"
+    SET = "set"
+
+
+class IothreadPolicy(StrEnum):
+    """Where iothreads run."""
+
+    SHARE = "share"
+    DEDICATED = "dedicated"
+
+
+class MemoryPolicy(StrEnum):
+    """Whether a cell's memory must lie on its CPUs' node."""
+
+    STRICT = "strict"
+    PREFERRED = "preferred"
+
+
+class PageSize(StrEnum):
+    """The page sizes that can be asked for; ``large``: any huge size that divides the memory; ``any``: 4 KiB too."""
+
+    SMALL = "4KiB"
+    HUGE_2M = "2MiB"
+    HUGE_1G = "1GiB"
+    LARGE = "large"
+    ANY = "any"
+
+    @property
+    def size_kib(self) -> int | None:
+        """Its size; None for ``large`` and ``any``."""
+        return {"4KiB": 4, "2MiB": 2048, "1GiB": 1048576}.get(self.value)
+
+
+class Affinity(StrEnum):
+    """How near a device must be to the guest's cells."""
+
+    REQUIRED = "required"
+    PREFERRED = "preferred"
+    SOCKET = "socket"
+
+
+class InterfaceType(StrEnum):
+    """How a guest's interface is backed."""
+
+    SRIOV = "sriov"
+    VIRTIO = "virtio"
+
+
+@dataclass(frozen=True, slots=True)
+class CellRequest:
+    """A guest NUMA node: its vCPU numbers, in order, and its memory."""
+
+    vcpus: tuple[VcpuId, ...]
+    memory_kib: int
+    page_size: PageSize
+    memory_policy: MemoryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRequest:
+    """One entry of ``interfaces``: `count` VFs (sriov) or one port (virtio).
+
+    VFs are chosen by `physnet`, or by `pf` (and `vf_indexes` for a range), narrowed by `vendor` and `device`.
+    `mbps` is what each of its VFs needs of its PF's link; 0: nothing.
+    """
+
+    name: str
+    type: InterfaceType
+    physnet: str | None = None
+    pf: str | None = None
+    vf_indexes: frozenset[int] | None = None
+    vendor: str | None = None
+    device: str | None = None
+    count: int = 1
+    affinity: Affinity = Affinity.REQUIRED
+    mbps: int = 0
+    distinct_pfs: bool = False
+    mac: str | None = None
+    vlan: int | None = None
+    trust: bool | None = None
+    bridge: str | None = None
+    queues: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """A passed-through device other than a VF: by `address`, or by `vendor` and `device`."""
+
+    name: str
+    vendor: str | None = None
+    device: str | None = None
+    address: PciAddress | None = None
+    affinity: Affinity = Affinity.REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRequest:
+    """One guest to place: a copy of a vm of vnf.yaml. `vm` is the name there, `name` the domain's.
+
+    `dedicated_vcpus` are all of them (dedicated), none (shared) or some (mixed).
+    `affinity` and `anti_affinity` name guests, copies one by one.
+    """
+
+    name: str
+    vm: str
+    cells: tuple[CellRequest, ...]
+    required: bool = True
+    priority: int = 1
+    distinct_nodes: bool = True
+    cpu_policy: CpuPolicy = CpuPolicy.DEDICATED
+    dedicated_vcpus: frozenset[VcpuId] = frozenset()
+    thread_policy: ThreadPolicy = ThreadPolicy.PREFER
+    emulator: EmulatorPolicy = EmulatorPolicy.SHARE
+    emulator_cpus: int = 0
+    iothreads: int = 0
+    iothread_policy: IothreadPolicy = IothreadPolicy.SHARE
+    interfaces: tuple[InterfaceRequest, ...] = ()
+    devices: tuple[DeviceRequest, ...] = ()
+    affinity: tuple[str, ...] = ()
+    anti_affinity: tuple[str, ...] = ()
+
+    @property
+    def vcpus(self) -> int:
+        """How many vCPUs it has."""
+        return sum(len(cell.vcpus) for cell in self.cells)
+
+    @property
+    def memory_kib(self) -> int:
+        """The memory of all its cells."""
+        return sum(cell.memory_kib for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Weights of the cross-node cost, per unit of distance: a VF or device, a pair of cells, a GiB of memory."""
+
+    vf: int = 10
+    cell: int = 10
+    memory_gib: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """The site's policy for the host. CPU sets are None where the site names none, and the defaults then apply.
+
+    `physnets` are (name, interface names of PFs) pairs.
+    """
+
+    reserved_cpus: CpuSet | None = None
+    shared_cpus: CpuSet | None = None
+    shared_ratio: int = 4
+    reserved_memory_kib: int = 2 * 1024 * 1024
+    physnets: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All of one vnf.yaml: `guests` in its order, copies one after the other."""
+
+    policy: HostPolicy
+    guests: tuple[GuestRequest, ...]

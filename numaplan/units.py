@@ -1,0 +1,23 @@
+"""Memory sizes: whole KiB inside, "16GiB" outside."""
+
+import re
+from typing import Final
+
+_UNITS: Final = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}
+_SIZE = re.compile(r"([0-9]{1,15})\s*(KiB|MiB|GiB|TiB)", re.ASCII)
+
+
+def parse_size_kib(text: str) -> int:
+    """KiB of a size such as ``16GiB``: a whole number and one of KiB, MiB, GiB, TiB; raises ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"expected a whole number with KiB, MiB, GiB or TiB, found {text[:80]!r}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def format_size(size_kib: int) -> str:
+    """The largest unit that holds `size_kib` exactly: 2048 -> "2 MiB"."""
+    for unit in ("TiB", "GiB", "MiB"):
+        if size_kib and size_kib % _UNITS[unit] == 0:
+            return f"{size_kib // _UNITS[unit]} {unit}"
+    return f"{size_kib} KiB"
