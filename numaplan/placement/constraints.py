@@ -1,0 +1,238 @@
+"""The hard constraints, one unit each: what a plan must not break. verify.py has the twin of each, written apart."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations_with_replacement
+from math import gcd
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.placement.cpsat import ZERO, Linear, total
+from numaplan.placement.device_constraints import bandwidth, devices, iommu_groups
+from numaplan.placement.formulation import (
+    TAKES,
+    Formulation,
+    KindUse,
+    MemoryKey,
+    Region,
+    memory_key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """`id` names it in plans; `add` demands it of a formulation."""
+
+    id: str
+    add: Callable[[Formulation], None]
+
+
+def required(f: Formulation) -> None:
+    """Guests that must be placed are; of interchangeable optional ones the first are placed first."""
+    for u, unit in enumerate(f.units):
+        low = unit.count if unit.guests.request.required else 0
+        f.model.between(low, f.placed(u), unit.count)
+
+
+def dedicated_cpus(f: Formulation) -> None:
+    """Every CPU goes to one thread, and thread policies hold: see KindUse for how cores are handed out."""
+    _add_takes(f)
+    for region in f.regions():
+        kinds = [i for i, kind in enumerate(f.problem.core_kinds) if f.region(kind) == region]
+        wanted = {take: demand(f, region, take) for take in TAKES}
+        parts = _part_demands(f, region)
+        for i in kinds:
+            f.kind_use[i] = _kind_use(f, i, wanted, parts=tuple(parts))
+        f.model.equal(total(f.kind_use[i].isolated for i in kinds) - wanted["isolated"])
+        f.model.equal(total(f.kind_use[i].whole for i in kinds) - wanted["whole"])
+        for size, count in parts.items():
+            slots = total(cores * pattern.count(size) for i in kinds for pattern, cores in f.kind_use[i].patterns)
+            f.model.at_least(slots - count, 0)
+        supply = total(f.kind_use[i].opened * f.problem.core_kinds[i].free for i in kinds)
+        kept = total(_kept_threads(f, i) for i in kinds)
+        in_parts = total(count * size for size, count in parts.items())
+        f.model.at_least(supply - kept - in_parts - wanted["threads"], 0)
+
+
+def demand(f: Formulation, region: Region, take: str) -> Linear:
+    """How much of one kind of thing the cells take in a region, kept guests apart; parts in cores."""
+    if f.fine:
+        return total(x for (_, _, r, t), x in f.takes.items() if r == region and t == take)
+    return total(
+        f.on(u, k, region[0], kept=False) * _amount(getattr(cell, take), take)
+        for u, k, cell in f.cells()
+        if getattr(cell, take)
+    )
+
+
+def _amount(value: int, take: str) -> int:
+    return min(value, 1) if take == "part" else value
+
+
+def _add_takes(f: Formulation) -> None:
+    """At the fine grain: how much each cell takes in each region of its node."""
+    if not f.fine:
+        return
+    regions = f.regions()
+    for u, k, cell in f.cells():
+        nodes = {f.units[u].guests.options[o].nodes[k] for o in f.choice[u]}
+        for take in TAKES:
+            amount = _amount(getattr(cell, take), take)
+            for node in sorted(nodes) if amount else ():
+                here = [region for region in regions if region[0] == node]
+                for region in here:
+                    f.takes[u, k, region, take] = f.model.integer(0, amount)
+                placed = f.on(u, k, node, kept=False) * amount
+                f.model.equal(total(f.takes[u, k, region, take] for region in here) - placed)
+
+
+def _part_demands(f: Formulation, region: Region) -> dict[int, Linear]:
+    """Parts of a core wanted in a region, by their number of threads."""
+    sizes: dict[int, list[Linear]] = defaultdict(list)
+    for u, k, cell in f.cells():
+        if cell.part:
+            key = (u, k, region, "part")
+            x = f.takes.get(key, ZERO) if f.fine else f.on(u, k, region[0], kept=False)
+            sizes[cell.part].append(x)
+    return {size: total(parts) for size, parts in sorted(sizes.items())}
+
+
+def _kind_use(f: Formulation, i: int, wanted: dict[str, Linear], *, parts: tuple[int, ...]) -> KindUse:
+    kind = f.problem.core_kinds[i]
+    cores = len(kind.cores)
+    isolated = f.model.integer(0, cores) if kind.isolable and wanted["isolated"].terms else ZERO
+    whole = f.model.integer(0, cores) if kind.whole and wanted["whole"].terms else ZERO
+    patterns = [(p, f.model.integer(0, cores)) for p in _patterns(parts, kind.free)]
+    use = KindUse(isolated, whole, tuple(patterns))
+    f.model.at_most(isolated + whole + use.opened, cores)
+    kept = _kept_threads(f, i)
+    if kept.terms:
+        in_parts = total(count * sum(pattern) for pattern, count in patterns)
+        f.model.at_least(use.opened * kind.free - kept - in_parts, 0)
+    return use
+
+
+def _kept_threads(f: Formulation, i: int) -> Linear:
+    """Threads of a kind's only core that kept guests hold or keep idle."""
+    free = f.problem.core_kinds[i].free
+    return total(kept * (free if alone else cpus) for kept, cpus, alone in f.kept(i))
+
+
+def _patterns(sizes: tuple[int, ...], free: int) -> list[tuple[int, ...]]:
+    """The sets of parts that one core of `free` threads can serve; the empty one first."""
+    most = free // min(sizes) if sizes else 0
+    found = (p for n in range(most + 1) for p in combinations_with_replacement(sizes, n))
+    return [pattern for pattern in found if sum(pattern) <= free]
+
+
+def shared_pool(f: Formulation) -> None:
+    """The shared vCPUs on a node are at most shared_ratio for each CPU of its pool."""
+    for node in f.problem.facts.nodes:
+        wanted = total(f.on(u, k, node) * cell.shared for u, k, cell in f.cells() if cell.shared)
+        if wanted.terms:
+            f.model.at_most(wanted, f.problem.facts.pool_left[node])
+
+
+def memory(f: Formulation) -> None:
+    """Every cell's memory lies on one node, in pages of one size, and no pool gives more than it has."""
+    demands: dict[MemoryKey, list[Linear]] = defaultdict(list)
+    for u, k, cell in f.cells():
+        for option, count in f.options(u):
+            demands[memory_key(f.problem, cell, option, k)].append(count)
+    given: dict[tuple[NodeId, int], list[tuple[Linear, int]]] = defaultdict(list)
+    for key, counts in demands.items():
+        wanted = total(counts)
+        capacity = f.problem.facts.capacity_kib
+        costs = {(node, size): cost for node, cost in key.places for size in key.page_sizes_kib}
+        flows = {
+            place: f.model.integer(0, min(f.model.upper(wanted), capacity.get(place, 0) // key.memory_kib))
+            for place in costs
+        }
+        f.model.equal(total(flows.values()) - wanted)
+        f.memory_flows[key] = flows
+        f.memory_cost += total(flow * costs[place] for place, flow in flows.items())
+        for place, flow in flows.items():
+            given[place].append((flow, key.memory_kib))
+    for place, parts in given.items():
+        # In units of what divides every amount, the numbers stay small and nothing is rounded.
+        unit = reduce(gcd, (size for _, size in parts))
+        used = total(flow * (size // unit) for flow, size in parts)
+        f.model.at_most(used, f.problem.facts.capacity_kib.get(place, 0) // unit)
+
+
+def floating_threads(f: Formulation) -> None:
+    """Where the host names no pool, an emulator or iothread that floats needs a CPU that nobody holds."""
+    if not any(unit.guests.floats for unit in f.units):
+        return
+    facts = f.problem.facts
+    room: dict[NodeId, Linear] = {}
+    for node in facts.nodes:
+        online = len(facts.online(node) - facts.taken)
+        held = total(
+            f.on(u, k, node) * cell.cpus(facts.threads) for u, k, cell in f.cells() if cell.cpus(facts.threads)
+        )
+        room[node] = f.model.boolean() if online else ZERO
+        if online:
+            f.model.at_most(held + room[node], online)
+    for u, unit in enumerate(f.units):
+        if unit.guests.floats:
+            for option, count in f.options(u):
+                rooms = total(room[node] for node in sorted(set(option.nodes)))
+                f.model.at_most(count - rooms * unit.count, 0)
+
+
+def affinity(f: Formulation) -> None:
+    """A guest and its partner: the nodes of one contain those of the other."""
+    for u, partner in _partners(f, "affinity"):
+        if isinstance(partner, frozenset):
+            for option, count in f.options(u):
+                mine = frozenset(option.nodes)
+                if not (mine <= partner or partner <= mine):
+                    f.model.equal(count)
+            continue
+        inside = f.model.boolean()
+        for node in f.problem.facts.nodes:
+            mine_here, theirs = f.uses(u, node), f.uses(partner, node)
+            f.model.at_most(mine_here - theirs + inside, 1)
+            f.model.at_most(theirs - mine_here - inside, 0)
+
+
+def anti_affinity(f: Formulation) -> None:
+    """A guest is on no node of its partner."""
+    for u, partner in _partners(f, "anti_affinity"):
+        if isinstance(partner, frozenset):
+            for option, count in f.options(u):
+                if partner & frozenset(option.nodes):
+                    f.model.equal(count)
+            continue
+        for node in f.problem.facts.nodes:
+            f.model.at_most(f.uses(u, node) + f.uses(partner, node), 1)
+
+
+def _partners(f: Formulation, key: str) -> list[tuple[int, int | frozenset[NodeId]]]:
+    """(unit, its partner: another unit, or the nodes of a guest that stays). Linked guests are units of one."""
+    by_name = {name: u for u, unit in enumerate(f.units) for name in unit.names}
+    found: list[tuple[int, int | frozenset[NodeId]]] = []
+    for u, unit in enumerate(f.units):
+        for name in getattr(unit.guests.request, key):
+            if name in by_name:
+                found.append((u, by_name[name]))
+            elif f.problem.facts.guest_nodes.get(name):
+                found.append((u, f.problem.facts.guest_nodes[name]))
+    return found
+
+
+CONSTRAINTS: Final = (
+    Constraint("required", required),
+    Constraint("dedicated_cpus", dedicated_cpus),
+    Constraint("shared_pool", shared_pool),
+    Constraint("memory", memory),
+    Constraint("devices", devices),
+    Constraint("bandwidth", bandwidth),
+    Constraint("iommu_groups", iommu_groups),
+    Constraint("floating_threads", floating_threads),
+    Constraint("affinity", affinity),
+    Constraint("anti_affinity", anti_affinity),
+)

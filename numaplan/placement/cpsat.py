@@ -1,0 +1,175 @@
+"""The one place that knows OR-tools: a small integer linear model over CP-SAT.
+
+CP-SAT is reached through its light interface: the public one takes some ten times longer to import, for numpy and
+pandas that nothing here needs. It is not a public interface, so pyproject.toml pins the version.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ortools.sat.python import cp_model_helper as cpsat
+
+# Sums stay far below this, and CP-SAT wants its domains inside 64 bits.
+UNBOUNDED: Final = 1 << 52
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """An integer linear expression: (variable, coefficient) terms and a constant."""
+
+    terms: tuple[tuple[int, int], ...] = ()
+    constant: int = 0
+
+    def __add__(self, other: "Linear | int") -> "Linear":
+        if isinstance(other, int):
+            return Linear(self.terms, self.constant + other)
+        return Linear(self.terms + other.terms, self.constant + other.constant)
+
+    def __sub__(self, other: "Linear | int") -> "Linear":
+        return self + (-other if isinstance(other, int) else other * -1)
+
+    def __mul__(self, factor: int) -> "Linear":
+        if factor == 0:
+            return ZERO
+        return Linear(tuple((var, coef * factor) for var, coef in self.terms), self.constant * factor)
+
+    def value(self, solution: Sequence[int]) -> int:
+        """What it is worth under `solution`."""
+        return self.constant + sum(coef * solution[var] for var, coef in self.terms)
+
+
+ZERO: Final = Linear()
+
+
+def total(parts: Iterable[Linear]) -> Linear:
+    """The sum of `parts`."""
+    terms: list[tuple[int, int]] = []
+    constant = 0
+    for part in parts:
+        terms.extend(part.terms)
+        constant += part.constant
+    return Linear(tuple(terms), constant)
+
+
+class Outcome(StrEnum):
+    """What a solve ended with."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """`solution` holds one value a variable, and is empty unless optimal or feasible; `bound` bounds the objective.
+
+    `work` is CP-SAT's deterministic time: the same on every machine and under any load.
+    """
+
+    outcome: Outcome
+    solution: tuple[int, ...]
+    bound: int
+    work: float
+
+
+class Model:
+    """A growing integer linear model; variables are numbered from 0."""
+
+    def __init__(self) -> None:
+        self._proto = cpsat.CpModelProto()
+        self._bounds: list[tuple[int, int]] = []
+
+    def integer(self, low: int, high: int) -> Linear:
+        """A new variable in low..high."""
+        self._proto.variables.add().domain.extend([low, high])
+        self._bounds.append((low, high))
+        return Linear(((len(self._bounds) - 1, 1),))
+
+    def boolean(self) -> Linear:
+        """A new variable in 0..1."""
+        return self.integer(0, 1)
+
+    def upper(self, expression: Linear) -> int:
+        """The largest value that the variables' bounds allow."""
+        return expression.constant + sum(
+            max(coef * self._bounds[var][0], coef * self._bounds[var][1]) for var, coef in expression.terms
+        )
+
+    def lower(self, expression: Linear) -> int:
+        """The smallest value that the variables' bounds allow."""
+        return -self.upper(expression * -1)
+
+    def between(self, low: int, expression: Linear, high: int) -> None:
+        """Demands low <= expression <= high."""
+        merged: dict[int, int] = {}
+        for var, coef in expression.terms:
+            merged[var] = merged.get(var, 0) + coef
+        constraint = self._proto.constraints.add().linear
+        constraint.vars.extend(list(merged))
+        constraint.coeffs.extend(list(merged.values()))
+        constraint.domain.extend([low - expression.constant, high - expression.constant])
+
+    def at_most(self, expression: Linear, high: int) -> None:
+        """Demands expression <= high."""
+        self.between(-UNBOUNDED, expression, high)
+
+    def at_least(self, expression: Linear, low: int) -> None:
+        """Demands expression >= low."""
+        self.between(low, expression, UNBOUNDED)
+
+    def equal(self, expression: Linear, value: int = 0) -> None:
+        """Demands expression == value."""
+        self.between(value, expression, value)
+
+    def zero_if(self, switch: Linear, expression: Linear) -> None:
+        """Demands that a non-negative `expression` is 0 where the boolean `switch` is 1."""
+        most = self.upper(expression)
+        if most > 0:
+            self.at_most(expression + switch * most, most)
+
+    def solve(
+        self,
+        objective: Linear,
+        *,
+        maximize: bool,
+        work: float,
+        seconds: float | None = None,
+        hint: Mapping[int, int] | None = None,
+    ) -> Solved:
+        """Optimises within `work` (deterministic) and `seconds` (wall clock, None: no such limit)."""
+        merged: dict[int, int] = {}
+        for var, coef in objective.terms:
+            merged[var] = merged.get(var, 0) + coef
+        proto = self._proto
+        proto.clear_objective()
+        proto.clear_solution_hint()
+        sign = -1 if maximize else 1
+        proto.objective.vars.extend(list(merged))
+        proto.objective.coeffs.extend([sign * coef for coef in merged.values()])
+        if hint:
+            proto.solution_hint.vars.extend(list(hint))
+            proto.solution_hint.values.extend(list(hint.values()))
+        parameters = cpsat.SatParameters()
+        # Several workers race each other, and then the same input would not give the same plan.
+        parameters.num_workers = 1
+        parameters.linearization_level = 2
+        parameters.max_deterministic_time = work
+        if seconds is not None:
+            parameters.max_time_in_seconds = seconds
+        solver = cpsat.SolveWrapper()
+        solver.set_parameters(parameters)
+        response = solver.solve(proto)  # type: ignore[no-untyped-call]  # the stub of the light interface is partial
+        outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
+        found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
+        bound = sign * round(response.best_objective_bound) + objective.constant if found else 0
+        return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
+
+
+_OUTCOMES: Final = {
+    cpsat.OPTIMAL: Outcome.OPTIMAL,
+    cpsat.FEASIBLE: Outcome.FEASIBLE,
+    cpsat.INFEASIBLE: Outcome.INFEASIBLE,
+}

@@ -1,0 +1,205 @@
+"""Where a guest of the request lies already, as one more way to lie: untouched."""
+
+from collections import Counter
+
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
+from numaplan.model.guest import CellId, Guest, IothreadId
+from numaplan.model.host import NodeId
+from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
+from numaplan.model.request import (
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceRequest,
+    IothreadPolicy,
+    MemoryPolicy,
+    ThreadPolicy,
+)
+from numaplan.placement.facts import HostFacts, held_memory
+from numaplan.placement.kinds import current_devices, entries
+from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
+
+
+def pinned_cpus(guest: Guest) -> CpuSet:
+    """Every CPU that one of its threads is pinned to alone."""
+    pins = [pin.cpus for pin in guest.vcpu_pins] + [pin.cpus for pin in guest.iothread_pins]
+    if guest.emulator_pin is not None:
+        pins.append(guest.emulator_pin.cpus)
+    return CpuSet(cpus.lowest for cpus in pins if len(cpus) == 1)
+
+
+def current_keep(
+    facts: HostFacts,
+    request: GuestRequest,
+    guest: Guest,
+    *,
+    devices: tuple[DeviceDemand, ...],
+    cores: tuple[CoreKind, ...],
+    kinds: tuple[DeviceKind, ...],
+) -> Keep | None:
+    """The guest as its XML has it, where that satisfies the request by itself; else None."""
+    if not _same_cells(request, guest):
+        return None
+    placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
+    extra = _own_threads(request, guest)
+    if extra is None or not all(placed):
+        return None
+    cell_placements = tuple(cell for cell in placed if cell is not None)
+    nodes = tuple(cell.numa_node for cell in cell_placements)
+    if request.distinct_nodes and len(set(nodes)) < len(nodes):
+        return None
+    used: list[KeptCore] = []
+    sets: list[tuple[CpuId, ...]] = []
+    spans = 0
+    for i, cell in enumerate(cell_placements):
+        vcpus = [cpus.lowest for vcpu, cpus in cell.vcpus if vcpu in request.dedicated_vcpus]
+        own = list(extra) if i == 0 else []
+        kept = _kept_cores(facts, request.thread_policy, vcpus, own=own, node=cell.numa_node, cores=cores)
+        if kept is None or not _memory_allowed(request, i, cell):
+            return None
+        used.extend(kept)
+        sets.append((*vcpus, *own))
+        if vcpus:
+            spans += len({facts.llc_of[cpu] for cpu in (*vcpus, *own) if cpu in facts.llc_of})
+    assigned = _kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes)
+    held = [cpu for cpus in sets for cpu in cpus]
+    if assigned is None or len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
+        return None
+    interfaces, others, counts = assigned
+    placement = Placement(
+        request.name,
+        cell_placements,
+        CpuSet(extra[: request.emulator_cpus]),
+        iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.emulator_cpus :])),
+        interfaces=interfaces,
+        devices=others,
+    )
+    bound = {node for (node, _), _ in held_memory(guest)}
+    memory = tuple(cell.memory_node if cell.memory_node in bound else None for cell in cell_placements)
+    return Keep(placement, tuple(used), counts, memory, tuple(sets), spans)
+
+
+def _same_cells(request: GuestRequest, guest: Guest) -> bool:
+    if guest.vcpus != request.vcpus or guest.memory_kib != request.memory_kib:
+        return False
+    if not guest.cells:
+        return len(request.cells) == 1
+    asked = [(set(cell.vcpus), cell.memory_kib) for cell in request.cells]
+    return asked == [(set(cell.vcpus), cell.memory_kib) for cell in guest.cells]
+
+
+def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: int) -> CellPlacement | None:
+    """The cell as the XML has it; None unless its vCPUs have one CPU each, or float on the pool, on one node."""
+    cell = request.cells[index]
+    affinities = [(vcpu, guest.vcpu_affinity(vcpu)) for vcpu in cell.vcpus]
+    nodes: set[NodeId | None] = set()
+    vcpus = []
+    for vcpu, cpus in affinities:
+        if cpus is None or not cpus:
+            return None
+        if vcpu in request.dedicated_vcpus and len(cpus) != 1:
+            return None
+        nodes |= {facts.node_of.get(cpu) for cpu in cpus}
+        vcpus.append((vcpu, cpus))
+    node = nodes.pop() if len(nodes) == 1 else None
+    if node is None:
+        return None
+    pool = facts.shared & facts.online(node)
+    if any(vcpu not in request.dedicated_vcpus and cpus != pool for vcpu, cpus in vcpus):
+        return None
+    memory_node = _memory_node(guest, CellId(index), node)
+    page = next((h.size_kib for h in guest.hugepages if h.cells is None or CellId(index) in h.cells), 4)
+    return CellPlacement(CellId(index), node, tuple(vcpus), memory_node, cell.memory_kib, page or 0)
+
+
+def _memory_node(guest: Guest, cell: CellId, node: NodeId) -> NodeId:
+    binding = next((b for b in guest.memnodes if b.cell == cell), guest.memory)
+    if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
+        return binding.nodes[0]
+    return node
+
+
+def _memory_allowed(request: GuestRequest, index: int, cell: CellPlacement) -> bool:
+    return request.cells[index].memory_policy is not MemoryPolicy.STRICT or cell.memory_node == cell.numa_node
+
+
+def _own_threads(request: GuestRequest, guest: Guest) -> tuple[CpuId, ...] | None:
+    """The CPUs dedicated to its emulator, then to its iothreads; None where the XML has them otherwise."""
+    cpus: list[CpuId] = []
+    if request.emulator is not EmulatorPolicy.SHARE:
+        emulator = guest.emulator_affinity() or EMPTY
+        if len(emulator) != request.emulator_cpus:
+            return None
+        cpus.extend(emulator)
+    if request.iothread_policy is IothreadPolicy.DEDICATED:
+        for i in range(request.iothreads):
+            affinity = guest.iothread_affinity(IothreadId(i + 1)) or EMPTY
+            if len(affinity) != 1:
+                return None
+            cpus.extend(affinity)
+    return tuple(cpus)
+
+
+def _kept_cores(
+    facts: HostFacts,
+    policy: ThreadPolicy,
+    vcpus: list[CpuId],
+    *,
+    own: list[CpuId],
+    node: NodeId,
+    cores: tuple[CoreKind, ...],
+) -> list[KeptCore] | None:
+    """How a cell set uses cores; None where it leaves the node or breaks the thread policy."""
+    index = {cpu: i for i, kind in enumerate(cores) for core in kind.cores for cpu in core}
+    cell_set = [*vcpus, *own]
+    if not all(cpu in index and cores[index[cpu]].node == node for cpu in cell_set):
+        return None
+    used = Counter(index[cpu] for cpu in cell_set)
+    match policy:
+        case ThreadPolicy.PREFER:
+            pass
+        case ThreadPolicy.ISOLATE:
+            if any(count > 1 or not cores[kind].isolable for kind, count in used.items()):
+                return None
+        case ThreadPolicy.REQUIRE:
+            whole = {kind for kind, count in used.items() if cores[kind].whole and count == facts.threads}
+            on_whole = sum(index[cpu] in whole for cpu in vcpus)
+            if (
+                len(whole) != len(cell_set) // facts.threads
+                or len(used) - len(whole) > 1
+                or on_whole != min(len(vcpus), len(whole) * facts.threads)
+            ):
+                return None
+    alone = policy is ThreadPolicy.ISOLATE
+    return [KeptCore(kind, count, alone) for kind, count in sorted(used.items())]
+
+
+def _kept_devices(
+    facts: HostFacts,
+    request: GuestRequest,
+    guest: Guest,
+    *,
+    demands: tuple[DeviceDemand, ...],
+    kinds: tuple[DeviceKind, ...],
+    nodes: tuple[NodeId, ...],
+) -> tuple[tuple[InterfacePlacement, ...], tuple[DevicePlacement, ...], tuple[tuple[int, int, int], ...]] | None:
+    """Its interfaces, its devices, and (demand, device kind, how many); None where one is missing or not allowed."""
+    kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
+    interfaces: list[InterfacePlacement] = []
+    others: list[DevicePlacement] = []
+    counts: list[tuple[int, int, int]] = []
+    found = current_devices(facts, request, guest)
+    for d, (entry, addresses, demand) in enumerate(zip(entries(request), found, demands, strict=True)):
+        used = Counter(kind_of.get(address, -1) for address in addresses)
+        if len(addresses) != demand.count or not set(used) <= set(demand.kinds):
+            return None
+        if not all(near_enough(facts, demand.affinity, kinds[i].node, nodes) for i in used):
+            return None
+        pfs = Counter(kinds[i].pf for i in used.elements())
+        if demand.distinct and max(pfs.values()) > 1:
+            return None
+        counts += [(d, kind, count) for kind, count in sorted(used.items())]
+        if isinstance(entry, InterfaceRequest):
+            interfaces.append(InterfacePlacement(entry.name, addresses))
+        else:
+            others.append(DevicePlacement(entry.name, addresses[0]))
+    return tuple(interfaces), tuple(others), tuple(counts)

@@ -1,0 +1,76 @@
+"""The hard constraints on VFs and other passed-through devices."""
+
+from collections import defaultdict
+
+from numaplan.model.devices import PciAddress
+from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.formulation import DeviceKey, Formulation, device_key
+
+
+def devices(f: Formulation) -> None:
+    """Every demand gets as many devices as it asks for, near enough, and every device goes to one guest."""
+    demands: dict[DeviceKey, list[tuple[Linear, int]]] = defaultdict(list)
+    for u, unit in enumerate(f.units):
+        for demand in unit.guests.devices:
+            for option, guests in f.options(u):
+                if option.keep is None:
+                    demands[device_key(f.problem, u, demand, option.nodes)].append((guests, demand.count))
+    for key, parts in demands.items():
+        flows = {i: f.model.integer(0, len(f.problem.device_kinds[i].members)) for i, _ in key.kinds}
+        f.model.equal(total(flows.values()) - total(guests * count for guests, count in parts))
+        f.device_flows[key] = flows
+        f.device_cost += total(flows[i] * cost for i, cost in key.kinds)
+        if key.count is not None:
+            _spread(f, flows, total(guests for guests, _ in parts))
+    used: dict[int, list[Linear]] = defaultdict(list)
+    for _, i, amount, _ in _uses(f):
+        used[i].append(amount)
+    for i, amounts in used.items():
+        f.model.at_most(total(amounts), len(f.problem.device_kinds[i].members))
+
+
+def bandwidth(f: Formulation) -> None:
+    """No PF's link is promised more than it carries; a link whose speed is not known carries anything."""
+    speeds = {link.pci: link.speed_mbps for link in f.problem.facts.snapshot.links}
+    load: dict[PciAddress, list[Linear]] = defaultdict(list)
+    for _, i, amount, mbps in _uses(f):
+        pf = f.problem.device_kinds[i].pf
+        if pf is not None and mbps:
+            load[pf].append(amount * mbps)
+    for pf, parts in load.items():
+        speed = speeds.get(pf)
+        if speed is not None:
+            f.model.at_most(total(parts), speed)
+
+
+def iommu_groups(f: Formulation) -> None:
+    """An IOMMU group of several devices goes to one guest whole, or to none."""
+    uses = _uses(f)
+    for bundle, size in sorted(f.problem.bundles.items()):
+        got: dict[int, list[Linear]] = defaultdict(list)
+        for u, i, amount, _ in uses:
+            if u is not None and f.problem.device_kinds[i].bundle == bundle:
+                got[u].append(amount)
+        owners = {u: f.model.boolean() for u in got}
+        for u, amounts in got.items():
+            f.model.equal(total(amounts) - owners[u] * size)
+        f.model.at_most(total(owners.values()), 1)
+
+
+def _spread(f: Formulation, flows: dict[int, Linear], guests: Linear) -> None:
+    """No guest has two of these on one PF: then no PF has more of them than there are guests."""
+    by_pf: dict[PciAddress | None, list[Linear]] = defaultdict(list)
+    for i, flow in flows.items():
+        by_pf[f.problem.device_kinds[i].pf].append(flow)
+    for parts in by_pf.values():
+        f.model.at_most(total(parts) - guests, 0)
+
+
+def _uses(f: Formulation) -> list[tuple[int | None, int, Linear, int]]:
+    """(unit where it matters, device kind, how many of it, Mbit/s of each), of flows and of guests kept as they are."""
+    uses = [(key.unit, i, flow, key.mbps) for key, flows in f.device_flows.items() for i, flow in flows.items()]
+    for u, unit in enumerate(f.units):
+        for option, kept in f.options(u):
+            for d, i, count in () if option.keep is None else option.keep.devices:
+                uses.append((u, i, kept * count, unit.guests.devices[d].mbps))
+    return uses

@@ -1,0 +1,235 @@
+"""What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice
+from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
+from numaplan.model.host import NodeId, PackageId
+from numaplan.model.request import HostPolicy, Request
+from numaplan.model.snapshot import Snapshot
+
+SMALL_PAGE_KIB = 4
+
+# SLIT: 10 is "local"; ACPI 6.5, section 5.2.17.
+LOCAL_DISTANCE = 10
+UNKNOWN_REMOTE = 10
+
+# A function bound to one of these is driven by a process of the host's own (DPDK, "Linux drivers").
+HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host for one request.
+
+    `allocatable` CPUs are online, on a node, neither reserved nor shared; `free` are those of them that no staying
+    guest took. `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core.
+    `pool_left` is how many more shared vCPUs a node's pool takes. `capacity_kib` holds free memory by node and page
+    size in KiB. `held_devices` are those of guests that stay, `busy_devices` those that the host itself uses, and why.
+    `guest_nodes` are the nodes that the vCPUs of staying guests run on.
+    """
+
+    snapshot: Snapshot
+    policy: HostPolicy
+    threads: int
+    nodes: tuple[NodeId, ...]
+    node_of: Mapping[CpuId, NodeId]
+    distances: Mapping[tuple[NodeId, NodeId], int]
+    llcs: tuple[CpuSet, ...]
+    llc_of: Mapping[CpuId, int]
+    core_of: Mapping[CpuId, CpuId]
+    reserved: CpuSet
+    shared: CpuSet
+    allocatable: CpuSet
+    taken: CpuSet
+    free: CpuSet
+    pool_left: Mapping[NodeId, int]
+    capacity_kib: Mapping[tuple[NodeId, int], int]
+    devices: Mapping[PciAddress, PciDevice]
+    groups: Mapping[IommuGroupId, tuple[PciAddress, ...]]
+    held_devices: frozenset[PciAddress]
+    busy_devices: Mapping[PciAddress, str]
+    guest_nodes: Mapping[str, frozenset[NodeId]]
+    notes: tuple[str, ...]
+
+    @property
+    def names_pools(self) -> bool:
+        """Whether the site names (or implies) a reserved or shared CPU that is online."""
+        return bool(self.reserved or self.shared)
+
+    def online(self, node: NodeId) -> CpuSet:
+        """The node's online CPUs."""
+        return next(n.cpus for n in self.snapshot.nodes if n.id == node)
+
+    def distance(self, a: NodeId | None, b: NodeId | None) -> int:
+        """The larger of the two SLIT entries less 10; where the host does not say, 0 on one node, 10 between two.
+
+        0 where a device's node is not known: nothing can be said for or against it.
+        """
+        if a is None or b is None:
+            return 0
+        return self.distances.get((a, b), 0 if a == b else UNKNOWN_REMOTE)
+
+    def packages(self, node: NodeId) -> frozenset[PackageId]:
+        """The packages that the node is part of."""
+        return next(frozenset(n.packages) for n in self.snapshot.nodes if n.id == node)
+
+    def device_node(self, device: PciDevice) -> NodeId | None:
+        """Its node, a VF's being its PF's; None where the host does not say."""
+        if device.physfn is not None and device.physfn in self.devices:
+            return self.devices[device.physfn].numa_node
+        return device.numa_node
+
+
+def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
+    """What `snapshot` has for the guests of `request`."""
+    policy = request.policy
+    names = {guest.name for guest in request.guests}
+    staying = [guest for guest in snapshot.guests if guest.name not in names]
+    returning = [guest for guest in snapshot.guests if guest.name in names]
+    node_of = {cpu: node.id for node in snapshot.nodes for cpu in node.cpus}
+    online = CpuSet(node_of) & snapshot.cpus.online
+    reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
+    allocatable = online - reserved - shared
+    taken = CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online)) & online
+    llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
+    return HostFacts(
+        snapshot=snapshot,
+        policy=policy,
+        threads=max((len(core.cpus) for core in snapshot.cores), default=1),
+        nodes=tuple(node.id for node in snapshot.nodes),
+        node_of=node_of,
+        distances=_distances(snapshot),
+        llcs=llcs,
+        llc_of={cpu: i for i, cpus in enumerate(llcs) for cpu in cpus},
+        core_of={cpu: core.name for core in snapshot.cores for cpu in core.cpus},
+        reserved=reserved,
+        shared=shared,
+        allocatable=allocatable,
+        taken=taken,
+        free=allocatable - taken,
+        pool_left=_pool_left(policy, snapshot, shared, staying=staying, online=online),
+        capacity_kib=_capacity(policy, snapshot, returning),
+        devices={device.address: device for device in snapshot.pci},
+        groups=_groups(snapshot),
+        held_devices=frozenset(address for guest in staying for address in guest.pci_addresses),
+        busy_devices=_busy_devices(snapshot),
+        guest_nodes={
+            guest.name: frozenset(
+                node_of[cpu] for vcpu in _vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
+            )
+            for guest in staying
+        },
+        notes=tuple(notes),
+    )
+
+
+def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet) -> tuple[CpuSet, CpuSet, list[str]]:
+    notes: list[str] = []
+    shared = policy.shared_cpus or CpuSet()
+    if policy.reserved_cpus is not None:
+        reserved = policy.reserved_cpus
+    elif snapshot.cpus.isolated:
+        reserved = online - snapshot.cpus.isolated - shared
+        notes.append(f"reserved_cpus is not set: the CPUs that the host does not isolate are reserved ({reserved})")
+    else:
+        reserved = CpuSet()
+        notes.append("reserved_cpus is not set and the host isolates no CPUs: every CPU may go to a guest")
+    for key, cpus in (("reserved_cpus", reserved), ("shared_cpus", shared)):
+        if missing := cpus - online:
+            notes.append(f"{key} names CPUs that are not online here: {missing}")
+    return reserved & online, shared & online, notes
+
+
+def _distances(snapshot: Snapshot) -> dict[tuple[NodeId, NodeId], int]:
+    table: dict[tuple[NodeId, NodeId], int] = {}
+    for node in snapshot.nodes:
+        for other, entry in node.distances:
+            for pair in ((node.id, other), (other, node.id)):
+                table[pair] = max(table.get(pair, entry - LOCAL_DISTANCE), entry - LOCAL_DISTANCE)
+    return table
+
+
+def _groups(snapshot: Snapshot) -> dict[IommuGroupId, tuple[PciAddress, ...]]:
+    members: dict[IommuGroupId, set[PciAddress]] = {group.id: set(group.devices) for group in snapshot.iommu_groups}
+    for device in snapshot.pci:
+        if device.iommu_group is not None:
+            members.setdefault(device.iommu_group, set()).add(device.address)
+    return {group: tuple(sorted(addresses)) for group, addresses in members.items()}
+
+
+def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
+    pins = {pin.vcpu: pin.cpus for pin in guest.vcpu_pins}
+    default = guest.vcpu_cpuset if guest.vcpu_cpuset is not None else online
+    return [pins.get(VcpuId(vcpu), default) & online for vcpu in range(guest.vcpus)]
+
+
+def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
+    default = guest.vcpu_cpuset if guest.vcpu_cpuset is not None else online
+    pins = {pin.iothread: pin.cpus for pin in guest.iothread_pins}
+    affinities = [
+        *_vcpu_affinities(guest, online),
+        default if guest.emulator_pin is None else guest.emulator_pin.cpus,
+        *(pins.get(IothreadId(i + 1), default) for i in range(guest.iothreads)),
+    ]
+    return [cpus.lowest for cpus in affinities if len(cpus) == 1]
+
+
+def _pool_left(
+    policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
+) -> dict[NodeId, int]:
+    floating = [cpus for guest in staying for cpus in _vcpu_affinities(guest, online) if len(cpus) > 1]
+    return {
+        node.id: max(0, policy.shared_ratio * len(shared & node.cpus) - sum(cpus <= node.cpus for cpus in floating))
+        for node in snapshot.nodes
+    }
+
+
+def _capacity(policy: HostPolicy, snapshot: Snapshot, returning: list[Guest]) -> dict[tuple[NodeId, int], int]:
+    capacity: dict[tuple[NodeId, int], int] = {}
+    for node in snapshot.nodes:
+        # Where the host does not say, there is nothing that a plan may rest on.
+        small = 0 if node.available_kib is None else node.available_kib - policy.reserved_memory_kib
+        capacity[node.id, SMALL_PAGE_KIB] = small
+        for pool in node.hugepages:
+            if pool.size_kib != SMALL_PAGE_KIB:
+                capacity[node.id, pool.size_kib] = pool.free * pool.size_kib
+    for guest in returning:
+        if guest.running:
+            for key, size in held_memory(guest):
+                capacity[key] = capacity.get(key, 0) + size
+    return {key: max(0, size) for key, size in capacity.items()}
+
+
+def held_memory(guest: Guest) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+    """((node, page size in KiB), KiB) of its memory that its XML binds to exactly one node; the rest is anywhere."""
+    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib)]
+    bindings = {binding.cell: binding for binding in guest.memnodes}
+    held = []
+    for cell, size in cells:
+        binding = bindings.get(cell, guest.memory)
+        page = next((h for h in guest.hugepages if h.cells is None or cell in h.cells), None)
+        page_kib = SMALL_PAGE_KIB if page is None else page.size_kib
+        if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 and page_kib is not None:
+            held.append(((binding.nodes[0], page_kib), size))
+    return tuple(held)
+
+
+def _busy_devices(snapshot: Snapshot) -> dict[PciAddress, str]:
+    above = {lower: link.name for link in snapshot.links for lower in link.lowers}
+    busy: dict[PciAddress, str] = {}
+    for device in snapshot.pci:
+        if device.driver in HOST_DPDK_DRIVERS:
+            busy[device.address] = f"is bound to {device.driver} for DPDK on the host"
+    for link in snapshot.links:
+        if link.pci is None:
+            continue
+        if link.master is not None:
+            busy[link.pci] = f"is {link.name}, a member of {link.master}"
+        elif link.name in above:
+            busy[link.pci] = f"is {link.name}, which carries {above[link.name]}"
+        elif link.addresses:
+            busy[link.pci] = f"is {link.name}, which bears an address of the host"
+    return busy

@@ -1,0 +1,163 @@
+"""Sorts a host's cores and devices into kinds of equals."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.devices import PciAddress, PciDevice
+from numaplan.model.guest import Guest
+from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.problem import CoreKind, DeviceKind
+
+
+def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
+    """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
+    groups: dict[tuple[CoreKind, CpuId | None], list[CpuSet]] = defaultdict(list)
+    for core in facts.snapshot.cores:
+        places = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of}
+        # Broken firmware can show siblings on different nodes; such a core is never handed out as one.
+        one_place = len(places) == 1
+        for node, llc in places:
+            free = CpuSet(
+                cpu for cpu in core.cpus & facts.free if facts.node_of.get(cpu) == node and facts.llc_of.get(cpu) == llc
+            )
+            full = one_place and free == core.cpus
+            isolable = one_place and core.cpus.isdisjoint(facts.taken)
+            kind = CoreKind(node, llc, len(free), full and len(free) == facts.threads > 1, full, isolable, cores=())
+            if free:
+                groups[kind, None if core.cpus.isdisjoint(apart) else core.name].append(free)
+    kinds = [
+        replace(kind, cores=tuple(sorted(cores, key=lambda cpus: cpus.lowest))) for (kind, _), cores in groups.items()
+    ]
+    return tuple(sorted(kinds, key=lambda kind: kind.cores[0].lowest))
+
+
+def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[DeviceKind, ...]:
+    """The kinds of device that some guest asks for and may have."""
+    filters = sorted({_filter(facts, entry) for guest in guests for entry in entries(guest)}, key=repr)
+    kept_aside = _unrequested(facts, guests)
+    wanted: dict[PciAddress, tuple[int, ...]] = {}
+    for device in facts.snapshot.pci:
+        matched = tuple(i for i, wants in enumerate(filters) if wants.accepts(facts, device))
+        if matched and device.address not in kept_aside and unusable(facts, device) is None:
+            wanted[device.address] = matched
+    groups: dict[tuple[DeviceKind, tuple[int, ...], PciAddress | None], list[PciAddress]] = defaultdict(list)
+    for address, matched in sorted(wanted.items()):
+        device = facts.devices[address]
+        companions = group_companions(facts, device)
+        if not all(other in wanted for other in companions):
+            continue
+        bundle = device.iommu_group if companions else None
+        kind = DeviceKind(device.physfn, facts.device_node(device), members=(), bundle=bundle)
+        groups[kind, matched, address if device.physfn is None else None].append(address)
+    kinds = [replace(kind, members=tuple(members)) for (kind, _, _), members in groups.items()]
+    return tuple(sorted(kinds, key=lambda kind: kind.members[0]))
+
+
+def entries(guest: GuestRequest) -> tuple[InterfaceRequest | DeviceRequest, ...]:
+    """Everything of a guest that takes PCI devices: its SR-IOV interfaces, then its devices."""
+    return (*(i for i in guest.interfaces if i.type is InterfaceType.SRIOV), *guest.devices)
+
+
+def matching_kinds(
+    facts: HostFacts, kinds: tuple[DeviceKind, ...], entry: InterfaceRequest | DeviceRequest
+) -> tuple[int, ...]:
+    """The kinds that an entry accepts."""
+    wants = _filter(facts, entry)
+    return tuple(i for i, kind in enumerate(kinds) if wants.accepts(facts, facts.devices[kind.members[0]]))
+
+
+def group_companions(facts: HostFacts, device: PciDevice) -> tuple[PciAddress, ...]:
+    """The other devices of its IOMMU group that would have to go with it; bridges do not count."""
+    if device.iommu_group is None:
+        return ()
+    return tuple(
+        address
+        for address in facts.groups.get(device.iommu_group, ())
+        if address != device.address and not (address in facts.devices and facts.devices[address].is_bridge)
+    )
+
+
+def unusable(facts: HostFacts, device: PciDevice) -> str | None:
+    """Why a device cannot go to any guest of the request; None where it can."""
+    if device.address in facts.held_devices:
+        return "is held by a guest that stays"
+    if device.is_bridge:
+        return "is a bridge"
+    if device.sriov is not None and device.sriov.configured > 0:
+        return "is a PF with configured VFs"
+    return facts.busy_devices.get(device.address)
+
+
+def current_devices(facts: HostFacts, request: GuestRequest, guest: Guest) -> tuple[tuple[PciAddress, ...], ...]:
+    """The functions that a guest has already, by the entry of the request that they serve: by name, MAC, then order."""
+    held = [(interface.pci, interface.alias, interface.mac) for interface in guest.interfaces if interface.pci]
+    held += [(hostdev.pci, hostdev.alias, None) for hostdev in guest.hostdevs]
+    found: list[tuple[PciAddress, ...]] = []
+    for entry in entries(request):
+        wants = _filter(facts, entry)
+        mac = entry.mac if isinstance(entry, InterfaceRequest) else None
+        count = entry.count if isinstance(entry, InterfaceRequest) else 1
+        fitting = [item for item in held if item[0] in facts.devices and wants.accepts(facts, facts.devices[item[0]])]
+        named = [item for item in fitting if _is_named(item[1], entry.name) or (mac is not None and item[2] == mac)]
+        chosen = (named + [item for item in fitting if item not in named])[:count]
+        held = [item for item in held if item not in chosen]
+        found.append(tuple(address for address, _, _ in chosen))
+    return tuple(found)
+
+
+def _is_named(alias: str | None, name: str) -> bool:
+    return alias is not None and (alias == name or alias.rpartition("-")[0] == name)
+
+
+def _unrequested(facts: HostFacts, guests: Sequence[GuestRequest]) -> frozenset[PciAddress]:
+    """Functions that guests of the request have beyond what it asks for: their XML keeps them, so nobody gets them."""
+    existing = {guest.name: guest for guest in facts.snapshot.guests}
+    aside: set[PciAddress] = set()
+    for request in guests:
+        if request.name in existing:
+            guest = existing[request.name]
+            asked = {address for found in current_devices(facts, request, guest) for address in found}
+            aside |= set(guest.pci_addresses) - asked
+    return frozenset(aside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """What an entry accepts; None: anything."""
+
+    only_vfs: bool
+    pfs: tuple[str, ...] | None
+    vf_indexes: tuple[int, ...] | None
+    vendor: str | None
+    device: str | None
+    address: PciAddress | None
+
+    def accepts(self, facts: HostFacts, device: PciDevice) -> bool:
+        if self.vendor not in (None, device.vendor) or self.device not in (None, device.device):
+            return False
+        if self.address not in (None, device.address):
+            return False
+        if not self.only_vfs:
+            return True
+        parent = None if device.physfn is None else facts.devices.get(device.physfn)
+        if parent is None or (self.pfs is not None and not set(self.pfs) & set(parent.netdevs)):
+            return False
+        vfs = () if parent.sriov is None else parent.sriov.vfs
+        return self.vf_indexes is None or any(i < len(vfs) and vfs[i] == device.address for i in self.vf_indexes)
+
+
+def _filter(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> _Filter:
+    if isinstance(entry, DeviceRequest):
+        return _Filter(
+            only_vfs=False, pfs=None, vf_indexes=None, vendor=entry.vendor, device=entry.device, address=entry.address
+        )
+    pfs: tuple[str, ...] | None = None
+    if entry.pf is not None:
+        pfs = (entry.pf,)
+    elif entry.physnet is not None:
+        pfs = dict(facts.policy.physnets).get(entry.physnet, ())
+    indexes = None if entry.vf_indexes is None else tuple(sorted(entry.vf_indexes))
+    return _Filter(only_vfs=True, pfs=pfs, vf_indexes=indexes, vendor=entry.vendor, device=entry.device, address=None)

@@ -1,0 +1,137 @@
+"""The levels of the objective as sums over the model's variables; model/plan.py has their order."""
+
+from collections import defaultdict
+
+from numaplan.model.host import NodeId
+from numaplan.placement.constraints import demand
+from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.formulation import TAKES, Formulation
+from numaplan.placement.problem import CellDemand
+
+
+def priority(f: Formulation) -> Linear:
+    """The priorities of the placed guests."""
+    return total(f.placed(u) * unit.guests.request.priority for u, unit in enumerate(f.units))
+
+
+def cross_node_cost(f: Formulation) -> Linear:
+    """VFs, devices and virtio uplinks to their guest, cells to each other, memory to its cell."""
+    by_option = total(count * option.cost for u in range(len(f.units)) for option, count in f.options(u))
+    return by_option + f.memory_cost + f.device_cost
+
+
+def llc_spans(f: Formulation) -> Linear:
+    """How many LLCs the cell sets of cells with dedicated vCPUs touch; fine grain only."""
+    spans = []
+    for u, k, cell in f.cells():
+        request = f.units[u].guests.request
+        if not any(vcpu in request.dedicated_vcpus for vcpu in request.cells[k].vcpus):
+            continue
+        touches: dict[NodeId, list[Linear]] = {}
+        for region in f.regions():
+            taken = [f.takes[u, k, region, take] for take in TAKES if (u, k, region, take) in f.takes]
+            if region[1] is None or not taken:
+                continue
+            touch = f.model.boolean()
+            f.model.at_most(total(taken) - touch * f.model.upper(total(taken)), 0)
+            touches.setdefault(region[0], []).append(touch)
+        for node, parts in touches.items():
+            least = least_spans(f, cell, node)
+            f.model.at_least(total(parts) - f.on(u, k, node, kept=False) * least, 0)
+            spans.extend(parts)
+    for u in range(len(f.units)):
+        spans += [kept * option.keep.llc_spans for option, kept in f.options(u) if option.keep is not None]
+    return total(spans)
+
+
+def least_spans(f: Formulation, cell: CellDemand, node: NodeId) -> int:
+    """The fewest LLCs that can hold a cell set on an otherwise empty node."""
+    by_llc: dict[int | None, int] = defaultdict(int)
+    for kind in f.problem.core_kinds:
+        if kind.node == node:
+            cores = len(kind.cores)
+            by_llc[kind.llc] += (cores if kind.isolable else 0) if cell.isolated else cores * kind.free
+    if None in by_llc:
+        return 0
+    missing = cell.cpus(f.problem.facts.threads)
+    count = 0
+    for free in sorted(by_llc.values(), reverse=True):
+        if missing <= 0:
+            break
+        missing -= free
+        count += 1
+    return count
+
+
+def fewest_spans(f: Formulation) -> int:
+    """What llc_spans cannot go below, whoever lies where: guests that may be left out count for nothing."""
+    fewest = 0
+    for u, k, cell in f.cells():
+        request = f.units[u].guests.request
+        if request.required and any(vcpu in request.dedicated_vcpus for vcpu in request.cells[k].vcpus):
+            nodes = {option.nodes[k] for option in f.units[u].guests.options}
+            fewest += min((least_spans(f, cell, node) for node in sorted(nodes)), default=0)
+    return fewest
+
+
+def free_nodes(f: Formulation) -> Linear:
+    """Nodes on which nothing is given and no CPU is taken."""
+    facts = f.problem.facts
+    width = facts.threads
+    count = []
+    for node in facts.nodes:
+        if facts.online(node).isdisjoint(facts.taken):
+            given = [f.on(u, k, node) for u, k, cell in f.cells() if cell.cpus(width)]
+            given += [flow for flows in f.memory_flows.values() for (at, _), flow in flows.items() if at == node]
+            count.append(_free(f, total(given)))
+    return total(count)
+
+
+def free_llcs(f: Formulation) -> Linear:
+    """LLCs with something to give, all of it free; fine grain only."""
+    facts = f.problem.facts
+    count = []
+    for number, cpus in enumerate(facts.llcs):
+        ours = cpus & facts.allocatable
+        if ours and cpus.isdisjoint(facts.taken):
+            regions = [region for region in f.regions() if region[1] == number]
+            given = [demand(f, region, take) for region in regions for take in TAKES]
+            for i, kind in enumerate(f.problem.core_kinds):
+                if kind.llc == number:
+                    given += [kept for kept, _, _ in f.kept(i)]
+            count.append(_free(f, total(given)))
+    return total(count)
+
+
+def free_cores(f: Formulation) -> Linear:
+    """Cores all of whose threads may go to a guest, and none does or is kept idle."""
+    count = []
+    for i, kind in enumerate(f.problem.core_kinds):
+        if kind.full:
+            use = f.kind_use[i]
+            count.append(Linear(constant=len(kind.cores)) - use.isolated - use.whole - use.opened)
+    return total(count)
+
+
+def moves(f: Formulation) -> Linear:
+    """Guests that are there already and do not stay just as they are."""
+    count = []
+    for u, unit in enumerate(f.units):
+        if unit.guests.exists:
+            kept = total(kept for option, kept in f.options(u) if option.keep is not None)
+            count.append(Linear(constant=unit.count) - kept)
+    return total(count)
+
+
+def page_size(f: Formulation) -> Linear:
+    """The tie-break below all levels: larger pages where the guest leaves the choice."""
+    sizes = sorted({size for key in f.memory_flows for size in key.page_sizes_kib})
+    return total(flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items())
+
+
+def _free(f: Formulation, given: Linear) -> Linear:
+    if not given.terms:
+        return Linear(constant=1)
+    free = f.model.boolean()
+    f.model.zero_if(free, given)
+    return free

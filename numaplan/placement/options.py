@@ -1,0 +1,216 @@
+"""The ways in which a guest's cells can lie on nodes, and the classes of guests that have the same ways."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.host import NodeId
+from numaplan.model.request import (
+    DeviceRequest,
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceType,
+    IothreadPolicy,
+    MemoryPolicy,
+    PageSize,
+    Request,
+    ThreadPolicy,
+)
+from numaplan.placement.current import current_keep, pinned_cpus
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
+from numaplan.placement.lacks import cell_lack
+from numaplan.placement.problem import (
+    CellDemand,
+    CoreKind,
+    DeviceDemand,
+    DeviceKind,
+    GuestClass,
+    Keep,
+    Option,
+    Problem,
+    near_enough,
+)
+
+# Eight unequal cells on eight nodes lie in 40,320 ways; beyond this many a guest is only searched in part, and
+# nothing is then called proven.
+MAX_OPTIONS: Final = 20_000
+
+
+def build_problem(request: Request, facts: HostFacts) -> Problem:
+    """The counts of `request` on the host of `facts`."""
+    existing = {guest.name: guest for guest in facts.snapshot.guests}
+    apart = CpuSet(
+        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(existing[guest.name])
+    )
+    cores = core_kinds(facts, apart)
+    kinds = device_kinds(facts, request.guests)
+    linked = {name for guest in request.guests for name in (*guest.affinity, *guest.anti_affinity)}
+    linked |= {guest.name for guest in request.guests if guest.affinity or guest.anti_affinity}
+    groups: dict[tuple[GuestRequest, str | None], list[GuestRequest]] = defaultdict(list)
+    for guest in request.guests:
+        alone = guest.name in linked or guest.name in existing or _may_use_bundle(facts, kinds, guest)
+        groups[_needs(guest), guest.name if alone else None].append(guest)
+    classes = []
+    truncated = False
+    for members in groups.values():
+        first = members[0]
+        cells = tuple(_cell_demand(facts, first, i) for i in range(len(first.cells)))
+        devices = tuple(_device_demand(facts, kinds, first, i) for i in range(len(entries(first))))
+        ways = _ways(facts, cells, distinct=first.distinct_nodes, cores=cores)
+        options = [
+            Option(nodes, _node_cost(facts, first, nodes))
+            for nodes in islice(ways, MAX_OPTIONS)
+            if all(_devices_in_reach(facts, demand, nodes, kinds=kinds) for demand in devices)
+        ]
+        truncated = truncated or next(ways, None) is not None
+        if first.name in existing:
+            keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
+            if keep is not None:
+                options.append(_kept_option(facts, first, keep, kinds=kinds))
+        floats = not facts.names_pools and (
+            first.emulator is EmulatorPolicy.SHARE
+            or (first.iothreads > 0 and first.iothread_policy is IothreadPolicy.SHARE)
+        )
+        classes.append(GuestClass(tuple(members), cells, devices, tuple(options), floats, first.name in existing))
+    bundles: dict[int, int] = {}
+    for kind in kinds:
+        if kind.bundle is not None:
+            bundles[kind.bundle] = bundles.get(kind.bundle, 0) + len(kind.members)
+    return Problem(facts, tuple(classes), cores, kinds, bundles, truncated)
+
+
+def uplink_node(facts: HostFacts, bridge: str) -> NodeId | None:
+    """The node of the physical ports below a bridge, through bonds and VLANs; None where it is not known or not one."""
+    links = {link.name: link for link in facts.snapshot.links}
+    nodes: set[NodeId | None] = set()
+    seen: set[str] = set()
+    pending = [bridge]
+    while pending:
+        name = pending.pop()
+        if name in seen or name not in links:
+            continue
+        seen.add(name)
+        link = links[name]
+        pending.extend(link.lowers)
+        if link.pci is not None:
+            device = facts.devices.get(link.pci)
+            nodes.add(None if device is None else facts.device_node(device))
+    known = nodes - {None}
+    return known.pop() if len(known) == 1 else None
+
+
+def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:
+    nodes = tuple(cell.numa_node for cell in keep.placement.cells)
+    distances = [
+        count * min(facts.distance(kinds[kind].node, node) for node in nodes) for _, kind, count in keep.devices
+    ]
+    return Option(nodes, _node_cost(facts, guest, nodes) + facts.policy.costs.vf * sum(distances), keep)
+
+
+def _needs(guest: GuestRequest) -> GuestRequest:
+    interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
+    return replace(guest, name="", vm="", interfaces=interfaces)
+
+
+def _may_use_bundle(facts: HostFacts, kinds: tuple[DeviceKind, ...], guest: GuestRequest) -> bool:
+    return any(
+        kinds[kind].bundle is not None for entry in entries(guest) for kind in matching_kinds(facts, kinds, entry)
+    )
+
+
+def _cell_demand(facts: HostFacts, guest: GuestRequest, index: int) -> CellDemand:
+    cell = guest.cells[index]
+    dedicated = sum(vcpu in guest.dedicated_vcpus for vcpu in cell.vcpus)
+    cpus = dedicated
+    if index == 0:
+        cpus += guest.emulator_cpus
+        if guest.iothread_policy is IothreadPolicy.DEDICATED:
+            cpus += guest.iothreads
+    isolated = whole = part = threads = 0
+    match guest.thread_policy:
+        case ThreadPolicy.PREFER:
+            threads = cpus
+        case ThreadPolicy.ISOLATE:
+            isolated = cpus
+        case ThreadPolicy.REQUIRE:
+            whole, part = divmod(cpus, facts.threads)
+    if part == 1:
+        # One thread of a further core is the same as any one thread.
+        part, threads = 0, 1
+    return CellDemand(
+        isolated=isolated,
+        whole=whole,
+        part=part,
+        threads=threads,
+        shared=len(cell.vcpus) - dedicated,
+        memory_kib=cell.memory_kib,
+        page_sizes_kib=_page_sizes(facts, cell.page_size, cell.memory_kib),
+        strict=cell.memory_policy is MemoryPolicy.STRICT,
+    )
+
+
+def _page_sizes(facts: HostFacts, wanted: PageSize, memory_kib: int) -> tuple[int, ...]:
+    known = sorted({size for _, size in facts.capacity_kib})
+    match wanted:
+        case PageSize.ANY:
+            sizes = known
+        case PageSize.LARGE:
+            sizes = [size for size in known if size > SMALL_PAGE_KIB]
+        case PageSize.SMALL | PageSize.HUGE_2M | PageSize.HUGE_1G:
+            sizes = [size for size in known if size == wanted.size_kib]
+    return tuple(size for size in sizes if memory_kib % size == 0)
+
+
+def _device_demand(facts: HostFacts, kinds: tuple[DeviceKind, ...], guest: GuestRequest, index: int) -> DeviceDemand:
+    entry = entries(guest)[index]
+    matching = matching_kinds(facts, kinds, entry)
+    if isinstance(entry, DeviceRequest):
+        return DeviceDemand(entry.name, 1, matching, entry.affinity, mbps=0, distinct=False)
+    return DeviceDemand(entry.name, entry.count, matching, entry.affinity, mbps=entry.mbps, distinct=entry.distinct_pfs)
+
+
+def _ways(
+    facts: HostFacts, cells: tuple[CellDemand, ...], *, distinct: bool, cores: tuple[CoreKind, ...]
+) -> Iterator[tuple[NodeId, ...]]:
+    """Nodes for every cell, near ones first; of equal cells the one with the lower number gets the lower node."""
+    possible = [
+        tuple(node for node in facts.nodes if cell_lack(facts, cell, node, cores=cores) is None) for cell in cells
+    ]
+
+    def extend(chosen: tuple[NodeId, ...]) -> Iterator[tuple[NodeId, ...]]:
+        k = len(chosen)
+        if k == len(cells):
+            yield chosen
+            return
+        nodes = possible[k]
+        if chosen:
+            nodes = tuple(sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node)))
+        for node in nodes:
+            if distinct and node in chosen:
+                continue
+            if k > 0 and cells[k] == cells[k - 1] and node < chosen[-1]:
+                continue
+            yield from extend((*chosen, node))
+
+    return extend(())
+
+
+def _devices_in_reach(
+    facts: HostFacts, demand: DeviceDemand, nodes: tuple[NodeId, ...], *, kinds: tuple[DeviceKind, ...]
+) -> bool:
+    near = [kinds[i] for i in demand.kinds if near_enough(facts, demand.affinity, kinds[i].node, nodes)]
+    return sum(len(kind.members) for kind in near) >= demand.count
+
+
+def _node_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> int:
+    costs = facts.policy.costs
+    cost = sum(costs.cell * facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
+    for interface in guest.interfaces:
+        if interface.type is InterfaceType.VIRTIO and interface.bridge is not None:
+            port = uplink_node(facts, interface.bridge)
+            cost += costs.vf * min(facts.distance(port, node) for node in nodes)
+    return cost

@@ -1,0 +1,169 @@
+"""The request in counts: what each guest needs, how it can lie on nodes, what kinds of core and VF there are.
+
+Equal things are one: guests with the same needs are a class, cores with the same free threads a kind, VFs of one PF
+a kind. So the search stays small, and symmetric answers are not tried twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.model.plan import Placement
+from numaplan.model.request import Affinity, GuestRequest
+from numaplan.placement.facts import HostFacts
+
+
+@dataclass(frozen=True, slots=True)
+class CoreKind:
+    """Cores of one node and LLC with the same free threads. `cores` are these free threads, core by core.
+
+    `whole`: as wide as the host's SMT and all free, as policy require wants it. `full`: every online thread may go to
+    a guest and is free. `isolable`: no sibling is held by a guest that stays. `llc` is None outside every LLC.
+    """
+
+    node: NodeId
+    llc: int | None
+    free: int
+    whole: bool
+    full: bool
+    isolable: bool
+    cores: tuple[CpuSet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKind:
+    """Interchangeable VFs of one PF (`pf`), or one other device. `bundle`: the IOMMU group that goes as one."""
+
+    pf: PciAddress | None
+    node: NodeId | None
+    members: tuple[PciAddress, ...]
+    bundle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellDemand:
+    """What the CPUs of a cell set come to, and its memory.
+
+    `isolated` cores to itself; `whole` cores; a `part` of that many threads on one further core; any `threads`.
+    `shared` vCPUs of the pool. `page_sizes_kib` are those that fit, in no order.
+    """
+
+    isolated: int
+    whole: int
+    part: int
+    threads: int
+    shared: int
+    memory_kib: int
+    page_sizes_kib: tuple[int, ...]
+    strict: bool
+
+    def cpus(self, width: int) -> int:
+        """How many CPUs it holds on a host with cores of `width` threads."""
+        return self.isolated + self.whole * width + self.part + self.threads
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDemand:
+    """`count` devices out of `kinds` (numbers in Problem.device_kinds), each needing `mbps` of its PF's link."""
+
+    name: str
+    count: int
+    kinds: tuple[int, ...]
+    affinity: Affinity
+    mbps: int
+    distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCore:
+    """A kept guest's use of the only core of a core kind. `alone`: nobody else may use the rest of it."""
+
+    kind: int
+    cpus: int
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A guest that stays exactly where its XML has it. `memory_nodes` are None where its XML binds none.
+
+    `devices` are (demand, device kind, how many);
+    `cell_sets` are the CPUs that each cell holds; `llc_spans` is what it adds to that level.
+    """
+
+    placement: Placement
+    cores: tuple[KeptCore, ...]
+    devices: tuple[tuple[int, int, int], ...]
+    memory_nodes: tuple[NodeId | None, ...]
+    cell_sets: tuple[tuple[CpuId, ...], ...]
+    llc_spans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to lie on nodes: cell k on `nodes[k]`. `cost` is what does not depend on which VF and memory it gets."""
+
+    nodes: tuple[NodeId, ...]
+    cost: int
+    keep: Keep | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClass:
+    """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds."""
+
+    members: tuple[GuestRequest, ...]
+    cells: tuple[CellDemand, ...]
+    devices: tuple[DeviceDemand, ...]
+    options: tuple[Option, ...]
+    floats: bool
+    exists: bool
+
+    @property
+    def request(self) -> GuestRequest:
+        """The first of its members, which speaks for all."""
+        return self.members[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Everything that the model is built from. `truncated`: some ways to lie on nodes were left out.
+
+    `bundles` gives each IOMMU group that goes as one its number of members.
+    """
+
+    facts: HostFacts
+    classes: tuple[GuestClass, ...]
+    core_kinds: tuple[CoreKind, ...]
+    device_kinds: tuple[DeviceKind, ...]
+    bundles: Mapping[int, int]
+    truncated: bool
+
+    def device_cost(self, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> int:
+        """What one device of `kind` costs a guest on `nodes`."""
+        distance = min(self.facts.distance(kind.node, node) for node in nodes)
+        return self.facts.policy.costs.vf * distance
+
+    def memory_cost(self, cell: CellDemand, node: NodeId, memory_node: NodeId) -> int:
+        """What it costs that a cell on `node` has its memory on `memory_node`."""
+        gib = -(-cell.memory_kib // (1 << 20))
+        return self.facts.policy.costs.memory_gib * self.facts.distance(node, memory_node) * gib
+
+    def admits(self, demand: DeviceDemand, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> bool:
+        """Whether a device of `kind` is near enough to `nodes` for `demand`."""
+        return near_enough(self.facts, demand.affinity, kind.node, nodes)
+
+
+def near_enough(facts: HostFacts, affinity: Affinity, device_node: NodeId | None, nodes: tuple[NodeId, ...]) -> bool:
+    """Whether a device on `device_node` satisfies `affinity` for a guest whose cells lie on `nodes`."""
+    match affinity:
+        case Affinity.PREFERRED:
+            return True
+        case Affinity.REQUIRED:
+            return device_node in nodes
+        case Affinity.SOCKET:
+            if device_node is None or device_node not in facts.nodes:
+                return False
+            return any(facts.packages(device_node) & facts.packages(node) for node in nodes)

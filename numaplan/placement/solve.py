@@ -1,0 +1,82 @@
+"""The door: a request and a snapshot in, a Plan out, whatever the answer is."""
+
+import hashlib
+from dataclasses import replace
+
+from numaplan.model.plan import Level, Limit, Placement, Plan, Status
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.expand import expand
+from numaplan.placement.explain import conflict, why_unplaced
+from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.kinds import group_companions
+from numaplan.placement.options import build_problem
+from numaplan.placement.search import Budget, Searched, search
+
+
+def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
+    """The best plan for all guests of `request` at once, or why there is none.
+
+    Deterministic unless `budget` has a wall-clock limit and that limit is met.
+    """
+    facts = host_facts(request, snapshot)
+    result = search(build_problem(request, facts), budget)
+    empty = Plan(
+        status=Status.UNKNOWN,
+        limit=result.limit,
+        hostname=snapshot.host.hostname,
+        fingerprint=fingerprint(snapshot),
+        notes=facts.notes,
+    )
+    match result.outcome:
+        case Outcome.OPTIMAL | Outcome.FEASIBLE:
+            return _planned(request, facts, result, empty=empty)
+        case Outcome.INFEASIBLE:
+            found, reasons = conflict(request, facts)
+            # A proof is a proof, whatever limits the search for a smaller conflict met.
+            return replace(empty, status=Status.INFEASIBLE, limit=Limit.NONE, conflict=found, unplaced=reasons)
+        case Outcome.UNKNOWN:
+            return empty
+
+
+def fingerprint(snapshot: Snapshot) -> str:
+    """A digest of the host facts and guests that a plan rests on; what changes by itself (free memory) is left out."""
+    nodes = tuple(replace(node, free_kib=None, available_kib=None, hugepages=()) for node in snapshot.nodes)
+    facts = (snapshot.cpus, snapshot.packages, nodes, snapshot.cores, snapshot.llcs, snapshot.pci)
+    guests = tuple(replace(guest, file="") for guest in snapshot.guests)
+    return "sha256:" + hashlib.sha256(repr((facts, guests)).encode()).hexdigest()
+
+
+def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Plan) -> Plan:
+    assert result.formulation is not None  # noqa: S101  # search promises it with these outcomes
+    unordered, notes = expand(result.formulation, result.solution)
+    by_name = {placement.vm: placement for placement in unordered}
+    placements = tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
+    levels = tuple(Level(bound.name, bound.value, bound.bound, bound.proven) for bound in result.bounds)
+    optimal = all(level.proven for level in levels)
+    return replace(
+        empty,
+        status=Status.OPTIMAL if optimal else Status.FEASIBLE,
+        levels=levels,
+        placements=placements,
+        unplaced=why_unplaced(request, facts, placements),
+        notes=(*empty.notes, *notes, *_device_notes(facts, placements)),
+    )
+
+
+def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[str]:
+    """What the host does not say of the devices that are given."""
+    notes = []
+    for placement in placements:
+        given = [vf for interface in placement.interfaces for vf in interface.vfs]
+        given += [device.address for device in placement.devices]
+        for address in given:
+            device = facts.devices[address]
+            if device.iommu_group is None:
+                notes.append(f"{placement.vm}: the host shows no IOMMU group for {address}")
+            if facts.device_node(device) is None:
+                notes.append(f"{placement.vm}: the host does not say on which node {address} is")
+            if group_companions(facts, device):
+                notes.append(f"{placement.vm}: {address} goes with its whole IOMMU group {device.iommu_group}")
+    return notes

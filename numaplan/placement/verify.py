@@ -1,0 +1,55 @@
+"""The proof that a plan is right: checked from the request and the snapshot alone, with no code of the search.
+
+An open question of the contract is answered where it arises, in `verification/`; what a plan may leave out is said
+in `verification/shape.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from numaplan.model.plan import Placement, Plan, Status
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.verification.cpus import cpu_violations
+from numaplan.placement.verification.devices import device_violations
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verification.groups import group_violations
+from numaplan.placement.verification.memory import memory_violations
+from numaplan.placement.verification.objective import level_violations, objective
+from numaplan.placement.verification.shape import plan_violations, shape_violations
+from numaplan.placement.verification.violation import Violation
+
+__all__ = ("Violation", "objective", "placement_violations", "verify")
+
+
+def verify(request: Request, snapshot: Snapshot, plan: Plan) -> tuple[Violation, ...]:
+    """Every hard meaning that the plan breaks, guests in the order of the request, the plan's own last; () is a proof.
+
+    Of a plan that is infeasible or unknown only the form is checked: it places nothing.
+    """
+    facts = Facts(request, snapshot)
+    found = list(plan_violations(facts, plan))
+    if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
+        placements = _first_of_each(facts, plan.placements)
+        found += placement_violations(facts, placements)
+        found += level_violations(facts, plan, placements)
+    order = {guest.name: place for place, guest in enumerate(request.guests)}
+    last = len(order)
+    return tuple(sorted(found, key=lambda violation: last if violation.vm is None else order.get(violation.vm, last)))
+
+
+def placement_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """What placements break among themselves, whoever else is still to be placed."""
+    yield from shape_violations(facts, placements)
+    yield from cpu_violations(facts, placements)
+    yield from memory_violations(facts, placements)
+    yield from device_violations(facts, placements)
+    yield from group_violations(facts, placements)
+
+
+def _first_of_each(facts: Facts, placements: Sequence[Placement]) -> tuple[Placement, ...]:
+    """Placements of the request's guests, each once: what is wrong with the others is told elsewhere."""
+    first: dict[str, Placement] = {}
+    for placement in placements:
+        if facts.asked(placement.vm) is not None:
+            first.setdefault(placement.vm, placement)
+    return tuple(first.values())
