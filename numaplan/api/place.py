@@ -1,0 +1,127 @@
+"""Places guests on a host, proves the plan, and writes it into the guests' XML."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from numaplan.api.inventory import DomainFile, read_domains, read_source, with_guests
+from numaplan.api.profiles import shipped_profiles
+from numaplan.domxml.diff import unified_diff
+from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.patch import patch_guest
+from numaplan.errors import ExitCode, NumaplanError, Problem
+from numaplan.model.plan import Plan
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.adopt import keep_guest_topology
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.verify import verify
+from numaplan.sources.files import read_text
+from numaplan.spec.vnf import parse_vnf
+
+VNF_LIMIT: Final = 1 << 20
+
+
+class UnprovenPlanError(NumaplanError):
+    """Our own verifier refuses our own plan: a bug, and nothing is written."""
+
+    exit_code = ExitCode.BUG
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, of which host: everything that place and verify start from."""
+
+    request: Request
+    snapshot: Snapshot
+    domains: tuple[DomainFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedGuest:
+    """A placed guest's XML before and after; for a guest without XML `old` is None and `new` what it would need."""
+
+    name: str
+    file: str
+    old: bytes | None
+    new: bytes
+
+    @property
+    def diff(self) -> str:
+        """A unified diff; "" where nothing changes or there is nothing to change."""
+        return "" if self.old is None else unified_diff(self.old, self.new, self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The plan, the snapshot it is for, and the XML of every placed guest in the order of vnf.yaml."""
+
+    plan: Plan
+    snapshot: Snapshot
+    guests: tuple[PatchedGuest, ...]
+
+
+def read_question(vnf: Path, source: Path | None, domains: Path | None, *, host_profile: str | None) -> Question:
+    """Reads everything that a plan depends on; raises InputError, BackendError."""
+    text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
+    files = () if domains is None else read_domains(domains)
+    snapshot = with_guests(read_source(source), files)
+    request = parse_vnf(
+        text,
+        str(vnf),
+        profiles=shipped_profiles(),
+        host_profile=host_profile,
+        known_guests=frozenset(guest.name for guest in snapshot.guests),
+    )
+    return Question(request, snapshot, files)
+
+
+def place(question: Question, *, time_limit_s: float | None = None, change_topology: bool = False) -> Answer:
+    """The proven plan and its patches; raises UnprovenPlanError where the verifier does not agree."""
+    request, notes = question.request, ()
+    if not change_topology:
+        request, notes = keep_guest_topology(request, question.snapshot)
+    plan = solve(request, question.snapshot, budget=_budget(time_limit_s))
+    plan = replace(plan, notes=(*notes, *plan.notes))
+    if violations := verify(request, question.snapshot, plan):
+        raise UnprovenPlanError.of(
+            tuple(
+                Problem(f"the plan breaks {v.constraint}: {v.sentence}", v.vm or "host", "please report this bug")
+                for v in violations
+            )
+        )
+    patched, patch_notes = _patch(request, question.domains, plan, change_topology=change_topology)
+    return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
+
+
+def _budget(time_limit_s: float | None) -> Budget:
+    if time_limit_s is None:
+        return Budget()
+    end = time.monotonic() + time_limit_s
+    # Who sets a clock wants all of it used: deterministic work must not end the search first.
+    return Budget(scale=1_000, remaining=lambda: end - time.monotonic())
+
+
+def _patch(
+    request: Request, domains: tuple[DomainFile, ...], plan: Plan, *, change_topology: bool
+) -> tuple[tuple[PatchedGuest, ...], tuple[str, ...]]:
+    files = {domain.guest.name: domain for domain in domains}
+    patched = []
+    notes = []
+    for guest in request.guests:
+        placement = plan.placement(guest.name)
+        if placement is None:
+            continue
+        if guest.name not in files:
+            notes.append(f"{guest.name}: no XML to patch; -o xml prints what it needs")
+            patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed_xml(guest, placement).encode()))
+            continue
+        domain = files[guest.name]
+        result = patch_guest(
+            domain.data, str(domain.path), request=guest, placement=placement, change_topology=change_topology
+        )
+        notes += [f"{guest.name}: {note}" for note in result.notes]
+        patched.append(PatchedGuest(guest.name, domain.path.name, domain.data, result.data))
+    return tuple(patched), tuple(notes)

@@ -1,0 +1,18 @@
+"""Checks a plan file against the request and the host, by code that shares nothing with the search."""
+
+from pathlib import Path
+from typing import Final
+
+from numaplan.api.place import Question
+from numaplan.model.plan import Plan
+from numaplan.placement.verify import Violation, verify
+from numaplan.records.plan import read_plan
+from numaplan.sources.files import read_text
+
+PLAN_LIMIT: Final = 16 << 20
+
+
+def verify_plan(plan: Path, question: Question) -> tuple[Plan, tuple[Violation, ...]]:
+    """The plan and what it violates; raises InputError where it is no plan."""
+    parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
+    return parsed, verify(question.request, question.snapshot, parsed)

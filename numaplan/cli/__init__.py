@@ -1,0 +1,1 @@
+"""The command line: one function a verb. Nothing heavy is imported before the verb that needs it runs."""

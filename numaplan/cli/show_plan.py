@@ -1,0 +1,48 @@
+"""A plan as text; the room that writes a form is imported for that form alone."""
+
+from typing import assert_never
+
+from numaplan.api.place import Answer
+from numaplan.cli.forms import PlanFormat
+from numaplan.model.plan import Plan, Status
+
+
+def plan_text(answer: Answer, form: PlanFormat) -> str:
+    """A plan; a diff and XML are empty where there is no plan."""
+    match form:
+        case PlanFormat.DIFF:
+            return "".join(guest.diff for guest in answer.guests)
+        case PlanFormat.XML:
+            return "".join(guest.new.decode() for guest in answer.guests)
+        case PlanFormat.TABLE:
+            from numaplan.report.tables import plan_table
+
+            return plan_table(answer.plan, answer.snapshot)
+        case PlanFormat.JSON:
+            return plan_document(answer.plan)
+    assert_never(form)
+
+
+def plan_document(plan: Plan) -> str:
+    """Plan JSON."""
+    from numaplan.records.plan import plan_json
+
+    return plan_json(plan)
+
+
+def summary(plan: Plan) -> str:
+    """What a user should know beside the data: how good the plan is, who has no place and why, and the notes."""
+    lines = []
+    match plan.status:
+        case Status.OPTIMAL | Status.FEASIBLE:
+            levels = ", ".join(
+                f"{level.name} {level.value}" + ("" if level.proven else " (not proven)") for level in plan.levels
+            )
+            lines.append(f"{plan.status.value}: {len(plan.placements)} guests placed; {levels}")
+        case Status.INFEASIBLE:
+            lines.append("infeasible (proven): not all required guests fit on this host")
+        case Status.UNKNOWN:
+            lines.append(f"unknown: the {plan.limit.value} limit came before a plan or a proof that there is none")
+    lines += [f"  {unplaced.vm}: {unplaced.reason}" for unplaced in plan.unplaced]
+    lines += [f"  note: {note}" for note in plan.notes]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,49 @@
+"""What a guest's XML already fixes: the guest NUMA cells and CPU topology that its operating system knows."""
+
+from dataclasses import replace
+
+from numaplan.model.guest import Guest, VcpuId
+from numaplan.model.request import CellRequest, CpuPolicy, GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+
+
+def keep_guest_topology(request: Request, snapshot: Snapshot) -> tuple[Request, tuple[str, ...]]:
+    """The request with every guest's cells as its XML has them, and a note on each that asked for others.
+
+    An operating system that finds other NUMA cells or another topology at its next boot may lose licences and tuning,
+    so they change only when that is asked for.
+    """
+    existing = {guest.name: guest for guest in snapshot.guests}
+    guests = []
+    notes = []
+    for asked in request.guests:
+        kept = _kept(asked, existing[asked.name]) if asked.name in existing else None
+        guests.append(kept or asked)
+        if kept is not None:
+            notes.append(
+                f"{asked.name}: its XML has {_shape(kept)}, vnf.yaml asks for {_shape(asked)}:"
+                " the plan keeps to the XML (--change-guest-topology changes it)"
+            )
+    return replace(request, guests=tuple(guests)), tuple(notes)
+
+
+def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
+    """The request with the XML's cells; None where it asks for nothing else."""
+    if guest.cells:
+        cells = tuple((cell.vcpus, cell.memory_kib) for cell in guest.cells)
+    elif guest.topology is not None and len(asked.cells) == 1 and guest.topology.vcpus != asked.vcpus:
+        cells = ((tuple(VcpuId(v) for v in range(guest.topology.vcpus)), asked.memory_kib),)
+    else:
+        return None
+    if cells == tuple((cell.vcpus, cell.memory_kib) for cell in asked.cells):
+        return None
+    template = asked.cells[0]
+    kept = tuple(CellRequest(vcpus, memory, template.page_size, template.memory_policy) for vcpus, memory in cells)
+    everything = frozenset(vcpu for vcpus, _ in cells for vcpu in vcpus)
+    dedicated = everything if asked.cpu_policy is CpuPolicy.DEDICATED else asked.dedicated_vcpus & everything
+    return replace(asked, cells=kept, dedicated_vcpus=dedicated)
+
+
+def _shape(request: GuestRequest) -> str:
+    cells = ", ".join(f"{len(cell.vcpus)} vCPUs with {cell.memory_kib} KiB" for cell in request.cells)
+    return f"{len(request.cells)} cell(s): {cells}"
