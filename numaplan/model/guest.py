@@ -112,6 +112,8 @@ class Guest:
     """A libvirt domain. `vcpus` is its maximum; `vcpu_cpuset` is ``<vcpu cpuset>``; `running` None: not known.
 
     `thread_policy` is what its numaplan metadata says. `file` names the XML for messages.
+    `shared_vcpus` share their CPUs with others, however narrow their pins, and `loose_devices` may be on another node
+    than the guest, both as its numaplan metadata says.
     """
 
     name: str
@@ -135,6 +137,8 @@ class Guest:
     hostdevs: tuple[GuestHostdev, ...] = ()
     thread_policy: str | None = None
     running: bool | None = None
+    shared_vcpus: tuple[VcpuId, ...] = ()
+    loose_devices: tuple[PciAddress, ...] = ()
 
     def vcpu_affinity(self, vcpu: VcpuId) -> CpuSet | None:
         """Its pin, else ``<vcpu cpuset>``; None where it may run anywhere."""

@@ -81,6 +81,8 @@ class Model:
     def __init__(self) -> None:
         self._proto = cpsat.CpModelProto()
         self._bounds: list[tuple[int, int]] = []
+        # So that no model is empty, and an empty solution always means that there is none.
+        self.integer(0, 0)
 
     def integer(self, low: int, high: int) -> Linear:
         """A new variable in low..high."""

@@ -78,13 +78,27 @@ def current_keep(
     return Keep(placement, tuple(used), counts, memory, tuple(sets), spans)
 
 
+def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
+    """Whether a plan changes a CPU, a node or a VF of a guest that is there already.
+
+    Where its emulator and iothreads float follows from the host's pools, and memory that no XML binds lies where it
+    lies: neither counts.
+    """
+    vcpus = any(guest.vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
+    emulator = request.emulator is not EmulatorPolicy.SHARE and guest.emulator_affinity() != placement.emulator
+    iothreads = request.iothread_policy is IothreadPolicy.DEDICATED and any(
+        guest.iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
+    )
+    memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
+    given = {vf for interface in placement.interfaces for vf in interface.vfs}
+    given |= {device.address for device in placement.devices}
+    return vcpus or emulator or iothreads or memory or not given <= set(guest.pci_addresses)
+
+
 def _same_cells(request: GuestRequest, guest: Guest) -> bool:
-    if guest.vcpus != request.vcpus or guest.memory_kib != request.memory_kib:
-        return False
     if not guest.cells:
-        return len(request.cells) == 1
-    asked = [(set(cell.vcpus), cell.memory_kib) for cell in request.cells]
-    return asked == [(set(cell.vcpus), cell.memory_kib) for cell in guest.cells]
+        return len(request.cells) == 1 and guest.vcpus == request.vcpus
+    return [set(cell.vcpus) for cell in request.cells] == [set(cell.vcpus) for cell in guest.cells]
 
 
 def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: int) -> CellPlacement | None:

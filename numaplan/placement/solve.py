@@ -7,12 +7,13 @@ from numaplan.model.plan import Level, Limit, Placement, Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.current import is_moved
 from numaplan.placement.expand import expand
 from numaplan.placement.explain import conflict, why_unplaced
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
-from numaplan.placement.search import Budget, Searched, search
+from numaplan.placement.search import Bound, Budget, Searched, search
 
 
 def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
@@ -53,7 +54,7 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
     unordered, notes = expand(result.formulation, result.solution)
     by_name = {placement.vm: placement for placement in unordered}
     placements = tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
-    levels = tuple(Level(bound.name, bound.value, bound.bound, bound.proven) for bound in result.bounds)
+    levels = tuple(_level(request, facts, bound, placements=placements) for bound in result.bounds)
     optimal = all(level.proven for level in levels)
     return replace(
         empty,
@@ -63,6 +64,20 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
         unplaced=why_unplaced(request, facts, placements),
         notes=(*empty.notes, *notes, *_device_notes(facts, placements)),
     )
+
+
+def _level(request: Request, facts: HostFacts, bound: Bound, *, placements: tuple[Placement, ...]) -> Level:
+    """A level; of moves, what the finished plan comes to: a guest can land where it was without being held there."""
+    if bound.name != "moves":
+        return Level(bound.name, bound.value, bound.bound, bound.proven)
+    placed = {placement.vm: placement for placement in placements}
+    existing = {guest.name: guest for guest in facts.snapshot.guests}
+    value = sum(
+        guest.name not in placed or is_moved(guest, existing[guest.name], placed[guest.name])
+        for guest in request.guests
+        if guest.name in existing
+    )
+    return Level(bound.name, value, min(bound.bound, value), bound.proven)
 
 
 def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[str]:

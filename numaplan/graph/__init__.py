@@ -1,0 +1,1 @@
+"""The host as a graph: built from a snapshot, asked, exported."""

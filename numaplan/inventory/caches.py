@@ -1,0 +1,163 @@
+"""Last-level caches (/sys/devices/system/cpu/cpuN/cache/indexM, Documentation/ABI/testing/sysfs-devices-system-cpu).
+
+Memory-side caches stand in the node folders and are none of a CPU's, so they never count.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from numaplan.cpuset import CpuId, CpuSet, format_id_list
+from numaplan.inventory.attribute import (
+    cpus_of,
+    ids_of,
+    parse_cpu_bits,
+    parse_integer,
+    parse_mask_bits,
+    read_attribute,
+)
+from numaplan.inventory.cpus import CPU_ROOT
+from numaplan.inventory.siblings import group_siblings, vote
+from numaplan.model.host import Core, LlcDomain, NodeId
+from numaplan.sources.tree import HostTree
+
+_INDEX = re.compile(r"index(0|[1-9][0-9]?)", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,9})([KMG]?)", re.ASCII)
+_SIZE_UNITS: Final = {"": 0, "K": 1, "M": 1024, "G": 1024 * 1024}
+_HIGHEST_LEVEL: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """One CPU's last-level cache; `mask` None: it does not say which CPUs share it."""
+
+    path: str
+    level: int
+    mask: int | None
+    size_kib: int | None
+
+
+def read_llcs(
+    tree: HostTree, online: CpuSet, *, cores: Sequence[Core], node_of: Mapping[CpuId, NodeId]
+) -> tuple[LlcDomain, ...]:
+    """The last-level cache of each online CPU, by lowest CPU; none for CPUs that show no caches.
+
+    Where a cache does not say who shares it, the threads of a core are taken to.
+    """
+    core_of = {int(cpu): core.name for core in cores for cpu in core.cpus}
+    bits = sum(1 << cpu for cpu in online)
+    caches = {int(cpu): cache for cpu in online if (cache := _read_last_cache(tree, int(cpu))) is not None}
+    domains = []
+    left = bits
+    for level in sorted({cache.level for cache in caches.values()}, reverse=True):
+        own = {cpu: cache for cpu, cache in caches.items() if cache.level == level and left >> cpu & 1}
+        groups = _group(tree, bits, own=own, core_of=core_of)
+        for group in groups:
+            members = group & left
+            left &= ~group
+            if not members:
+                continue
+            _note_newcomers(tree, members, caches=caches, level=level)
+            cpus = ids_of(members)
+            domains.append(
+                LlcDomain(
+                    level=level,
+                    cpus=cpus_of(members),
+                    size_kib=_agreed_size(tree, {cpu: own[cpu] for cpu in map(int, cpus) if cpu in own}),
+                    numa_nodes=tuple(sorted({node_of[cpu] for cpu in cpus if cpu in node_of})),
+                )
+            )
+    if left and domains:
+        tree.note(CPU_ROOT, f"CPUs {format_id_list(ids_of(left))} show no cache, unlike the others")
+    return tuple(sorted(domains, key=lambda domain: domain.cpus.lowest))
+
+
+def parse_cache_size(text: str) -> int:
+    """KiB of "32768K" or "33M"; raises ValueError on anything else, and on no size at all."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("no cache size")
+    number, unit = int(match[1]), _SIZE_UNITS[match[2]]
+    size = number * unit if unit else number // 1024
+    if not size:
+        raise ValueError("a cache without a size")
+    return size
+
+
+def parse_cache_type(text: str) -> bool:
+    """Whether data may be in it: "Data" and "Unified", but not "Instruction"; raises ValueError on anything else."""
+    match text.strip():
+        case "Data" | "Unified":
+            return True
+        case "Instruction":
+            return False
+        case _:
+            raise ValueError("no cache type")
+
+
+def parse_level(text: str) -> int:
+    """A cache level; raises ValueError."""
+    return parse_integer(text, lowest=1, highest=_HIGHEST_LEVEL)
+
+
+def _read_last_cache(tree: HostTree, cpu: int) -> _Cache | None:
+    folder = f"{CPU_ROOT}/cpu{cpu}/cache"
+    best: tuple[int, str] | None = None
+    for name in sorted((name for name in tree.names(folder) if _INDEX.fullmatch(name)), key=lambda name: int(name[5:])):
+        path = f"{folder}/{name}"
+        level = read_attribute(tree, f"{path}/level", parse_level)
+        if level is None or not _holds_data(tree, path):
+            continue
+        if best is not None and best[0] == level and level > 1:
+            tree.note(path, f"a second cache of level {level}; only {best[1].rpartition('/')[2]} is taken")
+        if best is None or level > best[0]:
+            best = (level, path)
+    if best is None:
+        return None
+    level, path = best
+    return _Cache(path, level, _read_mask(tree, path, cpu=cpu), read_attribute(tree, f"{path}/size", parse_cache_size))
+
+
+def _holds_data(tree: HostTree, path: str) -> bool:
+    return read_attribute(tree, f"{path}/type", parse_cache_type) is True
+
+
+def _read_mask(tree: HostTree, path: str, *, cpu: int) -> int | None:
+    for name, parse in (("shared_cpu_list", parse_cpu_bits), ("shared_cpu_map", parse_mask_bits)):
+        mask = read_attribute(tree, f"{path}/{name}", parse)
+        if mask is None:
+            continue
+        if mask >> cpu & 1:
+            return mask
+        tree.note(f"{path}/{name}", f"does not name CPU {cpu} itself")
+    tree.note(path, "does not say who shares it: the threads of a core are taken to")
+    return None
+
+
+def _group(tree: HostTree, online: int, *, own: Mapping[int, _Cache], core_of: Mapping[int, CpuId]) -> tuple[int, ...]:
+    """Groups in which at least one CPU says that it has such a cache."""
+    claims = {cpu: cache.mask & online for cpu, cache in own.items() if cache.mask is not None}
+    grouping = group_siblings(online, claims, {cpu: core_of[cpu] for cpu in own if cpu in core_of})
+    for cpu in map(int, ids_of(grouping.disputed)):
+        said = format_id_list(ids_of(claims[cpu]))
+        tree.note(f"{own[cpu].path}/shared_cpu_list", f"{said}, which the CPUs in it do not agree on")
+    owners = sum(1 << cpu for cpu in own)
+    return tuple(group for group in grouping.groups if group & owners)
+
+
+def _note_newcomers(tree: HostTree, members: int, *, caches: Mapping[int, _Cache], level: int) -> None:
+    """CPUs that others name as sharers of a cache of which they have no folder themselves."""
+    for cpu in map(int, ids_of(members)):
+        if cpu not in caches or caches[cpu].level != level:
+            tree.note(
+                f"{CPU_ROOT}/cpu{cpu}/cache", f"shows no cache of level {level}, which other CPUs say CPU {cpu} shares"
+            )
+
+
+def _agreed_size(tree: HostTree, own: Mapping[int, _Cache]) -> int | None:
+    sizes = {cpu: cache.size_kib for cpu, cache in own.items() if cache.size_kib is not None}
+    result = vote(sizes)
+    for cpu in result.dissenters:
+        tree.note(f"{own[cpu].path}/size", f"{sizes[cpu]} KiB, on which the sharers do not agree; {result.value} KiB")
+    return result.value

@@ -1,0 +1,70 @@
+"""The whole host at once: every reader of this room in turn, and what they say joined to one `Snapshot`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from numaplan.inventory.attribute import is_cut_short
+from numaplan.inventory.caches import read_llcs
+from numaplan.inventory.cpus import read_cpu_states
+from numaplan.inventory.identity import read_identity
+from numaplan.inventory.iommu import merge_groups, read_iommu_groups
+from numaplan.inventory.links import read_links
+from numaplan.inventory.nodes import read_nodes
+from numaplan.inventory.pci import read_pci
+from numaplan.inventory.topology import read_topology
+from numaplan.model.devices import Link, PciDevice
+from numaplan.model.host import NumaNode, Package
+from numaplan.model.snapshot import Snapshot
+from numaplan.sources.tree import HostTree
+
+
+def read_host(tree: HostTree) -> Snapshot:
+    """Everything that `tree` says of its host, without guests; what could not be read or made sense of is a gap."""
+    cpus = read_cpu_states(tree)
+    nodes = read_nodes(tree, cpus.online)
+    topology = read_topology(tree, cpus.online, nodes.node_of)
+    llcs = read_llcs(tree, cpus.online, cores=topology.cores, node_of=nodes.node_of)
+    groups, devices = merge_groups(tree, read_iommu_groups(tree), read_pci(tree, nodes.nodes, exposed=nodes.exposed))
+    links = read_links(tree)
+    grouped = any(device.iommu_group is not None for device in devices)
+    identity = read_identity(tree, device_groups=grouped)
+    _note_cut_files(tree)
+    return Snapshot(
+        host=identity,
+        cpus=cpus,
+        packages=topology.packages,
+        nodes=_with_packages(nodes.nodes, topology.packages),
+        llcs=llcs,
+        cores=topology.cores,
+        pci=_with_netdevs(devices, links),
+        iommu_groups=groups,
+        links=links,
+        gaps=tree.gaps,
+    )
+
+
+def _with_packages(nodes: Sequence[NumaNode], packages: Sequence[Package]) -> tuple[NumaNode, ...]:
+    named = [(package.id, package) for package in packages if package.id is not None]
+    return tuple(
+        replace(node, packages=tuple(sorted({id_ for id_, package in named if node.id in package.numa_nodes})))
+        for node in nodes
+    )
+
+
+def _with_netdevs(devices: Sequence[PciDevice], links: Sequence[Link]) -> tuple[PciDevice, ...]:
+    """An interface belongs to its function from either end; a capture may hold only one of the two."""
+    names: dict[object, set[str]] = {}
+    for link in links:
+        if link.pci is not None:
+            names.setdefault(link.pci, set()).add(link.name)
+    return tuple(
+        replace(device, netdevs=tuple(sorted({*device.netdevs, *names.get(device.address, ())}))) for device in devices
+    )
+
+
+def _note_cut_files(tree: HostTree) -> None:
+    """Every attribute ends in a newline, so one that does not was cut, unless the capture strips them all."""
+    cut = [path for path in tree.opened if is_cut_short(tree.text(path) or "")]
+    if 2 * len(cut) < len(tree.opened):
+        for path in cut:
+            tree.note(path, "does not end in a newline: it may be cut short")

@@ -1,0 +1,251 @@
+"""PCI functions and their SR-IOV state (/sys/bus/pci/devices, Documentation/ABI/testing/sysfs-bus-pci)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.inventory.attribute import (
+    bits_of,
+    parse_cpu_bits,
+    parse_id,
+    parse_integer,
+    parse_mask_bits,
+    read_attribute,
+)
+from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice, Sriov
+from numaplan.model.host import NodeId, NumaNode
+from numaplan.sources.tree import HostTree
+
+PCI_DEVICES: Final = "sys/bus/pci/devices"
+DEVICE_LIMIT: Final = 65536
+
+_ROOT_BUS = re.compile(r"pci[0-9a-f]{4,8}:[0-9a-f]{2}", re.ASCII)
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII)
+_VF_LINK = re.compile(r"virtfn(0|[1-9][0-9]{0,4})", re.ASCII)
+_ID = re.compile(r"0x([0-9a-f]{4})", re.ASCII)
+_CLASS = re.compile(r"0x([0-9a-f]{6})", re.ASCII)
+_GROUP = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+# The SR-IOV capability counts VFs in 16 bits.
+_MOST_VFS: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class _Locality:
+    """Nodes by id, and by their CPUs where that is unambiguous."""
+
+    ids: frozenset[int]
+    by_cpus: Mapping[int, int]
+
+
+def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tuple[PciDevice, ...]:
+    """Every PCI function, by address; `nodes` are the host's, `exposed` whether it shows them."""
+    locality = _locality(nodes, exposed=exposed)
+    folders = _read_folders(tree)
+    found: dict[PciAddress, PciDevice] = {}
+    vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
+    for address, folder in folders.items():
+        names = tree.names(folder)
+        device = _read_device(tree, folder, address=address, names=names, locality=locality)
+        if device is not None:
+            found[address] = device
+            vf_links[address] = _read_vf_links(tree, folder, names=names)
+    return tuple(
+        replace(device, sriov=_read_sriov(tree, folders[address], links=vf_links[address], known=found))
+        for address, device in found.items()
+    )
+
+
+def parse_pci_id(text: str) -> str:
+    """Four hexadecimal digits of "0x8086"; raises ValueError."""
+    match = _ID.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError("no PCI id")
+    return match[1]
+
+
+def parse_pci_class(text: str) -> str:
+    """Six hexadecimal digits of "0x020000"; raises ValueError."""
+    match = _CLASS.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError("no PCI class")
+    return match[1]
+
+
+def parse_pci_name(name: str) -> PciAddress | None:
+    """The address that a folder's name is; None for any other name."""
+    return PciAddress.parse(name) if _ADDRESS.fullmatch(name) else None
+
+
+def parse_group(name: str) -> IommuGroupId | None:
+    """The IOMMU group that a folder's name is; None for any other name."""
+    return IommuGroupId(int(name)) if _GROUP.fullmatch(name) else None
+
+
+def parse_vf_count(text: str) -> int:
+    """A number of VFs; raises ValueError."""
+    return parse_integer(text, highest=_MOST_VFS)
+
+
+def _locality(nodes: Sequence[NumaNode], *, exposed: bool) -> _Locality:
+    by_cpus: dict[int, int] = {}
+    for node in nodes if exposed and len(nodes) > 1 else ():
+        if node.cpus:
+            by_cpus[bits_of(node.cpus)] = node.id
+    return _Locality(frozenset(node.id for node in nodes), by_cpus)
+
+
+def _read_folders(tree: HostTree) -> dict[PciAddress, str]:
+    """Folders of all functions: those that the bus lists, or where a capture lacks the bus, those below the roots."""
+    folders: dict[PciAddress, str] = {}
+    listed = tree.names(PCI_DEVICES)
+    for name in listed:
+        address = parse_pci_name(name)
+        real = tree.resolve(f"{PCI_DEVICES}/{name}")
+        if address is None:
+            tree.note(f"{PCI_DEVICES}/{name}", "no PCI address")
+        elif real is None:
+            tree.note(f"{PCI_DEVICES}/{name}", "the device that it links to is not there")
+        else:
+            folders[address] = real
+    if not listed:
+        folders = _search_folders(tree)
+    if len(folders) > DEVICE_LIMIT:
+        tree.note(PCI_DEVICES, f"{len(folders)} devices: all but {DEVICE_LIMIT} are left out")
+    return dict(sorted(folders.items())[:DEVICE_LIMIT])
+
+
+def _search_folders(tree: HostTree) -> dict[PciAddress, str]:
+    """Functions hang below their bridge, and a domain of its own (VMD) below a function."""
+    folders: dict[PciAddress, str] = {}
+    todo = [f"sys/devices/{name}" for name in tree.names("sys/devices") if _ROOT_BUS.fullmatch(name)]
+    while todo and len(folders) <= DEVICE_LIMIT:
+        folder = todo.pop()
+        for name in tree.names(folder):
+            address = parse_pci_name(name)
+            if address is not None:
+                folders.setdefault(address, f"{folder}/{name}")
+            elif not _ROOT_BUS.fullmatch(name):
+                continue
+            if tree.link_name(f"{folder}/{name}") is None:  # virtfnN and its kin lead in circles
+                todo.append(f"{folder}/{name}")
+    return folders
+
+
+def _read_device(
+    tree: HostTree, folder: str, *, address: PciAddress, names: Sequence[str], locality: _Locality
+) -> PciDevice | None:
+    """None for a folder without the ids and the class: all PCI functions have them."""
+    vendor = read_attribute(tree, f"{folder}/vendor", parse_pci_id)
+    device = read_attribute(tree, f"{folder}/device", parse_pci_id)
+    pci_class = read_attribute(tree, f"{folder}/class", parse_pci_class)
+    if vendor is None or device is None or pci_class is None:
+        tree.note(folder, "its vendor, device or class is not known: the device is left out")
+        return None
+    group = tree.link_name(f"{folder}/iommu_group") if "iommu_group" in names else None
+    physfn = tree.link_name(f"{folder}/physfn") if "physfn" in names else None
+    return PciDevice(
+        address=address,
+        vendor=vendor,
+        device=device,
+        pci_class=pci_class,
+        numa_node=_read_numa_node(tree, folder, locality=locality),
+        driver=tree.link_name(f"{folder}/driver") if "driver" in names else None,
+        iommu_group=None if group is None else _group_or_note(tree, f"{folder}/iommu_group", name=group),
+        netdevs=_read_netdevs(tree, folder, names=names),
+        physfn=None if physfn is None else _address_or_note(tree, f"{folder}/physfn", name=physfn),
+    )
+
+
+def _group_or_note(tree: HostTree, path: str, *, name: str) -> IommuGroupId | None:
+    group = parse_group(name)
+    if group is None:
+        tree.note(path, f"no IOMMU group: {name[:40]!r}")
+    return group
+
+
+def _address_or_note(tree: HostTree, path: str, *, name: str) -> PciAddress | None:
+    address = parse_pci_name(name)
+    if address is None:
+        tree.note(path, f"no PCI address: {name[:40]!r}")
+    return address
+
+
+def _read_numa_node(tree: HostTree, folder: str, *, locality: _Locality) -> NodeId | None:
+    """-1 is the kernel's word for not knowing, whatever the device's local CPUs may say."""
+    path = f"{folder}/numa_node"
+    text = tree.text(path)
+    if text is None:
+        return _infer_numa_node(tree, folder, locality=locality)
+    node = read_attribute(tree, path, parse_id)
+    if node is None or node < 0:
+        return None
+    if node not in locality.ids:
+        tree.note(path, f"node {node} is not one of the host's")
+        return None
+    return NodeId(node)
+
+
+def _infer_numa_node(tree: HostTree, folder: str, *, locality: _Locality) -> NodeId | None:
+    """A kernel without numa_node for the device may still say which CPUs are local to it."""
+    if not locality.by_cpus:
+        return None
+    for name, parse in (("local_cpulist", parse_cpu_bits), ("local_cpus", parse_mask_bits)):
+        path = f"{folder}/{name}"
+        cpus = read_attribute(tree, path, parse)
+        if cpus is None:
+            continue
+        node = locality.by_cpus.get(cpus)
+        if node is None:
+            return None
+        tree.note(f"{folder}/numa_node", f"not there; {name} names exactly the CPUs of node {node}, which is taken")
+        return NodeId(node)
+    return None
+
+
+def _read_netdevs(tree: HostTree, folder: str, *, names: Sequence[str]) -> tuple[str, ...]:
+    """Network interfaces of the function: its own, and those of a virtio device on it."""
+    found = set(tree.names(f"{folder}/net")) if "net" in names else set()
+    for name in names:
+        if name.startswith("virtio"):
+            found.update(tree.names(f"{folder}/{name}/net"))
+        elif name.startswith("net:"):  # Linux before 2.6.26
+            found.add(name.removeprefix("net:"))
+    return tuple(sorted(found))
+
+
+def _read_vf_links(tree: HostTree, folder: str, *, names: Sequence[str]) -> tuple[PciAddress, ...]:
+    """Targets of virtfnN, in the order of N: that is the VF's index, which its address does not tell."""
+    indexes = sorted(int(match[1]) for name in names if (match := _VF_LINK.fullmatch(name)))
+    addresses = []
+    for index in indexes:
+        path = f"{folder}/virtfn{index}"
+        address = _address_or_note(tree, path, name=tree.link_name(path) or "")
+        if address is not None:
+            addresses.append(address)
+    return tuple(addresses)
+
+
+def _read_sriov(
+    tree: HostTree, folder: str, *, links: Sequence[PciAddress], known: Mapping[PciAddress, PciDevice]
+) -> Sriov | None:
+    path = f"{folder}/sriov_totalvfs"
+    total = read_attribute(tree, path, parse_vf_count)
+    vfs = tuple(address for address in links if address in known)
+    for address in links:
+        if address not in known:
+            tree.note(folder, f"its VF {address} is not among the host's devices")
+    if total is None and not links:
+        return None
+    if total is None:
+        tree.note(path, f"not there, but the device has {len(links)} VFs")
+        total = len(links)
+    counted = f"{folder}/sriov_numvfs"
+    configured = read_attribute(tree, counted, parse_vf_count)
+    if configured is None:
+        if links:
+            tree.note(counted, f"does not say how many VFs are configured; {len(links)} are there")
+        configured = len(links)
+    elif configured != len(vfs):
+        tree.note(counted, f"{configured} VFs are configured, {len(vfs)} are there")
+    return Sriov(total=max(total, 0), configured=configured, vfs=vfs)

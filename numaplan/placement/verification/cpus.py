@@ -1,0 +1,174 @@
+"""CPUs: given once, allocatable, on the cell's node; where emulators, iothreads and shared vCPUs float."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.guest import CellId
+from numaplan.model.host import NodeId
+from numaplan.model.plan import CellPlacement, Placement
+from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verification.grants import Grant, grants, is_dedicated
+from numaplan.placement.verification.threads import thread_violations
+from numaplan.placement.verification.violation import Violation
+
+
+def cpu_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Everything that a plan can do wrong with CPUs."""
+    asked = [(guest, placement) for placement in placements if (guest := facts.asked(placement.vm)) is not None]
+    given = [grant for guest, placement in asked for grant in grants(guest, placement)]
+    held = facts.taken | CpuSet(grant.cpu for grant in given)
+    yield from _distinct(given)
+    for guest, placement in asked:
+        nodes = {cell.id: cell.numa_node for cell in placement.cells}
+        own = tuple(grant for grant in given if grant.vm == guest.name)
+        yield from _allocatable(facts, own, nodes)
+        yield from _counts(guest, placement)
+        yield from thread_violations(facts, guest, placement, own=own, held=held)
+        yield from _emulator(facts, guest, placement, held=held)
+        yield from _iothreads(facts, guest, placement, held=held)
+    yield from pool_violations(facts, placements)
+
+
+def pool_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """What shared vCPUs do wrong: they float on the pool of their cell's node, within its ratio."""
+    asked = [(guest, placement) for placement in placements if (guest := facts.asked(placement.vm)) is not None]
+    for guest, placement in asked:
+        for cell in placement.cells:
+            yield from _shared_cell(facts, guest, cell)
+    yield from _pools(facts, asked)
+
+
+def _distinct(given: Sequence[Grant]) -> Iterator[Violation]:
+    holders: defaultdict[CpuId, list[Grant]] = defaultdict(list)
+    for grant in given:
+        holders[grant.cpu].append(grant)
+    for cpu, several in sorted(holders.items()):
+        if len(several) > 1:
+            who = " and ".join(str(grant) for grant in several)
+            yield Violation(
+                several[1].vm, "cpu_distinct", f"cpu {cpu} is given {len(several)} times, to {who}; it can go to one"
+            )
+
+
+def _allocatable(facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId]) -> Iterator[Violation]:
+    for grant in own:
+        refused = _why_not(facts, grant.cpu)
+        if refused is not None:
+            yield Violation(grant.vm, "cpu_not_allocatable", f"cpu {grant.cpu} of {grant} {refused}")
+            continue
+        node = nodes.get(grant.cell)
+        if node is not None and facts.node(node) is not None and grant.cpu not in facts.cpus([node]):
+            yield Violation(
+                grant.vm,
+                "cpu_node",
+                f"cpu {grant.cpu} of {grant} is not on node {node}, the node of its cell {grant.cell}",
+            )
+
+
+def _why_not(facts: Facts, cpu: CpuId) -> str | None:
+    if cpu not in facts.online:
+        return "is offline" if cpu in facts.snapshot.cpus.present else "is not on the host"
+    if cpu in facts.reserved:
+        return "is reserved for the host"
+    if cpu in facts.shared:
+        return "is in the shared pool"
+    taker = facts.taker(cpu)
+    return None if taker is None else f'is taken by guest "{taker}"'
+
+
+def _counts(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
+    for cell in placement.cells:
+        for vcpu, cpus in cell.vcpus:
+            if is_dedicated(guest, vcpu) and len(cpus) != 1:
+                yield Violation(
+                    guest.name,
+                    "cpu_count",
+                    f'guest "{guest.name}" vCPU {vcpu} is dedicated and has {len(cpus)} CPUs; it needs 1',
+                )
+
+
+def _emulator(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:
+    name = f'guest "{guest.name}" emulator'
+    if guest.emulator is EmulatorPolicy.SHARE:
+        problem = _floats_wrongly(facts, placement, placement.emulator, held=held)
+        if problem is not None:
+            yield Violation(guest.name, "emulator", f"{name} {problem}")
+        return
+    needed = 1 if guest.emulator is EmulatorPolicy.ISOLATE else guest.emulator_cpus
+    if len(placement.emulator) != needed:
+        yield Violation(
+            guest.name, "emulator", f"{name} has {len(placement.emulator)} CPUs of its own; it needs {needed}"
+        )
+
+
+def _iothreads(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:
+    ids = [iothread for iothread, _ in placement.iothreads]
+    if ids != list(range(1, guest.iothreads + 1)):
+        yield Violation(
+            guest.name, "iothreads", f'guest "{guest.name}" has iothreads {ids}; it needs 1 to {guest.iothreads}'
+        )
+        return
+    for iothread, cpus in placement.iothreads:
+        name = f'guest "{guest.name}" iothread {iothread}'
+        if guest.iothread_policy is IothreadPolicy.SHARE:
+            problem = _floats_wrongly(facts, placement, cpus, held=held)
+            if problem is not None:
+                yield Violation(guest.name, "iothreads", f"{name} {problem}")
+        elif len(cpus) != 1:
+            yield Violation(guest.name, "iothreads", f"{name} has {len(cpus)} CPUs of its own; it needs 1")
+
+
+def _floats_wrongly(facts: Facts, placement: Placement, cpus: CpuSet, *, held: CpuSet) -> str | None:
+    """Why a thread that shares may not float on `cpus`; where the host names no CPUs for it, any that none holds do."""
+    rung = facts.share_ladder(placement.nodes)
+    if rung is not None:
+        return None if cpus == rung else f'floats on CPUs "{cpus}"; it needs "{rung}"'
+    free = facts.cpus(placement.nodes) - held
+    if cpus and cpus <= free:
+        return None
+    return f'floats on CPUs "{cpus}"; it needs some of "{free}", the CPUs of its nodes that nobody holds'
+
+
+def _shared_cell(facts: Facts, guest: GuestRequest, cell: CellPlacement) -> Iterator[Violation]:
+    floating = [(vcpu, cpus) for vcpu, cpus in cell.vcpus if not is_dedicated(guest, vcpu)]
+    if not floating or facts.node(cell.numa_node) is None:
+        return
+    where = f'guest "{guest.name}" cell {cell.id}'
+    pool = facts.shared & facts.cpus([cell.numa_node])
+    if not pool:
+        yield Violation(
+            guest.name,
+            "shared_pool",
+            f"node {cell.numa_node} has 0 shared CPUs; {where} needs a pool for {len(floating)} vCPUs",
+        )
+        return
+    for vcpu, cpus in floating:
+        if cpus != pool:
+            yield Violation(
+                guest.name,
+                "shared_pool",
+                f'{where} vCPU {vcpu} floats on CPUs "{cpus}"; it needs "{pool}", the pool of node {cell.numa_node}',
+            )
+
+
+def _pools(facts: Facts, asked: Sequence[tuple[GuestRequest, Placement]]) -> Iterator[Violation]:
+    loads: defaultdict[NodeId, int] = defaultdict(int)
+    last: dict[NodeId, str] = {}
+    for guest, placement in asked:
+        for cell in placement.cells:
+            floating = sum(not is_dedicated(guest, vcpu) for vcpu, _ in cell.vcpus)
+            if floating:
+                loads[cell.numa_node] += floating
+                last[cell.numa_node] = guest.name
+    for node, planned in sorted(loads.items()):
+        pool = facts.shared & facts.cpus([node])
+        room = facts.request.policy.shared_ratio * len(pool)
+        load = planned + facts.floating_vcpus(node)
+        if pool and load > room:
+            yield Violation(
+                last[node],
+                "shared_pool",
+                f"node {node} has room for {room} shared vCPUs on {len(pool)} CPUs; its guests need {load}",
+            )

@@ -1,0 +1,122 @@
+"""Memory: page sizes as asked, on the right node, within what the node has of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from numaplan.model.guest import CellId, Guest
+from numaplan.model.host import NodeId
+from numaplan.model.plan import CellPlacement, Placement
+from numaplan.model.request import PageSize
+from numaplan.placement.verification.facts import Facts, bound_node
+from numaplan.placement.verification.shape import ExpectedCell, expected_cells
+from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_size
+
+SMALL_PAGE_KIB = 4
+
+
+def memory_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Page sizes, memory nodes and the capacity of each page size on each node."""
+    needs: defaultdict[tuple[NodeId, int], int] = defaultdict(int)
+    last: dict[tuple[NodeId, int], str] = {}
+    for placement in placements:
+        guest = facts.asked(placement.vm)
+        if guest is None:
+            continue
+        expected = {cell.id: cell for cell in expected_cells(facts, guest, placement)}
+        for cell in placement.cells:
+            if cell.id not in expected:
+                continue
+            where = f'guest "{guest.name}" cell {cell.id}'
+            problem = _page_problem(cell, expected[cell.id])
+            if problem is not None:
+                yield Violation(guest.name, "page_size", f"{where} {problem}")
+                continue
+            node_problem = _node_problem(facts, cell, expected[cell.id])
+            if node_problem is not None:
+                yield Violation(guest.name, "memory_node", f"{where} {node_problem}")
+            if facts.node(cell.memory_node) is not None:
+                key = (cell.memory_node, cell.page_size_kib)
+                needs[key] += cell.memory_kib
+                last[key] = guest.name
+    for (node, size_kib), needed_kib in sorted(needs.items()):
+        yield from _capacity(facts, node, size_kib, needed_kib=needed_kib, vm=last[node, size_kib])
+
+
+def capacity_kib(facts: Facts, node: NodeId, size_kib: int) -> int:
+    """The memory of that page size which a plan may give on that node; what the host does not say is no capacity.
+
+    Guests of the request that are known to run give theirs back first.
+    """
+    numa_node = facts.node(node)
+    if numa_node is None:
+        return 0
+    back_kib = sum(
+        _given_back_kib(facts, existing, node, size_kib)
+        for guest in facts.request.guests
+        if (existing := facts.existing(guest.name)) is not None and existing.running is True
+    )
+    if size_kib == SMALL_PAGE_KIB:
+        if numa_node.available_kib is None:
+            return 0
+        return max(0, numa_node.available_kib + back_kib - facts.request.policy.reserved_memory_kib)
+    pool = numa_node.pool(size_kib)
+    return 0 if pool is None else pool.free * size_kib + back_kib
+
+
+def _page_problem(cell: CellPlacement, expected: ExpectedCell) -> str | None:
+    size_kib = cell.page_size_kib
+    wishes = " or ".join(expected.page_sizes)
+    if not any(_meets(wish, size_kib) for wish in expected.page_sizes):
+        return f"has pages of {format_size(size_kib)}; it needs {wishes}"
+    if cell.memory_kib % size_kib:
+        return f"has {cell.memory_kib} KiB in pages of {format_size(size_kib)}; it needs a multiple of that"
+    return None
+
+
+def _meets(wish: PageSize, size_kib: int) -> bool:
+    if wish is PageSize.ANY:
+        return size_kib >= SMALL_PAGE_KIB
+    if wish is PageSize.LARGE:
+        return size_kib > SMALL_PAGE_KIB
+    return size_kib == wish.size_kib
+
+
+def _node_problem(facts: Facts, cell: CellPlacement, expected: ExpectedCell) -> str | None:
+    if facts.node(cell.memory_node) is None:
+        return f"has its memory on node {cell.memory_node}, which the host does not have"
+    if expected.strict and cell.memory_node != cell.numa_node:
+        return f"has its memory on node {cell.memory_node}; strict memory needs node {cell.numa_node}"
+    return None
+
+
+def _capacity(facts: Facts, node: NodeId, size_kib: int, *, needed_kib: int, vm: str) -> Iterator[Violation]:
+    have_kib = capacity_kib(facts, node, size_kib)
+    if needed_kib <= have_kib:
+        return
+    if size_kib == SMALL_PAGE_KIB:
+        sentence = f"node {node} has {have_kib} KiB of 4 KiB pages; its guests need {needed_kib} KiB"
+    else:
+        sentence = (
+            f"node {node} has {have_kib // size_kib} free {format_size(size_kib)} pages; "
+            f"its guests need {needed_kib // size_kib}"
+        )
+    yield Violation(vm, "memory_capacity", sentence)
+
+
+def _given_back_kib(facts: Facts, guest: Guest, node: NodeId, size_kib: int) -> int:
+    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib)]
+    back = [kib for cell, kib in cells if bound_node(guest, cell) == node and _page_kib(facts, guest, cell) == size_kib]
+    return sum(-(-kib // size_kib) * size_kib for kib in back)
+
+
+def _page_kib(facts: Facts, guest: Guest, cell: CellId) -> int | None:
+    """The page size of a guest cell that exists; None where the XML leaves it to a default that is not known here."""
+    for_it = [pages for pages in guest.hugepages if pages.cells is not None and cell in pages.cells]
+    pages = next(iter([*for_it, *(pages for pages in guest.hugepages if pages.cells is None)]), None)
+    if pages is None:
+        return SMALL_PAGE_KIB
+    if pages.size_kib is not None:
+        return pages.size_kib
+    sizes = {pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}
+    return sizes.pop() if len(sizes) == 1 else None

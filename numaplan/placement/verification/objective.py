@@ -1,0 +1,118 @@
+"""The seven levels of the objective, counted anew from a plan's placements."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.guest import Guest
+from numaplan.model.host import NodeId
+from numaplan.model.plan import LEVELS, MAXIMIZED, Placement, Plan, Status
+from numaplan.model.request import GuestRequest, InterfaceType, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.verification.devices import functions
+from numaplan.placement.verification.facts import Facts, bound_node
+from numaplan.placement.verification.grants import cell_grants, cpus_of, grants, is_dedicated
+from numaplan.placement.verification.violation import Violation
+
+KIB_PER_GIB = 1 << 20
+
+
+def objective(request: Request, snapshot: Snapshot, placements: Sequence[Placement]) -> tuple[int, ...]:
+    """The value of each of LEVELS, in their order."""
+    return level_values(Facts(request, snapshot), placements)
+
+
+def level_values(facts: Facts, placements: Sequence[Placement]) -> tuple[int, ...]:
+    """As `objective`, on facts that are known."""
+    asked = [(guest, placement) for placement in placements if (guest := facts.asked(placement.vm)) is not None]
+    given = CpuSet(cpu for guest, placement in asked for cpu in cpus_of(grants(guest, placement)))
+    with_memory = frozenset(cell.memory_node for _, placement in asked for cell in placement.cells)
+    return (
+        sum(guest.priority for guest, _ in asked),
+        sum(cross_node_cost(facts, guest, placement) for guest, placement in asked),
+        sum(llc_spans(facts, guest, placement) for guest, placement in asked),
+        *free_counts(facts, given, with_memory),
+        _moves(facts, placements),
+    )
+
+
+def cross_node_cost(facts: Facts, guest: GuestRequest, placement: Placement) -> int:
+    """What one guest pays for distance: its VFs, devices and known virtio ports, its pairs of cells, its memory."""
+    costs = facts.request.policy.costs
+    nodes = placement.nodes
+    ends = [facts.pci.node(address) for address in functions(placement)]
+    ends += [facts.pci.port_node(port.bridge) for port in guest.interfaces if port.type is InterfaceType.VIRTIO]
+    ports = sum(min((facts.distance(end, node) for node in nodes), default=0) for end in ends if end is not None)
+    pairs = sum(facts.distance(one.numa_node, other.numa_node) for one, other in combinations(placement.cells, 2))
+    memory = sum(
+        facts.distance(cell.numa_node, cell.memory_node) * -(-cell.memory_kib // KIB_PER_GIB)
+        for cell in placement.cells
+    )
+    return costs.vf * ports + costs.cell * pairs + costs.memory_gib * memory
+
+
+def llc_spans(facts: Facts, guest: GuestRequest, placement: Placement) -> int:
+    """The last-level caches that the cell sets touch, over the guest's cells with dedicated vCPUs."""
+    given = grants(guest, placement)
+    return sum(
+        sum(not llc.isdisjoint(cpus_of(cell_grants(given, cell))) for llc in facts.llcs)
+        for cell in placement.cells
+        if any(is_dedicated(guest, vcpu) for vcpu, _ in cell.vcpus)
+    )
+
+
+def free_counts(facts: Facts, given: CpuSet, with_memory: frozenset[NodeId]) -> tuple[int, int, int]:
+    """Free nodes, free last-level caches and free cores where `given` CPUs and memory of those nodes are given away."""
+    held = given | facts.taken
+    nodes = sum(node.id not in with_memory and node.cpus.isdisjoint(held) for node in facts.snapshot.nodes)
+    llcs = sum(not llc.isdisjoint(facts.allocatable) and llc.isdisjoint(held) for llc in facts.llcs)
+    cores = sum(core <= facts.allocatable and core.isdisjoint(held) for core in facts.cores)
+    return nodes, llcs, cores
+
+
+def is_moved(facts: Facts, existing: Guest, placement: Placement) -> bool:
+    """Whether the plan gives a guest a CPU set, a memory node or a VF that its XML does not have.
+
+    A thread or memory that the XML leaves unbound is moved by being bound.
+    """
+    return (
+        any(existing.vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
+        or existing.emulator_affinity() != placement.emulator
+        or any(existing.iothread_affinity(iothread) != cpus for iothread, cpus in placement.iothreads)
+        or memory_or_vf_moved(facts, existing, placement)
+    )
+
+
+def memory_or_vf_moved(facts: Facts, existing: Guest, placement: Placement) -> bool:
+    """As `is_moved`, whatever the CPUs."""
+    have_vfs = {interface.pci for interface in existing.interfaces if interface.pci is not None}
+    have_vfs |= {hostdev.pci for hostdev in existing.hostdevs if facts.pci.is_vf(hostdev.pci)}
+    return any(bound_node(existing, cell.id) != cell.memory_node for cell in placement.cells) or any(
+        vf not in have_vfs for interface in placement.interfaces for vf in interface.vfs
+    )
+
+
+def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Levels that are missing, misnamed, miscounted, or claim more than the plan's status and their bound allow.
+
+    `placements` are those of the plan that count.
+    """
+    found = tuple(level.name for level in plan.levels)
+    if found != LEVELS:
+        yield Violation(
+            None, "levels", f"the plan has levels {', '.join(found) or 'none'}; it needs {', '.join(LEVELS)}"
+        )
+        return
+    for level, value in zip(plan.levels, level_values(facts, placements), strict=True):
+        if level.value != value:
+            yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
+        elif (level.bound < value) if level.name in MAXIMIZED else (level.bound > value):
+            yield Violation(None, "levels", f"level {level.name} is {value}, better than its bound {level.bound}")
+        elif plan.status is Status.OPTIMAL and not level.proven:
+            yield Violation(None, "levels", f"level {level.name} is not proven; an optimal plan needs it to be")
+
+
+def _moves(facts: Facts, placements: Sequence[Placement]) -> int:
+    placed = {placement.vm: placement for placement in placements}
+    existing = [found for guest in facts.request.guests if (found := facts.existing(guest.name)) is not None]
+    return sum(guest.name not in placed or is_moved(facts, guest, placed[guest.name]) for guest in existing)

@@ -1,0 +1,35 @@
+"""Audit reports to audit JSON (schema ``numaplan/audit/1``)."""
+
+from collections.abc import Mapping
+
+from numaplan.model.finding import Finding, Report, Severity
+from numaplan.records.audit_form import AUDIT_SCHEMA
+from numaplan.records.document import dump
+
+
+def audit_json(report: Report) -> str:
+    """The audit document of a report; findings keep their order."""
+    return dump(
+        {
+            "schema": AUDIT_SCHEMA,
+            "findings": [_finding_document(finding) for finding in report.findings],
+            "not_checked": [{"rule": missed.rule, "why": missed.why} for missed in report.not_checked],
+            "summary": {
+                "guests": report.guests,
+                **{severity.value: report.count(severity) for severity in Severity},
+            },
+        }
+    )
+
+
+def _finding_document(finding: Finding) -> Mapping[str, object]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "guest": finding.guest,
+        "subject": finding.subject,
+        "message": finding.message,
+        "evidence": [{"what": fact.what, "value": fact.value, "where": fact.where} for fact in finding.evidence],
+        "wanted": finding.wanted,
+        "fix": finding.fix,
+    }

@@ -1,0 +1,115 @@
+"""What an inventory document must not contradict itself in: what the search takes for granted."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Final
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.records.guest_form import GuestForm
+from numaplan.records.inventory_form import InventoryForm, NodeForm
+
+# More memory than any address space of today, so that a sum over 1024 nodes stays within 64 bits.
+POOL_LIMIT_KIB: Final = 1 << 50
+
+
+def mistakes_of(form: InventoryForm) -> list[tuple[str, str]]:
+    """(JSON path, sentence) of every contradiction, in the order of the document."""
+    return [
+        *_packages(form),
+        *_nodes(form),
+        *_llcs(form),
+        *_cores(form),
+        *_cpus(form),
+        *_devices(form),
+        *_doubles("links", "name", (link.name for link in form.links)),
+        *_doubles("guests", "name", (guest.name for guest in form.guests)),
+        *(mistake for i, guest in enumerate(form.guests) for mistake in _guest(f"guests[{i}]", guest)),
+    ]
+
+
+def _doubles(path: str, key: str, values: Iterable[Hashable]) -> Iterator[tuple[str, str]]:
+    seen: set[Hashable] = set()
+    for i, value in enumerate(values):
+        if value is not None and value in seen:
+            shown = ascii(value) if isinstance(value, str) else value
+            yield f"{path}[{i}]{key and '.'}{key}", f"{shown} stands there twice"
+        seen.add(value)
+
+
+def _packages(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    # Broken firmware gives two packages one id (a gap says so), so an id that stands twice is no contradiction here.
+    for i, package in enumerate(form.packages):
+        path = f"packages[{i}]"
+        yield from _not_online(f"{path}.cpus", package.cpus, form.cpus.online)
+        yield from _doubles(f"{path}.numa_nodes", "", package.numa_nodes)
+
+
+def _nodes(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    yield from _doubles("numa_nodes", "id", (node.id for node in form.numa_nodes))
+    for i, node in enumerate(form.numa_nodes):
+        path = f"numa_nodes[{i}]"
+        yield from _not_online(f"{path}.cpus", node.cpus, form.cpus.online)
+        yield from _doubles(f"{path}.packages", "", node.packages)
+        yield from _pools(path, node)
+
+
+def _pools(path: str, node: NodeForm) -> Iterator[tuple[str, str]]:
+    yield from _doubles(f"{path}.hugepages", "size_kib", (pool.size_kib for pool in node.hugepages))
+    for i, pool in enumerate(node.hugepages):
+        if pool.size_kib * max(pool.total, pool.free) > POOL_LIMIT_KIB:
+            amount = f"{pool.total} total and {pool.free} free pages of {pool.size_kib} KiB"
+            yield f"{path}.hugepages[{i}]", f"{amount} are more than any host has"
+
+
+def _llcs(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    for i, llc in enumerate(form.llcs):
+        yield from _not_online(f"llcs[{i}].cpus", llc.cpus, form.cpus.online)
+        yield from _doubles(f"llcs[{i}].numa_nodes", "", llc.numa_nodes)
+
+
+def _cores(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    nodes = {node.id for node in form.numa_nodes}
+    core_of: dict[int, int] = {}
+    for i, core in enumerate(form.cores):
+        path = f"cores[{i}]"
+        if not core.cpus:
+            yield f"{path}.cpus", "a core has one CPU at least"
+        yield from _not_online(f"{path}.cpus", CpuSet(map(CpuId, core.cpus)), form.cpus.online)
+        if core.numa_node is not None and core.numa_node not in nodes:
+            yield f"{path}.numa_node", f"there is no node {core.numa_node}"
+        for cpu in core.cpus:
+            if cpu in core_of:
+                yield f"{path}.cpus", f"CPU {cpu} stands in cores[{core_of[cpu]}] already"
+            core_of[cpu] = i
+    if coreless := form.cpus.online - CpuSet(map(CpuId, core_of)):
+        yield "cores", f"online, but of no core: {coreless}"
+
+
+def _cpus(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    if form.cpus.offline is not None and (both := form.cpus.offline & form.cpus.online):
+        yield "cpus.offline", f"online too: {both}"
+    if form.cpus.present is not None and (absent := form.cpus.online - form.cpus.present):
+        yield "cpus.online", f"not present: {absent}"
+
+
+def _devices(form: InventoryForm) -> Iterator[tuple[str, str]]:
+    nodes = {node.id for node in form.numa_nodes}
+    yield from _doubles("pci", "address", (device.address for device in form.pci))
+    for i, device in enumerate(form.pci):
+        if device.sriov is not None:
+            yield from _doubles(f"pci[{i}].sriov.vfs", "", device.sriov.vfs)
+        if device.numa_node is not None and device.numa_node not in nodes:
+            yield f"pci[{i}].numa_node", f"there is no node {device.numa_node}"
+    yield from _doubles("iommu_groups", "id", (group.id for group in form.iommu_groups))
+    for i, group in enumerate(form.iommu_groups):
+        yield from _doubles(f"iommu_groups[{i}].devices", "", group.devices)
+
+
+def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:
+    yield from _doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
+    yield from _doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
+    yield from _doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
+
+
+def _not_online(path: str, cpus: CpuSet, online: CpuSet) -> Iterator[tuple[str, str]]:
+    if offline := cpus - online:
+        yield path, f"not online: {offline}"

@@ -1,0 +1,161 @@
+"""JSON text to a validated form and back: bounds, syntax, schema id, and the path of every mistake."""
+
+import json
+from collections.abc import Mapping
+from typing import Final, NoReturn, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from numaplan.errors import InputError, Problem
+
+# A host of 8192 CPUs with 20,000 PCI functions makes a document of about 10 MiB.
+LIMIT_CHARACTERS: Final = 16 * 1024 * 1024
+LIMIT_PROBLEMS: Final = 20
+_CLIP: Final = 80
+# How pydantic says that it is the key of an entry, not its value, that is wrong.
+_KEY_ITSELF: Final = "[key]"
+
+
+class Form(BaseModel):
+    """The shape of one JSON object: types are strict, keys that it does not know are ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
+
+
+FormT = TypeVar("FormT", bound=Form)
+
+
+def dump(document: Mapping[str, object]) -> str:
+    r"""Two spaces an indent, ASCII alone, one newline at the end.
+
+    A byte of the host that is no UTF-8 (a lone surrogate inside) is written as ``\udcXX`` and reads back the same.
+    """
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def load(text: str, file: str, *, form: type[FormT], schema: str) -> FormT:
+    """The document in `text`; raises InputError with up to 20 mistakes, each with its path in the JSON."""
+    document = _decode(text, file)
+    _require_schema(document, file, schema)
+    try:
+        return form.model_validate(document)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False, include_context=True)
+        raise refusal([(_path(mistake["loc"]), _sentence(mistake)) for mistake in mistakes], file) from error
+
+
+def refusal(mistakes: list[tuple[str, str]], file: str) -> InputError:
+    """One InputError for (JSON path, sentence) pairs; there must be one at least, and no more than 20 are told."""
+    problems = [Problem(f"{path}: {sentence}", file) for path, sentence in mistakes[:LIMIT_PROBLEMS]]
+    if more := len(mistakes) - len(problems):
+        problems.append(Problem(f"and {more} more mistakes", file))
+    error = InputError.of(tuple(problems))
+    if not isinstance(error, InputError):
+        raise TypeError("InputError.of makes an InputError")
+    return error
+
+
+def _decode(text: str, file: str) -> dict[str, object]:
+    if len(text) > LIMIT_CHARACTERS:
+        raise InputError(f"the document has {len(text)} characters; at most {LIMIT_CHARACTERS} are read", file)
+    try:
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        reason = error.msg[:1].lower() + error.msg[1:]
+        raise InputError(f"no JSON: {reason}", f"{file}:{error.lineno}:{error.colno}") from error
+    except RecursionError as error:
+        raise InputError("no JSON of ours: it is nested too deeply", file) from error
+    except _RefusedError as error:
+        raise InputError(f"no JSON of ours: {error}", file) from error
+    except ValueError as error:
+        raise InputError("no JSON of ours: a number has thousands of digits", file) from error
+    if not isinstance(document, dict):
+        raise InputError(f"expected a JSON object, found {_found(document)}", file)
+    return document
+
+
+class _RefusedError(ValueError):
+    """What the grammar of JSON allows and we do not."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # add is called for its effect
+        raise _RefusedError(f"the key {_found(twice)} stands twice in one object")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _RefusedError(f"{name} is no JSON number")
+
+
+def _require_schema(document: dict[str, object], file: str, schema: str) -> None:
+    found = document.get("schema")
+    if found == schema:
+        return
+    if "schema" not in document:
+        raise InputError(f'schema: is missing; expected "{schema}"', file, "is this a document of numaplan's?")
+    kind = schema.rpartition("/")[0]
+    newer = isinstance(found, str) and found.startswith(f"{kind}/")
+    hint = "it is of another version of numaplan" if newer else "it is a document of another kind"
+    raise InputError(f'schema: expected "{schema}", found {_found(found)}', file, hint)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier() and part.isascii():
+            path += f".{part}" if path else part
+        elif part != _KEY_ITSELF:
+            path += f"[{part[:_CLIP]!a}]"
+    return path or "document"
+
+
+def _sentence(mistake: ErrorDetails) -> str:
+    context = mistake.get("ctx", {})
+    match mistake["type"]:
+        case "missing":
+            return "is missing"
+        case "int_type":
+            expected = "expected a whole number"
+        case "bool_type":
+            expected = "expected true or false"
+        case "list_type":
+            expected = "expected a list"
+        case "dict_type" | "model_type":
+            expected = "expected an object"
+        case "greater_than_equal":
+            expected = f"expected a number of {context['ge']} or more"
+        case "less_than_equal":
+            expected = f"expected a number of {context['le']} or less"
+        case "too_long":
+            return f"has more than {context['max_length']} entries"
+        case "string_unicode":
+            expected = "expected text"
+        case "enum" | "literal_error":
+            expected = f"expected {context['expected']}"
+        case _:
+            expected = mistake["msg"]
+    return f"{expected}, found {_found(mistake['input'])}"
+
+
+def _found(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case str():
+            clipped = value if len(value) <= _CLIP else value[:_CLIP] + "..."
+            return ascii(clipped)
+        case _:
+            return str(value)[:_CLIP]

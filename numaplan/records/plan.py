@@ -1,0 +1,148 @@
+"""Plans to and from plan JSON (schema ``numaplan/plan/1``)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.guest import CellId, IothreadId, VcpuId
+from numaplan.model.host import NodeId
+from numaplan.model.plan import (
+    CellPlacement,
+    Conflict,
+    ConflictMember,
+    DevicePlacement,
+    InterfacePlacement,
+    Level,
+    Placement,
+    Plan,
+    Unplaced,
+)
+from numaplan.records.document import dump, load, refusal
+from numaplan.records.guests import to_topology, topology_document
+from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, PlacementForm, PlanForm
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan document of a plan; the same plan gives the same bytes."""
+    return dump(
+        {
+            "schema": PLAN_SCHEMA,
+            "status": plan.status.value,
+            "limit": plan.limit.value,
+            "host": {"hostname": plan.hostname, "fingerprint": plan.fingerprint},
+            "levels": [
+                {"name": level.name, "value": level.value, "bound": level.bound, "proven": level.proven}
+                for level in plan.levels
+            ],
+            "placements": [_placement_document(placement) for placement in plan.placements],
+            "unplaced": [{"vm": unplaced.vm, "reason": unplaced.reason} for unplaced in plan.unplaced],
+            "notes": list(plan.notes),
+            "conflict": None if plan.conflict is None else _conflict_document(plan.conflict),
+        }
+    )
+
+
+def read_plan(text: str, file: str) -> Plan:
+    """The plan in a plan document; whether it holds on a host is for ``verify`` to say.
+
+    Raises InputError for a document that is malformed, of another schema, or names a thing twice.
+    """
+    form = load(text, file, form=PlanForm, schema=PLAN_SCHEMA)
+    if mistakes := list(_mistakes(form)):
+        raise refusal(mistakes, file)
+    return Plan(
+        status=form.status,
+        limit=form.limit,
+        hostname=form.host.hostname,
+        fingerprint=form.host.fingerprint,
+        levels=tuple(Level(level.name, level.value, level.bound, level.proven) for level in form.levels),
+        placements=tuple(_to_placement(placement) for placement in form.placements),
+        unplaced=tuple(Unplaced(unplaced.vm, unplaced.reason) for unplaced in form.unplaced),
+        notes=tuple(form.notes),
+        conflict=None
+        if form.conflict is None
+        else Conflict(
+            tuple(ConflictMember(member.vm, member.constraint, member.sentence) for member in form.conflict.constraints)
+        ),
+    )
+
+
+def _placement_document(placement: Placement) -> Mapping[str, object]:
+    return {
+        "vm": placement.vm,
+        "cells": [
+            {
+                "id": cell.id,
+                "numa_node": cell.numa_node,
+                "vcpus": _numbered(cell.vcpus),
+                "memory_node": cell.memory_node,
+                "memory_kib": cell.memory_kib,
+                "page_size_kib": cell.page_size_kib,
+            }
+            for cell in placement.cells
+        ],
+        "emulator": str(placement.emulator),
+        "iothreads": _numbered(placement.iothreads),
+        "interfaces": [
+            {"name": interface.name, "vfs": [str(vf) for vf in interface.vfs]} for interface in placement.interfaces
+        ],
+        "devices": [{"name": device.name, "address": str(device.address)} for device in placement.devices],
+        "topology": topology_document(placement.topology),
+    }
+
+
+def _numbered(pairs: Iterable[tuple[int, CpuSet]]) -> Mapping[str, str]:
+    return {str(number): str(cpus) for number, cpus in sorted(pairs, key=lambda pair: pair[0])}
+
+
+def _conflict_document(conflict: Conflict) -> Mapping[str, object]:
+    return {
+        "constraints": [
+            {"vm": member.vm, "constraint": member.constraint, "sentence": member.sentence}
+            for member in conflict.members
+        ],
+        "fixes": [],
+    }
+
+
+def _mistakes(form: PlanForm) -> Iterator[tuple[str, str]]:
+    yield from _doubles("levels", [level.name for level in form.levels])
+    placed = [placement.vm for placement in form.placements]
+    yield from _doubles("placements", placed)
+    for i, placement in enumerate(form.placements):
+        yield from _doubles(f"placements[{i}].cells", [str(cell.id) for cell in placement.cells])
+    for i, unplaced in enumerate(form.unplaced):
+        if unplaced.vm in placed:
+            yield f"unplaced[{i}]", f"{unplaced.vm!a} is placed"
+
+
+def _doubles(path: str, names: list[str]) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            yield f"{path}[{i}]", f"{name!a} stands there twice"
+        seen.add(name)
+
+
+def _to_placement(form: PlacementForm) -> Placement:
+    return Placement(
+        vm=form.vm,
+        cells=tuple(_to_cell(cell) for cell in form.cells),
+        emulator=form.emulator,
+        iothreads=tuple(
+            (IothreadId(number), cpus) for number, cpus in sorted(form.iothreads.items(), key=lambda pair: pair[0])
+        ),
+        interfaces=tuple(InterfacePlacement(interface.name, tuple(interface.vfs)) for interface in form.interfaces),
+        devices=tuple(DevicePlacement(device.name, device.address) for device in form.devices),
+        topology=to_topology(form.topology),
+    )
+
+
+def _to_cell(form: CellPlacementForm) -> CellPlacement:
+    return CellPlacement(
+        CellId(form.id),
+        NodeId(form.numa_node),
+        tuple((VcpuId(number), cpus) for number, cpus in sorted(form.vcpus.items(), key=lambda pair: pair[0])),
+        NodeId(form.memory_node),
+        form.memory_kib,
+        form.page_size_kib,
+    )

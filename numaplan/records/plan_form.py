@@ -1,0 +1,118 @@
+"""The plan document (schema ``numaplan/plan/1``) as it is read: what it must hold and what it may."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from numaplan.model.plan import Limit, Status
+from numaplan.records.document import Form
+from numaplan.records.fields import Address, CpuList, Id, Integer, NumberKey, Size, Text
+from numaplan.records.guest_form import TopologyForm
+
+PLAN_SCHEMA: Literal["numaplan/plan/1"] = "numaplan/plan/1"
+
+LevelName = Literal["priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves"]
+
+
+class PlanHostForm(Form):
+    """``host``: which host the plan is for, and the state that it was in."""
+
+    hostname: Text | None = None
+    fingerprint: Text
+
+
+class LevelForm(Form):
+    """An entry of ``levels``."""
+
+    name: LevelName
+    value: Integer
+    bound: Integer
+    proven: bool
+
+
+class CellPlacementForm(Form):
+    """An entry of ``placements[].cells``."""
+
+    id: Id
+    numa_node: Id
+    vcpus: dict[NumberKey, CpuList]
+    memory_node: Id
+    memory_kib: Size
+    page_size_kib: Annotated[Size, Field(ge=1)]
+
+
+class InterfacePlacementForm(Form):
+    """An entry of ``placements[].interfaces``."""
+
+    name: Text
+    vfs: list[Address]
+
+
+class DevicePlacementForm(Form):
+    """An entry of ``placements[].devices``."""
+
+    name: Text
+    address: Address
+
+
+class PlacementForm(Form):
+    """An entry of ``placements``."""
+
+    vm: Text
+    cells: list[CellPlacementForm]
+    emulator: CpuList
+    iothreads: dict[NumberKey, CpuList] = Field(default_factory=dict)
+    interfaces: list[InterfacePlacementForm] = Field(default_factory=list)
+    devices: list[DevicePlacementForm] = Field(default_factory=list)
+    topology: TopologyForm | None = None
+
+
+class UnplacedForm(Form):
+    """An entry of ``unplaced``."""
+
+    vm: Text
+    reason: Text
+
+
+class ConflictMemberForm(Form):
+    """An entry of ``conflict.constraints``."""
+
+    vm: Text | None = None
+    constraint: Text
+    sentence: Text
+
+
+class ChangeForm(Form):
+    """``conflict.fixes[].change``: `patch` holds RFC 6902 operations."""
+
+    document: Literal["vnf", "inventory"]
+    patch: list[dict[str, object]]
+
+
+class FixForm(Form):
+    """An entry of ``conflict.fixes``: read by people and other tools, not by us."""
+
+    sentence: Text
+    cost: Integer
+    change: ChangeForm
+
+
+class ConflictForm(Form):
+    """``conflict``."""
+
+    constraints: list[ConflictMemberForm]
+    fixes: list[FixForm] = Field(default_factory=list)
+
+
+class PlanForm(Form):
+    """The whole document."""
+
+    schema_id: Annotated[Literal["numaplan/plan/1"], Field(alias="schema")]
+    status: Annotated[Status, Field(strict=False)]
+    limit: Annotated[Limit, Field(strict=False)]
+    host: PlanHostForm
+    levels: list[LevelForm]
+    placements: list[PlacementForm]
+    unplaced: list[UnplacedForm] = Field(default_factory=list)
+    notes: list[Text] = Field(default_factory=list)
+    conflict: ConflictForm | None = None

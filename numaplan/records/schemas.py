@@ -1,0 +1,36 @@
+"""JSON Schemas (draft 2020-12) of our documents, made from the forms that read them."""
+
+import json
+from enum import StrEnum
+from typing import assert_never
+
+from numaplan.records.audit_form import AUDIT_SCHEMA, AuditForm
+from numaplan.records.document import Form
+from numaplan.records.inventory_form import INVENTORY_SCHEMA, InventoryForm
+from numaplan.records.plan_form import PLAN_SCHEMA, PlanForm
+
+
+class DocumentKind(StrEnum):
+    """The documents that have a schema here; vnf.yaml has its own."""
+
+    INVENTORY = "inventory"
+    PLAN = "plan"
+    AUDIT = "audit"
+
+
+def schema(kind: str) -> str:
+    """The JSON Schema of ``inventory``, ``plan`` or ``audit``; raises ValueError for any other word."""
+    match DocumentKind(kind):
+        case DocumentKind.INVENTORY:
+            return _schema(InventoryForm, INVENTORY_SCHEMA)
+        case DocumentKind.PLAN:
+            return _schema(PlanForm, PLAN_SCHEMA)
+        case DocumentKind.AUDIT:
+            return _schema(AuditForm, AUDIT_SCHEMA)
+        case other:
+            assert_never(other)
+
+
+def _schema(form: type[Form], identity: str) -> str:
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": identity}
+    return json.dumps(head | form.model_json_schema(by_alias=True, mode="validation"), indent=2) + "\n"

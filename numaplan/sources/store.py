@@ -1,0 +1,95 @@
+"""What a `HostTree` asks of the place its files come from: one look at one path, no link followed."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+FILE_LIMIT: Final = 1 << 20
+NAMES_LIMIT: Final = 200_000
+
+# Must-gathers nest a node's files about six folders deep; a search without a bound would walk a home directory.
+_ROOT_DEPTH: Final = 12
+_ROOT_FOLDERS: Final = 20_000
+
+
+class Kind(StrEnum):
+    """What stands at a path."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+class UnreadableError(Exception):
+    """A file that is there, but whose text is refused by our own rules; `why` in plain words."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class Store(Protocol):
+    """Host files by relative path ("sys/devices"), "" for the root.
+
+    The folders of a path are real ones: whoever asks has followed the links. Every method raises OSError as the
+    kernel would.
+    """
+
+    def kind(self, path: str) -> Kind:
+        """What stands there, a link unfollowed."""
+        ...
+
+    def target(self, path: str) -> str:
+        """The text of a symbolic link."""
+        ...
+
+    def names(self, path: str) -> Sequence[str]:
+        """The entries of a folder, in any order; UnreadableError above NAMES_LIMIT."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file; UnreadableError above FILE_LIMIT and for what is no file."""
+        ...
+
+    def below(self, path: str) -> "Store":
+        """The same files with `path` as the root."""
+        ...
+
+
+def find_root(store: Store) -> str | None:
+    """The folder that holds `sys/`: the shallowest, then the alphabetically first; None where there is none.
+
+    A `proc/sys` does not make `proc` a root. Links are not followed, folders that may not be read are passed over.
+    """
+    level = [""]
+    seen = 0
+    for _ in range(_ROOT_DEPTH):
+        roots = [path for path in level if not f"/{path}".endswith("/proc") and _is_folder(store, join(path, "sys"))]
+        if roots:
+            return min(roots)
+        seen += len(level)
+        if seen > _ROOT_FOLDERS:
+            return None
+        level = [child for path in level for child in _folders(store, path)]
+    return None
+
+
+def join(folder: str, name: str) -> str:
+    """A path below a folder, "" being the root."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _folders(store: Store, path: str) -> list[str]:
+    try:
+        names = store.names(path)
+    except (OSError, UnreadableError):
+        return []
+    return [child for child in (join(path, name) for name in names) if _is_folder(store, child)]
+
+
+def _is_folder(store: Store, path: str) -> bool:
+    try:
+        return store.kind(path) is Kind.FOLDER
+    except OSError:
+        return False

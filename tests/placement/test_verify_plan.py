@@ -1,0 +1,224 @@
+"""The form of a plan, its guests and cells, and what guests say of each other's nodes."""
+
+from dataclasses import replace
+
+import pytest
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.guest import CellId, Guest, GuestCell, VcpuId, VcpuPin
+from numaplan.model.plan import Level, Plan, Status
+from numaplan.model.request import PageSize, Request
+from numaplan.placement.verify import Violation, verify
+from tests.hosts import GIB, host
+from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan
+
+HOST = host("2n:4c:2t", pages={"2MiB": 4096})
+TWO = Request(POLICY, (guest("a", 1), guest("b", 1, required=False)))
+A = placed("a", cell(0, "2"))
+B = placed("b", cell(0, "3"))
+
+
+def test_all_guests_placed_is_valid() -> None:
+    assert not found(TWO, HOST, A, B)
+
+
+def test_an_optional_guest_may_be_left_out() -> None:
+    assert not found(TWO, HOST, A, unplaced=["b"])
+
+
+def test_a_required_guest_may_not_be_left_out() -> None:
+    assert found(TWO, HOST, B, unplaced=["a"]) == (
+        Violation("a", "required_placed", 'guest "a" is required and has 0 placements; it needs 1'),
+    )
+
+
+def test_a_guest_that_is_neither_placed_nor_unplaced_or_both_is_told() -> None:
+    assert found(TWO, HOST, A) == (
+        Violation(
+            "b",
+            "unplaced",
+            'guest "b" has 0 placements and 0 entries among the unplaced; it needs one of either',
+        ),
+    )
+    assert [violation.constraint for violation in found(TWO, HOST, A, B, unplaced=["b"])] == ["unplaced"]
+
+
+def test_an_unknown_guest_is_told() -> None:
+    good = plan(TWO, HOST, A, B)
+    more = replace(good, placements=(*good.placements, placed("c", cell(0, "2"))))
+    assert verify(TWO, HOST, more) == (
+        Violation("c", "unknown_guest", 'guest "c" is in the plan, but the request does not name it'),
+    )
+
+
+def test_a_guest_placed_twice_is_told() -> None:
+    good = plan(TWO, HOST, A, B)
+    assert verify(TWO, HOST, replace(good, placements=(*good.placements, A))) == (
+        Violation("a", "placed_twice", 'guest "a" has 2 placements; it can have 1'),
+    )
+
+
+@pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.UNKNOWN])
+def test_without_a_plan_nothing_is_placed(status: Status) -> None:
+    empty = replace(plan(TWO, HOST, A, B), status=status, levels=(), placements=())
+    assert verify(TWO, HOST, empty) == ()
+    assert verify(TWO, HOST, replace(empty, placements=(A,))) == (
+        Violation(None, "status", f"a plan that is {status} has 1 placements and 0 levels; it can have none"),
+    )
+
+
+def test_missing_cells_are_told() -> None:
+    request = Request(POLICY, (guest("a", 1, cells=2),))
+    assert found(request, HOST, A) == (Violation("a", "cells", 'guest "a" has 1 cells, [0]; needs 2'),)
+
+
+def test_missing_vcpus_are_told() -> None:
+    assert found(Request(POLICY, (guest("a", 2),)), HOST, A) == (
+        Violation("a", "cells", 'guest "a" cell 0 has vCPUs [0]; it needs [0, 1]'),
+    )
+
+
+def test_another_memory_than_asked_is_told() -> None:
+    assert found(Request(POLICY, (guest("a", 1),)), HOST, placed("a", cell(0, "2", memory_kib=GIB - 4))) == (
+        Violation("a", "memory_amount", 'guest "a" cell 0 has 1048572 KiB; it needs 1048576 KiB'),
+    )
+
+
+def test_a_node_that_the_host_does_not_have_is_told() -> None:
+    wrong = found(
+        Request(POLICY, (guest("a", 1),)), HOST, placed("a", cell(7, "2", memory_node=7), emulator="1,5,9,13")
+    )
+    assert [(violation.constraint, violation.sentence) for violation in wrong] == [
+        ("node", 'guest "a" cell 0 is on node 7, which the host does not have'),
+        ("memory_node", 'guest "a" cell 0 has its memory on node 7, which the host does not have'),
+    ]
+
+
+class TestCellsOfTheXml:
+    """The XML of "a" has two cells; the request asks for one with the same sums."""
+
+    request = Request(POLICY, (guest("a", 2, memory_kib=2 * GIB, page_size=PageSize.HUGE_2M),))
+    existing = Guest(
+        "a",
+        "a.xml",
+        2,
+        2 * GIB,
+        cells=(GuestCell(CellId(0), (VcpuId(0),), GIB, 1), GuestCell(CellId(1), (VcpuId(1),), GIB, 1)),
+    )
+    snapshot = replace(HOST, guests=(existing,))
+    kept = placed("a", cell(0, "2", page_kib=2048), cell(1, "6", id_=1, first=1, page_kib=2048), emulator="1,5,9,13")
+
+    def test_the_plan_may_keep_to_them(self) -> None:
+        assert not found(self.request, self.snapshot, self.kept)
+
+    def test_or_give_those_asked_for(self) -> None:
+        assert not found(
+            self.request, self.snapshot, placed("a", cell(0, "2", "10", memory_kib=2 * GIB, page_kib=2048))
+        )
+
+    def test_but_not_make_up_others(self) -> None:
+        assert [violation.constraint for violation in found(self.request, HOST, self.kept)] == ["cells"]
+
+    def test_the_page_size_asked_for_holds_for_them_too(self) -> None:
+        small = replace(self.kept, cells=tuple(replace(one, page_size_kib=4) for one in self.kept.cells))
+        wrong = found(self.request, self.snapshot, small)
+        assert [violation.constraint for violation in wrong] == ["page_size", "page_size"]
+
+
+def test_cells_on_one_node_are_told_where_distinct_nodes_are_asked() -> None:
+    same_node = placed("a", cell(0, "2"), cell(0, "3", id_=1, first=1))
+    assert found(Request(POLICY, (guest("a", 1, cells=2),)), HOST, same_node) == (
+        Violation("a", "distinct_nodes", 'guest "a" has 2 cells on 1 nodes; it needs a node for each'),
+    )
+    assert not found(Request(POLICY, (guest("a", 1, cells=2, distinct_nodes=False),)), HOST, same_node)
+
+
+class TestPartners:
+    together = Request(POLICY, (guest("a", 1), guest("b", 1, required=False, affinity=("a",))))
+    apart = Request(POLICY, (guest("a", 1), guest("b", 1, required=False, anti_affinity=("a",))))
+    b_elsewhere = placed("b", cell(1, "6"), emulator="5,13")
+
+    def test_affinity_needs_one_node_set_within_the_other(self) -> None:
+        assert not found(self.together, HOST, A, B)
+        assert found(self.together, HOST, A, self.b_elsewhere) == (
+            Violation(
+                "b",
+                "affinity",
+                'guest "b" is on nodes 1, guest "a" on 0; affinity needs the nodes of one among the other\'s',
+            ),
+        )
+
+    def test_affinity_holds_either_way_round(self) -> None:
+        for affinity in ({"a": ("b",)}, {"b": ("a",)}):
+            request = Request(
+                POLICY,
+                (guest("a", 1, cells=2, affinity=affinity.get("a", ())), guest("b", 1, affinity=affinity.get("b", ()))),
+            )
+            both = placed("a", cell(0, "2"), cell(1, "6", id_=1, first=1), emulator="1,5,9,13")
+            assert not found(request, HOST, both, B)
+
+    def test_anti_affinity_needs_no_node_in_common(self) -> None:
+        assert not found(self.apart, HOST, A, self.b_elsewhere)
+        assert found(self.apart, HOST, A, B) == (
+            Violation(
+                "b",
+                "anti_affinity",
+                'guest "b" is on nodes 0, guest "a" on 0; anti-affinity needs 0 nodes in common',
+            ),
+        )
+
+    def test_a_partner_without_a_place_does_not_count(self) -> None:
+        request = Request(POLICY, (guest("a", 1, affinity=("b",)), guest("b", 1, required=False)))
+        assert not found(request, HOST, A, unplaced=["b"])
+
+    def test_a_staying_partner_is_on_the_nodes_of_its_vcpus(self) -> None:
+        old = Guest("old", "old.xml", 1, GIB, vcpu_pins=(VcpuPin(VcpuId(0), CpuSet.parse("6"), 1),))
+        snapshot = replace(HOST, guests=(old,))
+        near = Request(POLICY, (guest("a", 1, affinity=("old",)),))
+        far = Request(POLICY, (guest("a", 1, anti_affinity=("old",)),))
+        assert [violation.constraint for violation in found(near, snapshot, A)] == ["affinity"]
+        assert not found(far, snapshot, A)
+        at_1 = placed("a", cell(1, "7"), emulator="5,13")
+        assert not found(near, snapshot, at_1)
+        assert [violation.constraint for violation in found(far, snapshot, at_1)] == ["anti_affinity"]
+
+
+class TestLevels:
+    good = plan(TWO, HOST, A, B)
+
+    def changed(self, name: str, **facts: object) -> Plan:
+        levels = tuple(
+            replace(level, **facts) if level.name == name else level  # type: ignore[arg-type]  # any field
+            for level in self.good.levels
+        )
+        return replace(self.good, levels=levels)
+
+    @pytest.mark.parametrize("level", good.levels, ids=lambda level: level.name)
+    def test_a_value_that_the_placements_do_not_have_is_told(self, level: Level) -> None:
+        wrong = self.changed(level.name, value=level.value + 1, bound=level.value + 1)
+        assert verify(TWO, HOST, wrong) == (
+            Violation(
+                None,
+                "levels",
+                f"level {level.name} says {level.value + 1}; the placements make it {level.value}",
+            ),
+        )
+
+    def test_levels_out_of_order_are_told(self) -> None:
+        wrong = verify(TWO, HOST, replace(self.good, levels=self.good.levels[::-1]))
+        assert [violation.constraint for violation in wrong] == ["levels"]
+
+    def test_a_value_better_than_its_bound_is_told(self) -> None:
+        assert [violation.sentence for violation in verify(TWO, HOST, self.changed("priority", bound=1))] == [
+            "level priority is 2, better than its bound 1"
+        ]
+        assert [violation.sentence for violation in verify(TWO, HOST, self.changed("llc_spans", bound=3))] == [
+            "level llc_spans is 2, better than its bound 3"
+        ]
+
+    def test_only_an_optimal_plan_needs_every_level_proven(self) -> None:
+        unproven = self.changed("moves", proven=False)
+        assert [violation.sentence for violation in verify(TWO, HOST, unproven)] == [
+            "level moves is not proven; an optimal plan needs it to be"
+        ]
+        assert verify(TWO, HOST, replace(unproven, status=Status.FEASIBLE)) == ()

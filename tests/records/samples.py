@@ -1,0 +1,216 @@
+"""Nouns with every field set, and strings that would break careless output."""
+
+from dataclasses import replace
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.devices import Link, PciAddress
+from numaplan.model.finding import Evidence, Finding, NotChecked, Report, Severity
+from numaplan.model.guest import (
+    CellId,
+    EmulatorPin,
+    Guest,
+    GuestCell,
+    GuestHostdev,
+    GuestInterface,
+    GuestTopology,
+    HugepageRequest,
+    IothreadId,
+    IothreadPin,
+    MemoryBinding,
+    VcpuId,
+    VcpuPin,
+)
+from numaplan.model.host import HostIdentity, NodeId, Source
+from numaplan.model.plan import (
+    LEVELS,
+    CellPlacement,
+    Conflict,
+    ConflictMember,
+    DevicePlacement,
+    InterfacePlacement,
+    Level,
+    Limit,
+    Placement,
+    Plan,
+    Status,
+    Unplaced,
+)
+from numaplan.model.snapshot import Gap, Snapshot
+from tests.hosts import GIB, Nic, host
+
+EVIL = (
+    "\x1b]0;owned\x07\x1b[2J",
+    "\x1b[31mred\x1b[0m",
+    "\x9b31m",
+    "a\nerror: b",
+    "a\r\nb",
+    "tab\tvertical\v\f",
+    "nul\x00",
+    "\x7f\x80\x85",
+    "\u202egnp.exe\u202c",
+    "\u2066isolate\u2069",
+    "\u200bzero\u200dwidth\ufeff",
+    "\u2028line\u2029",
+    "bytes\udc80\udcff",
+    "\ud800",
+    "<script>alert(1)</script>",
+    '"; rm -rf / #',
+    "]]>&amp;<!--",
+    "back\\slash\\",
+    "{braces} %s $HOME `id`",
+    "ConnectX\u00ae \u7db2\u8def",
+    "\ufffe\uffff",
+    "",
+    " spaces ",
+    "|---|",
+)
+
+
+def pinned_guest(name: str = "fw1") -> Guest:
+    """A guest with every field set."""
+    return Guest(
+        name=name,
+        file=f"{name}.xml",
+        vcpus=4,
+        memory_kib=4 * GIB,
+        uuid="11111111-2222-3333-4444-555555555555",
+        vcpu_line=5,
+        vcpu_cpuset=CpuSet.parse("0-3"),
+        auto_placement=True,
+        topology=GuestTopology(1, 1, 2, 2),
+        cells=(
+            GuestCell(CellId(0), (VcpuId(0), VcpuId(1)), 2 * GIB, 30),
+            GuestCell(CellId(1), (VcpuId(2), VcpuId(3)), 2 * GIB, 31),
+        ),
+        vcpu_pins=tuple(VcpuPin(VcpuId(i), CpuSet([CpuId(i + 1)]), 10 + i) for i in range(3)),
+        emulator_pin=EmulatorPin(CpuSet.parse("0,8"), 14),
+        iothreads=1,
+        iothread_pins=(IothreadPin(IothreadId(1), CpuSet.parse("0"), 15),),
+        memory=MemoryBinding(None, "strict", (NodeId(0),), 20),
+        memnodes=(MemoryBinding(CellId(1), "preferred", None, 21),),
+        hugepages=(HugepageRequest(GIB, (CellId(0),), 25), HugepageRequest(None, None, 26)),
+        interfaces=(
+            GuestInterface("hostdev", 40, "52:54:00:00:00:01", "data", None, PciAddress(0, 0x11, 0, 0), 100),
+            GuestInterface("bridge", 44, source="br0"),
+        ),
+        hostdevs=(GuestHostdev(PciAddress(0x10000, 0x11, 0, 1), 50, "gpu"),),
+        thread_policy="isolate",
+        running=True,
+    )
+
+
+def full_snapshot() -> Snapshot:
+    """A host with something in every field."""
+    built = host(
+        "2n:4c:2t",
+        llcs_per_node=2,
+        pages={"2MiB": 512, "1GiB": [8, 2]},
+        nics=[Nic("ens1f0", 0, 4), Nic("ens2f0", None, 2, speed_mbps=None)],
+        guests=[pinned_guest(), Guest("web", "web.xml", 2, GIB, running=False)],
+        isolated="2-7",
+        offline="3",
+    )
+    return replace(
+        built,
+        host=HostIdentity(Source.LIVE, "compute-7", "6.12.0-1", "x86_64", "Xeon(R) CPU", kvm=True, iommu=False),
+        links=(
+            Link("br0", "bridge", lowers=("ens1f0",), addresses=True),
+            Link("ens1f0", None, PciAddress(0, 0x10, 0, 0), 25000, "br0", (), addresses=False),
+            Link("ens2f0", None, PciAddress(0, 0x20, 0, 0)),
+        ),
+        gaps=(Gap("sys/devices/system/node/node1/meminfo", "permission denied"),),
+    )
+
+
+def evil_snapshot(text: str) -> Snapshot:
+    """A host that says `text` wherever a host can say a string."""
+    snapshot = full_snapshot()
+    device = replace(snapshot.pci[0], driver=text, netdevs=(text,), vendor=text, device=text)
+    guest = replace(
+        pinned_guest(f"g{text}"),
+        file=text,
+        uuid=text,
+        memory=MemoryBinding(None, text, (NodeId(0),), 20),
+        thread_policy=text,
+        interfaces=(GuestInterface(text, 1, text, text, text),),
+    )
+    return replace(
+        snapshot,
+        host=HostIdentity(Source.CAPTURE, text, text, text, text),
+        pci=(device, *snapshot.pci[1:]),
+        links=(Link(text, text, device.address, master=f"m{text}", lowers=(f"l{text}",)),),
+        guests=(guest,),
+        gaps=(Gap(text, text),),
+    )
+
+
+def placed(text: str = "fw1") -> Placement:
+    """A guest of two cells, the first with a CPU for each vCPU, the second with vCPUs that float as well."""
+    return Placement(
+        vm=text,
+        cells=(
+            CellPlacement(CellId(0), NodeId(0), _pairs(0, "2", "10", "1", "9"), NodeId(0), 4 * GIB, GIB),
+            CellPlacement(CellId(1), NodeId(1), _pairs(4, "4", "6-7", "6-7"), NodeId(0), 512 * 1024, 2048),
+        ),
+        emulator=CpuSet.parse("0,8"),
+        iothreads=((IothreadId(1), CpuSet.parse("5")), (IothreadId(12), CpuSet.parse("0,8"))),
+        interfaces=(InterfacePlacement("data", (PciAddress(0, 0x11, 0, 0), PciAddress(0, 0x21, 0, 1))),),
+        devices=(DevicePlacement("gpu", PciAddress(0x10000, 0x11, 0, 1)),),
+        topology=GuestTopology(1, 1, 2, 2),
+    )
+
+
+def _pairs(first: int, *sets: str) -> tuple[tuple[VcpuId, CpuSet], ...]:
+    return tuple((VcpuId(first + i), CpuSet.parse(cpus)) for i, cpus in enumerate(sets))
+
+
+def full_plan() -> Plan:
+    """A plan with something in every field."""
+    return Plan(
+        status=Status.FEASIBLE,
+        limit=Limit.WORK,
+        hostname="compute-7",
+        fingerprint="sha256:0123",
+        levels=tuple(Level(name, i, i + (name == "moves"), proven=name != "moves") for i, name in enumerate(LEVELS)),
+        placements=(
+            placed(),
+            replace(placed("db1"), cells=placed().cells[:1], iothreads=(), devices=(), topology=None),
+        ),
+        unplaced=(Unplaced("db3", 'node 1 has 2 free 1 GiB pages; guest "db3" cell 0 needs 16'),),
+        notes=("reserved_cpus is not set",),
+    )
+
+
+def refused_plan(text: str = "db3") -> Plan:
+    """An infeasible plan."""
+    return Plan(
+        Status.INFEASIBLE,
+        Limit.NONE,
+        text,
+        text,
+        unplaced=(Unplaced(text, f"{text} needs more than there is"),),
+        notes=(text,),
+        conflict=Conflict(
+            (
+                ConflictMember(text, "hugepages", f"{text} needs 16 pages of 1 GiB on one node"),
+                ConflictMember(None, text, "the host has 8"),
+            )
+        ),
+    )
+
+
+def full_report(text: str = "fw1") -> Report:
+    """One finding of each severity."""
+    evidence = (
+        Evidence("vcpupin of vCPU 3", "5", f"{text}.xml:23"),
+        Evidence(f"vcpupin of {text}", text, "fw2.xml:7"),
+    )
+    return Report(
+        findings=(
+            Finding("NP201", Severity.ERROR, text, "CPU 5", f"pinned by {text} and fw2", evidence, "one", "move it"),
+            Finding("NP203", Severity.WARNING, text, "emulator", "may run on CPU 5", evidence[:1], "elsewhere"),
+            Finding("NP202", Severity.INFO, None, "core 5", text, (), text, text),
+        ),
+        not_checked=(NotChecked("NP103", f"{text}: the host does not say"),),
+        guests=14,
+    )

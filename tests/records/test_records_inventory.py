@@ -1,0 +1,269 @@
+"""inventory_json and read_inventory."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numaplan.cpuset import CpuSet
+from numaplan.errors import ExitCode, InputError
+from numaplan.inventory.host import read_host
+from numaplan.model.host import PackageId, Source
+from numaplan.records.inventory import inventory_json, read_inventory
+from numaplan.sources.tree import open_tree
+from tests.corpus import corpus
+from tests.hosts import Nic, host
+from tests.records.samples import EVIL, evil_snapshot, full_snapshot
+
+HERE = Path(__file__).parent
+Edit = Callable[[dict[str, Any]], object]
+
+
+def document(shape: str = "2n:2c:2t") -> dict[str, Any]:
+    built = host(shape, pages={"1GiB": 4}, nics=[Nic("ens1f0", 0, 2)])
+    parsed = json.loads(inventory_json(built))
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def refusal_of(edit: Edit) -> str:
+    changed = document()
+    edit(changed)
+    with pytest.raises(InputError) as caught:
+        read_inventory(json.dumps(changed), "host.json")
+    assert caught.value.exit_code == ExitCode.BAD_INPUT
+    return str(caught.value)
+
+
+def test_the_document_is_the_contract_s(golden: Callable[[Path, str], None]) -> None:
+    golden(HERE / "inventory.json", inventory_json(full_snapshot()))
+
+
+@pytest.mark.parametrize("shape", ["1n:1c:1t", "2n:4c:2t", "4n:3c:1t", "8n:2c:2t", "2n:4c:4t"], ids=str)
+def test_a_built_host_reads_back_equal(shape: str) -> None:
+    built = host(shape, llcs_per_node=0, nics=[Nic("a", 0, 3, per_group=2), Nic("b", None, 0)], offline="1")
+    assert read_inventory(inventory_json(built), "host.json") == built
+
+
+def test_a_host_with_every_field_set_reads_back_equal() -> None:
+    assert read_inventory(inventory_json(full_snapshot()), "host.json") == full_snapshot()
+
+
+def test_every_captured_host_reads_back_equal() -> None:
+    captures = sorted([*corpus().glob("*/capture.*"), *corpus().glob("lab/*.tar.gz")])
+    assert len(captures) > 50
+    for capture in captures:
+        snapshot = read_host(open_tree(capture))
+        assert read_inventory(inventory_json(snapshot), "host.json") == snapshot, capture.parent.name
+
+
+@pytest.mark.parametrize("text", EVIL, ids=ascii)
+def test_any_string_of_a_host_survives_as_ascii(text: str) -> None:
+    written = inventory_json(evil_snapshot(text))
+    assert written.isascii()
+    assert read_inventory(written, "host.json") == evil_snapshot(text)
+
+
+@given(st.text(st.characters(exclude_characters="", exclude_categories=())))
+def test_any_hostname_reads_back_equal_unless_two_surrogates_pair_up(name: str) -> None:
+    snapshot = host("1n:1c:1t")
+    snapshot = replace(snapshot, host=replace(snapshot.host, hostname=name))
+    paired = name.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    back = read_inventory(inventory_json(snapshot), "host.json")
+    assert back.host.hostname == paired
+
+
+def test_the_same_snapshot_gives_the_same_bytes_with_two_spaces_and_a_newline_at_the_end() -> None:
+    written = inventory_json(full_snapshot())
+    assert written == inventory_json(full_snapshot())
+    assert written.startswith('{\n  "schema": "numaplan/inventory/1",\n  "host": {\n    "hostname"')
+    assert written.endswith("}\n")
+    assert not written.endswith("\n\n")
+
+
+def test_a_document_with_the_contract_s_keys_alone_is_read() -> None:
+    text = """{"schema": "numaplan/inventory/1",
+     "host": {"hostname": null, "kernel": null, "architecture": null, "source": "capture", "cpu_model": null,
+              "virtualization": {"kvm": true, "iommu": null, "nested": "Y"}},
+     "packages": [{"id": null, "cpus": "0-1", "numa_nodes": [0]}],
+     "numa_nodes": [{"id": 0, "packages": [], "cpus": "0-1", "memory_kib": null, "free_kib": null,
+                     "available_kib": null, "hugepages": [], "distances": {}}],
+     "llcs": [{"level": 3, "cpus": "0-1", "size_kib": null, "numa_nodes": [0]}],
+     "cores": [{"cpus": [1], "package": null, "numa_node": null, "core_id": null, "die_id": null},
+               {"cpus": [0], "package": null, "numa_node": 0, "core_id": 0, "die_id": 0}],
+     "cpus": {"present": "0-2", "online": "0-1", "offline": "2", "isolated": "", "nohz_full": ""},
+     "pci": [{"address": "0000:3b:02.0", "vendor": "8086", "device": "154c", "class": "020000", "numa_node": null,
+              "driver": null, "iommu_group": null, "netdevs": [], "sriov": null, "physfn": "0000:3b:00.0"},
+             {"address": "0000:3b:00.0", "vendor": "8086", "device": "1572", "class": "020000", "numa_node": 0,
+              "driver": "i40e", "iommu_group": 12, "netdevs": ["ens1f0"],
+              "sriov": {"total": 64, "configured": 1, "vfs": ["0000:3b:02.0"]}, "physfn": null}],
+     "iommu_groups": [{"id": 12, "devices": ["0000:3b:00.0"]}],
+     "guests": [], "links": [], "kernel": {"cmdline": ["quiet"]}, "site": {"rack": 7},
+     "gaps": [{"what": "sys/x", "why": "permission denied"}]}"""
+    snapshot = read_inventory(text, "host.json")
+    assert snapshot.host.kvm is True
+    assert snapshot.cpus.offline == CpuSet.parse("2")
+    assert [core.name for core in snapshot.cores] == [0, 1]
+    assert [str(device.address) for device in snapshot.pci] == ["0000:3b:00.0", "0000:3b:02.0"]
+    assert snapshot.packages[0].id is None
+
+
+def test_what_may_be_missing_is_none_or_empty() -> None:
+    text = """{"schema": "numaplan/inventory/1", "host": {}, "numa_nodes": [{"id": 3, "cpus": "0"}],
+               "cores": [{"cpus": [0]}], "cpus": {"online": "0", "offline": "4"}}"""
+    snapshot = read_inventory(text, "host.json")
+    assert snapshot.host.source is Source.CAPTURE
+    assert (snapshot.packages, snapshot.llcs, snapshot.pci, snapshot.guests) == ((), (), (), ())
+    assert snapshot.nodes[0].available_kib is None
+    assert snapshot.cores[0].numa_node is None
+    assert snapshot.cpus.present == CpuSet.parse("0,4")
+
+
+def test_a_guest_of_a_foreign_document_needs_a_name_vcpus_and_memory_alone() -> None:
+    changed = document()
+    changed["guests"] = [{"name": "b", "vcpus": 2, "memory_kib": 4}, {"name": "a", "vcpus": 1, "memory_kib": 8}]
+    guests = read_inventory(json.dumps(changed), "host.json").guests
+    assert [guest.name for guest in guests] == ["a", "b"]
+    assert guests[0].file == "host.json"
+    assert guests[0].running is None
+
+
+@pytest.mark.parametrize("key", ["host", "numa_nodes", "cores", "cpus"])
+def test_a_missing_part_that_nothing_can_replace_is_refused(key: str) -> None:
+    assert refusal_of(lambda d: d.pop(key)) == f"host.json: {key}: is missing"
+
+
+def test_the_schema_that_was_found_is_named() -> None:
+    assert refusal_of(lambda d: d.update(schema="numaplan/plan/1")) == (
+        "host.json: schema: expected \"numaplan/inventory/1\", found 'numaplan/plan/1'; "
+        "it is a document of another kind"
+    )
+    assert "of another version" in refusal_of(lambda d: d.update(schema="numaplan/inventory/2"))
+    assert "is missing" in refusal_of(lambda d: d.pop("schema"))
+    assert "found a list" in refusal_of(lambda d: d.update(schema=[]))
+
+
+WRONG_TYPES: list[tuple[Edit, str]] = [
+    (lambda d: d["host"].update(hostname=3), "host.hostname: expected a string, found 3"),
+    (lambda d: d["host"].update(source="dead"), "host.source: expected 'live' or 'capture', found 'dead'"),
+    (lambda d: d["host"].update(source="\udc80"), "host.source: expected text, found '\\udc80'"),
+    (lambda d: d["host"].update(virtualization={"kvm": 1}), "host.virtualization.kvm: expected true or false, found 1"),
+    (lambda d: d["numa_nodes"][1].update(id="1"), "numa_nodes[1].id: expected a whole number, found '1'"),
+    (lambda d: d["numa_nodes"][1].update(id=True), "numa_nodes[1].id: expected a whole number, found true"),
+    (lambda d: d["numa_nodes"][1].update(id=1.0), "numa_nodes[1].id: expected a whole number, found 1.0"),
+    (lambda d: d["numa_nodes"][0].update(id=-1), "numa_nodes[0].id: expected a number of 0 or more, found -1"),
+    (lambda d: d["numa_nodes"][0].update(memory_kib=-5), "memory_kib: expected a number of 0 or more, found -5"),
+    (
+        lambda d: d["numa_nodes"][0].update(memory_kib=10**30),
+        "memory_kib: expected a number of 281474976710656 or less",
+    ),
+    (lambda d: d["numa_nodes"][0].update(cpus="3-1"), "numa_nodes[0].cpus: expected a CPU list (range runs backwards"),
+    (lambda d: d["numa_nodes"][0].update(cpus=None), "numa_nodes[0].cpus: expected a string, found null"),
+    (lambda d: d["numa_nodes"][0].update(distances={"x": 1}), "numa_nodes[0].distances.x: expected a decimal number"),
+    (lambda d: d["numa_nodes"][0].update(distances={"0": "10"}), "distances['0']: expected a whole number, found '10'"),
+    (lambda d: d["numa_nodes"][0].update(distances=[]), "numa_nodes[0].distances: expected an object, found a list"),
+    (lambda d: d["cpus"].update(online="0-8192"), "cpus.online: expected a CPU list (id 8192 is 8192 or more)"),
+    (
+        lambda d: d["cpus"].update(online=",".join(["0-8191"] * 5000)),
+        "cpus.online: expected a CPU list of at most 8192",
+    ),
+    (lambda d: d["cores"][0].update(cpus=[8192]), "cores[0].cpus[0]: expected a number of 8191 or less, found 8192"),
+    (lambda d: d["cores"][0].update(cpus="0"), "cores[0].cpus: expected a list, found '0'"),
+    (lambda d: d.update(cores=[3]), "cores[0]: expected an object, found 3"),
+    (lambda d: d["pci"][0].update(address="nope\x1b"), "pci[0].address: expected a PCI address such as 0000:3b:02.0"),
+    (lambda d: d["pci"][0].pop("class"), "pci[0].class: is missing"),
+    (lambda d: d.update(gaps=None), "gaps: expected a list, found null"),
+]
+
+
+@pytest.mark.parametrize(("edit", "sentence"), WRONG_TYPES, ids=[sentence for _, sentence in WRONG_TYPES])
+def test_a_wrong_type_or_number_is_refused_with_its_path(edit: Edit, sentence: str) -> None:
+    message = refusal_of(edit)
+    assert message.startswith("host.json: ")
+    assert sentence in message
+    assert message.isprintable()
+
+
+CONTRADICTIONS: list[tuple[Edit, str]] = [
+    (lambda d: d["cores"].append(d["cores"][0]), "cores[4].cpus: CPU 0 stands in cores[0] already"),
+    (lambda d: d["cores"][0]["cpus"].append(0), "cores[0].cpus: CPU 0 stands in cores[0] already"),
+    (lambda d: d["cores"][0].update(cpus=[]), "cores[0].cpus: a core has one CPU at least"),
+    (lambda d: d["cores"][0]["cpus"].append(9), "cores[0].cpus: not online: 9"),
+    (lambda d: d["cores"].pop(0), "cores: online, but of no core: 0,4"),
+    (lambda d: d["cores"][0].update(numa_node=7), "cores[0].numa_node: there is no node 7"),
+    (lambda d: d["numa_nodes"][0].update(cpus="0-1,4-5,9"), "numa_nodes[0].cpus: not online: 9"),
+    (lambda d: d["numa_nodes"][1].update(id=0), "numa_nodes[1].id: 0 stands there twice"),
+    (lambda d: d["packages"][0].update(cpus="0-9"), "packages[0].cpus: not online: 8-9"),
+    (lambda d: d["llcs"][0].update(cpus="0-9"), "llcs[0].cpus: not online: 8-9"),
+    (lambda d: d["pci"][1].update(address="0000:10:00.0"), "pci[1].address: 0000:10:00.0 stands there twice"),
+    (lambda d: d["pci"][0].update(numa_node=5), "pci[0].numa_node: there is no node 5"),
+    (lambda d: d["pci"][0]["sriov"].update(vfs=["0000:11:00.0"] * 2), "pci[0].sriov.vfs[1]: 0000:11:00.0 stands"),
+    (lambda d: d["iommu_groups"][1].update(id=1000), "iommu_groups[1].id: 1000 stands there twice"),
+    (lambda d: d["links"].append({"name": "ens1f0"}), "links[1].name: 'ens1f0' stands there twice"),
+    (
+        lambda d: d.update(guests=[{"name": "a", "vcpus": 1, "memory_kib": 1}] * 2),
+        "guests[1].name: 'a' stands there twice",
+    ),
+    (lambda d: d["cpus"].update(offline="7-9"), "cpus.offline: online too: 7"),
+    (lambda d: d["cpus"].update(present="0-3"), "cpus.online: not present: 4-7"),
+    (
+        lambda d: d["numa_nodes"][0]["hugepages"].append(d["numa_nodes"][0]["hugepages"][0]),
+        "numa_nodes[0].hugepages[1].size_kib: 1048576 stands there twice",
+    ),
+    (
+        lambda d: d["numa_nodes"][0]["hugepages"][0].update(free=2**40),
+        "numa_nodes[0].hugepages[0]: 4 total and 1099511627776 free pages of 1048576 KiB are more than any host has",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "sentence"), CONTRADICTIONS, ids=[sentence for _, sentence in CONTRADICTIONS])
+def test_a_document_that_contradicts_itself_is_refused(edit: Edit, sentence: str) -> None:
+    assert f"host.json: {sentence}" in refusal_of(edit)
+
+
+def test_two_packages_of_one_id_are_taken_as_broken_firmware_has_them() -> None:
+    built = host("2n:2c:2t")
+    doubled = replace(built, packages=tuple(replace(package, id=PackageId(255)) for package in built.packages))
+    assert read_inventory(inventory_json(doubled), "host.json") == doubled
+
+
+def test_more_free_than_total_is_taken_as_read_at_two_moments() -> None:
+    changed = document()
+    changed["numa_nodes"][0]["hugepages"][0].update(free=5)
+    assert read_inventory(json.dumps(changed), "host.json").nodes[0].hugepages[0].free == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "host.json:1:1: no JSON: expecting value"),
+        ('{\n  "schema": 1,,\n}', "host.json:2:15: no JSON: expecting property name enclosed in double quotes"),
+        ("\ufeff{}", "host.json:1:1: no JSON: unexpected UTF-8 BOM (decode using utf-8-sig)"),
+        ("[]", "host.json: expected a JSON object, found a list"),
+        ('{"a": 1, "a": 2}', "host.json: no JSON of ours: the key 'a' stands twice in one object"),
+        ('{"a": NaN}', "host.json: no JSON of ours: NaN is no JSON number"),
+        ('{"a": ' + "[" * 200_000, "host.json: no JSON of ours: it is nested too deeply"),
+        ('{"a": ' + "9" * 5000 + "}", "host.json: no JSON of ours: a number has thousands of digits"),
+        (" " * (16 * 1024 * 1024 + 1), "host.json: the document has 16777217 characters; at most 16777216 are read"),
+    ],
+    ids=["empty", "comma", "bom", "list", "twice", "nan", "deep", "digits", "large"],
+)
+def test_what_is_no_json_object_of_ours_is_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_inventory(text, "host.json")
+    assert str(caught.value) == message
+
+
+def test_all_mistakes_are_told_at_once_up_to_twenty() -> None:
+    def edit(changed: dict[str, Any]) -> None:
+        changed["gaps"] = [{"what": 1, "why": 2}] * 50
+
+    lines = refusal_of(edit).splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "host.json: and 80 more mistakes"

@@ -1,0 +1,149 @@
+"""plan_json and read_plan."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numaplan.errors import InputError
+from numaplan.model.guest import GuestTopology, VcpuId
+from numaplan.model.plan import Limit, Plan, Status
+from numaplan.records.plan import plan_json, read_plan
+from tests.records.samples import EVIL, full_plan, placed, refused_plan
+
+HERE = Path(__file__).parent
+Edit = Callable[[dict[str, Any]], object]
+
+
+def refusal_of(edit: Edit) -> str:
+    changed = json.loads(plan_json(full_plan()))
+    edit(changed)
+    with pytest.raises(InputError) as caught:
+        read_plan(json.dumps(changed), "plan.json")
+    return str(caught.value)
+
+
+def test_the_document_is_the_contract_s(golden: Callable[[Path, str], None]) -> None:
+    golden(HERE / "plan.json", plan_json(full_plan()))
+    golden(HERE / "refused-plan.json", plan_json(refused_plan()))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [full_plan(), refused_plan(), Plan(Status.UNKNOWN, Limit.WALL, None, "")],
+    ids=["feasible", "infeasible", "unknown"],
+)
+def test_a_plan_reads_back_equal(plan: Plan) -> None:
+    assert read_plan(plan_json(plan), "plan.json") == plan
+
+
+@pytest.mark.parametrize("text", EVIL, ids=ascii)
+def test_any_string_survives_as_ascii(text: str) -> None:
+    plan = replace(refused_plan(text), placements=(placed(f"x{text}"),), unplaced=())
+    assert plan_json(plan).isascii()
+    assert read_plan(plan_json(plan), "plan.json") == plan
+
+
+def test_vcpus_and_iothreads_are_keyed_in_numeric_order() -> None:
+    cell = placed().cells[0]
+    many = replace(
+        cell, vcpus=tuple((VcpuId(vcpu), cpus) for vcpu, (_, cpus) in zip((10, 2, 1, 0), cell.vcpus, strict=True))
+    )
+    document = json.loads(plan_json(replace(full_plan(), placements=(replace(placed(), cells=(many,)),))))
+    assert list(document["placements"][0]["cells"][0]["vcpus"]) == ["0", "1", "2", "10"]
+    assert list(document["placements"][0]["iothreads"]) == ["1", "12"]
+
+
+def test_a_document_without_our_additions_is_read() -> None:
+    document = json.loads(plan_json(full_plan()))
+    for placement in document["placements"]:
+        del placement["topology"]
+    document["remark"] = "by hand"
+    plan = read_plan(json.dumps(document), "plan.json")
+    assert all(placement.topology is None for placement in plan.placements)
+
+
+def test_the_guest_topology_is_written_and_read() -> None:
+    document = json.loads(plan_json(full_plan()))
+    assert document["placements"][0]["topology"] == {"sockets": 1, "dies": 1, "cores": 2, "threads": 2}
+    assert document["placements"][1]["topology"] is None
+    first = read_plan(json.dumps(document), "plan.json").placements[0]
+    assert first.topology == GuestTopology(1, 1, 2, 2)
+
+
+def test_the_fixes_of_a_conflict_are_checked_and_passed_over() -> None:
+    document = json.loads(plan_json(refused_plan()))
+    operation = {"op": "replace", "path": "/vms/0/vcpus", "value": 4}
+    fix = {"sentence": "ask for less", "cost": 1, "change": {"document": "vnf", "patch": [operation]}}
+    document["conflict"]["fixes"] = [fix]
+    assert read_plan(json.dumps(document), "plan.json") == refused_plan()
+    document["conflict"]["fixes"] = [{"sentence": "ask for less"}]
+    with pytest.raises(InputError, match=r"conflict.fixes\[0\].cost: is missing"):
+        read_plan(json.dumps(document), "plan.json")
+
+
+HOSTILE: list[tuple[Edit, str]] = [
+    (lambda d: d.update(schema="numaplan/audit/1"), "schema: expected"),
+    (lambda d: d.update(status="perfect"), "status: expected 'optimal', 'feasible', 'infeasible' or 'unknown'"),
+    (lambda d: d.update(limit=None), "limit: expected 'none', 'work' or 'wall', found null"),
+    (lambda d: d.pop("host"), "host: is missing"),
+    (lambda d: d["host"].pop("fingerprint"), "host.fingerprint: is missing"),
+    (lambda d: d["levels"][0].update(name="beauty"), "levels[0].name: expected 'priority'"),
+    (lambda d: d["levels"][0].update(value=2**63), "levels[0].value: expected a number of"),
+    (lambda d: d["levels"][0].update(proven="yes"), "levels[0].proven: expected true or false"),
+    (lambda d: d["levels"].append(d["levels"][0]), "levels[7]: 'priority' stands there twice"),
+    (lambda d: d.update(placements={}), "placements: expected a list, found an object"),
+    (lambda d: d["placements"].append(d["placements"][0]), "placements[2]: 'fw1' stands there twice"),
+    (lambda d: d["unplaced"][0].update(vm="fw1"), "unplaced[0]: 'fw1' is placed"),
+    (
+        lambda d: d["placements"][0]["cells"].append(d["placements"][0]["cells"][0]),
+        "placements[0].cells[2]: '0' stands",
+    ),
+    (lambda d: d["placements"][0]["cells"][0].update(numa_node=-1), "cells[0].numa_node: expected a number of 0"),
+    (lambda d: d["placements"][0]["cells"][0].update(page_size_kib=0), "page_size_kib: expected a number of 1 or more"),
+    (lambda d: d["placements"][0]["cells"][0].update(vcpus={"01": "3"}), "expected a decimal number as key"),
+    (lambda d: d["placements"][0]["cells"][0].update(vcpus={"-1": "3"}), "expected a decimal number as key"),
+    (lambda d: d["placements"][0]["cells"][0].update(vcpus={"9" * 99: "3"}), "expected a decimal number as key"),
+    (lambda d: d["placements"][0]["cells"][0].update(vcpus={"0": 3}), "vcpus['0']: expected a string, found 3"),
+    (lambda d: d["placements"][0]["cells"][0].update(vcpus={"0": "8192"}), "vcpus['0']: expected a CPU list"),
+    (lambda d: d["placements"][0].update(emulator="1;2"), "placements[0].emulator: expected a CPU list"),
+    (lambda d: d["placements"][0]["devices"][0].update(address="../../etc"), "address: expected a PCI address"),
+    (lambda d: d["placements"][0].update(topology={"sockets": 0, "cores": 1, "threads": 1}), "topology.sockets: expec"),
+    (lambda d: d.update(conflict=[]), "conflict: expected an object, found a list"),
+    (lambda d: d.update(notes=[{}]), "notes[0]: expected a string, found an object"),
+]
+
+
+@pytest.mark.parametrize(("edit", "sentence"), HOSTILE, ids=[sentence for _, sentence in HOSTILE])
+def test_a_hostile_plan_is_refused_with_its_path(edit: Edit, sentence: str) -> None:
+    message = refusal_of(edit)
+    assert message.startswith("plan.json: ")
+    assert sentence in message
+
+
+def test_whatever_one_value_is_replaced_by_a_plan_or_an_input_error_comes_out() -> None:
+    document = json.loads(plan_json(full_plan()))
+    values: tuple[object, ...] = (None, True, -1, 1.5, 2**70, "", "\x1b\udc80", [], {}, [[]], {"": None})
+    outcomes = set()
+    for holder, key in list(_slots(document)):
+        kept = holder[key]
+        for value in values:
+            holder[key] = value
+            try:
+                read_plan(json.dumps(document), "plan.json")
+                outcomes.add("read")
+            except InputError:
+                outcomes.add("refused")
+        holder[key] = kept
+    assert outcomes == {"read", "refused"}
+
+
+def _slots(node: Any) -> Any:  # noqa: ANN401  # any JSON value
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in pairs:
+        yield node, key
+        if isinstance(value, dict | list):
+            yield from _slots(value)
