@@ -150,6 +150,17 @@ class GuestRequest:
     anti_affinity: tuple[str, ...] = ()
 
     @property
+    def own_emulator_cpus(self) -> int:
+        """How many CPUs its emulator has for itself; `emulator_cpus` counts with policy set alone."""
+        match self.emulator:
+            case EmulatorPolicy.SHARE:
+                return 0
+            case EmulatorPolicy.ISOLATE:
+                return 1
+            case EmulatorPolicy.SET:
+                return self.emulator_cpus
+
+    @property
     def vcpus(self) -> int:
         """How many vCPUs it has."""
         return sum(len(cell.vcpus) for cell in self.cells)

@@ -68,8 +68,8 @@ def current_keep(
     placement = Placement(
         request.name,
         cell_placements,
-        CpuSet(extra[: request.emulator_cpus]),
-        iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.emulator_cpus :])),
+        CpuSet(extra[: request.own_emulator_cpus]),
+        iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.own_emulator_cpus :])),
         interfaces=interfaces,
         devices=others,
     )
@@ -141,7 +141,7 @@ def _own_threads(request: GuestRequest, guest: Guest) -> tuple[CpuId, ...] | Non
     cpus: list[CpuId] = []
     if request.emulator is not EmulatorPolicy.SHARE:
         emulator = guest.emulator_affinity() or EMPTY
-        if len(emulator) != request.emulator_cpus:
+        if len(emulator) != request.own_emulator_cpus:
             return None
         cpus.extend(emulator)
     if request.iothread_policy is IothreadPolicy.DEDICATED:

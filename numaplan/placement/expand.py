@@ -61,8 +61,8 @@ def _placement(
             interfaces.append(InterfacePlacement(entry.name, addresses))
         else:
             others.append(DevicePlacement(entry.name, addresses[0]))
-    emulator = CpuSet(cpu for cpus in extra[: request.emulator_cpus] for cpu in cpus)
-    own = extra[request.emulator_cpus :]
+    emulator = CpuSet(cpu for cpus in extra[: request.own_emulator_cpus] for cpu in cpus)
+    own = extra[request.own_emulator_cpus :]
     return Placement(
         request.name,
         tuple(cells),

@@ -127,7 +127,7 @@ def _cell_demand(facts: HostFacts, guest: GuestRequest, index: int) -> CellDeman
     dedicated = sum(vcpu in guest.dedicated_vcpus for vcpu in cell.vcpus)
     cpus = dedicated
     if index == 0:
-        cpus += guest.emulator_cpus
+        cpus += guest.own_emulator_cpus
         if guest.iothread_policy is IothreadPolicy.DEDICATED:
             cpus += guest.iothreads
     isolated = whole = part = threads = 0
