@@ -1,6 +1,6 @@
 """Explains an audit rule."""
 
-from numaplan.audit.explain import explanation
+from numaplan.audit.audit import explanation
 
 
 def explain_rule(rule: str) -> str:

@@ -10,7 +10,9 @@ from numaplan.api.profiles import shipped_profiles
 from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
+from numaplan.domxml.read import read_guest
 from numaplan.errors import ExitCode, NumaplanError, Problem
+from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Plan
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
@@ -96,6 +98,22 @@ def place(question: Question, *, time_limit_s: float | None = None, change_topol
     return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
 
 
+def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ...]) -> list[str]:
+    """A note on each device that the XML of two guests would then name."""
+    after = {domain.guest.name: domain.guest for domain in domains}
+    after |= {guest.name: read_guest(guest.new, guest.file) for guest in patched}
+    holders: dict[PciAddress, list[str]] = {}
+    for name, guest in sorted(after.items()):
+        for address in dict.fromkeys(guest.pci_addresses):
+            holders.setdefault(address, []).append(name)
+    return [
+        f"{address} would stand in the XML of {' and '.join(names)}: the request does not give it to all of them, so"
+        " take it out of the others before they run together"
+        for address, names in sorted(holders.items())
+        if len(names) > 1 and set(names) & {guest.name for guest in patched}
+    ]
+
+
 def _budget(time_limit_s: float | None) -> Budget:
     if time_limit_s is None:
         return Budget()
@@ -124,4 +142,5 @@ def _patch(
         )
         notes += [f"{guest.name}: {note}" for note in result.notes]
         patched.append(PatchedGuest(guest.name, domain.path.name, domain.data, result.data))
+    notes += _held_twice(domains, tuple(patched))
     return tuple(patched), tuple(notes)

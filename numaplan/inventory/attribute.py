@@ -13,6 +13,8 @@ INT_LIMIT: Final = 2**31 - 1
 # A list of 8192 ids, no two of them neighbours, is 24 KiB; a longer one is a broken or hostile file.
 _LONGEST_LIST: Final = 65536
 _EXCERPT: Final = 40
+# Up to here it is faster to take bits off one by one than to look at all of them.
+_FEW: Final = 64
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _LIST = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?(?:,[0-9]{1,5}(?:-[0-9]{1,5})?)*", re.ASCII)
@@ -116,8 +118,14 @@ def cpus_of(bits: int) -> CpuSet:
 
 def ids_of(bits: int) -> tuple[CpuId, ...]:
     """The numbers of the bits that are set, ascending."""
-    text = f"{bits:b}"[::-1]
-    return tuple(CpuId(i) for i, bit in enumerate(text) if bit == "1")
+    if bits.bit_count() > _FEW:
+        return tuple(CpuId(i) for i, bit in enumerate(f"{bits:b}"[::-1]) if bit == "1")
+    ids = []
+    while bits:
+        lowest = bits & -bits
+        ids.append(CpuId(lowest.bit_length() - 1))
+        bits ^= lowest
+    return tuple(ids)
 
 
 def bits_of(cpus: CpuSet) -> int:

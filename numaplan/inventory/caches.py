@@ -18,7 +18,7 @@ from numaplan.inventory.attribute import (
     read_attribute,
 )
 from numaplan.inventory.cpus import CPU_ROOT
-from numaplan.inventory.siblings import group_siblings, vote
+from numaplan.inventory.siblings import group_siblings, note_disputes, vote
 from numaplan.model.host import Core, LlcDomain, NodeId
 from numaplan.sources.tree import HostTree
 
@@ -30,11 +30,12 @@ _HIGHEST_LEVEL: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
-    """One CPU's last-level cache; `mask` None: it does not say which CPUs share it."""
+    """One CPU's last-level cache; `mask` None: it does not say which CPUs share it. `source` is the file that does."""
 
     path: str
     level: int
     mask: int | None
+    source: str
     size_kib: int | None
 
 
@@ -116,32 +117,32 @@ def _read_last_cache(tree: HostTree, cpu: int) -> _Cache | None:
     if best is None:
         return None
     level, path = best
-    return _Cache(path, level, _read_mask(tree, path, cpu=cpu), read_attribute(tree, f"{path}/size", parse_cache_size))
+    mask, source = _read_mask(tree, path, cpu=cpu)
+    return _Cache(path, level, mask, source, read_attribute(tree, f"{path}/size", parse_cache_size))
 
 
 def _holds_data(tree: HostTree, path: str) -> bool:
     return read_attribute(tree, f"{path}/type", parse_cache_type) is True
 
 
-def _read_mask(tree: HostTree, path: str, *, cpu: int) -> int | None:
+def _read_mask(tree: HostTree, path: str, *, cpu: int) -> tuple[int | None, str]:
+    """The sharers, and the name of the file that lists them."""
     for name, parse in (("shared_cpu_list", parse_cpu_bits), ("shared_cpu_map", parse_mask_bits)):
         mask = read_attribute(tree, f"{path}/{name}", parse)
         if mask is None:
             continue
         if mask >> cpu & 1:
-            return mask
+            return mask, name
         tree.note(f"{path}/{name}", f"does not name CPU {cpu} itself")
     tree.note(path, "does not say who shares it: the threads of a core are taken to")
-    return None
+    return None, ""
 
 
 def _group(tree: HostTree, online: int, *, own: Mapping[int, _Cache], core_of: Mapping[int, CpuId]) -> tuple[int, ...]:
     """Groups in which at least one CPU says that it has such a cache."""
     claims = {cpu: cache.mask & online for cpu, cache in own.items() if cache.mask is not None}
     grouping = group_siblings(online, claims, {cpu: core_of[cpu] for cpu in own if cpu in core_of})
-    for cpu in map(int, ids_of(grouping.disputed)):
-        said = format_id_list(ids_of(claims[cpu]))
-        tree.note(f"{own[cpu].path}/shared_cpu_list", f"{said}, which the CPUs in it do not agree on")
+    note_disputes(tree, grouping, where={cpu: f"{cache.path}/{cache.source}" for cpu, cache in own.items()})
     owners = sum(1 << cpu for cpu in own)
     return tuple(group for group in grouping.groups if group & owners)
 

@@ -1,4 +1,4 @@
-"""Groups of CPUs from what each CPU says of its siblings, and one value from what several CPUs say. Pure.
+"""Groups of CPUs from what each CPU says of its siblings, and one value from what several CPUs say.
 
 CPU sets are bits of a number here: hosts have thousands of CPUs, and each of them names all of its siblings.
 """
@@ -8,7 +8,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from numaplan.inventory.attribute import ids_of
+from numaplan.cpuset import format_id_list
+from numaplan.inventory.attribute import excerpt, ids_of
+from numaplan.sources.tree import HostTree
 
 _V = TypeVar("_V", bound=Hashable)
 
@@ -69,6 +71,16 @@ def vote(values: Mapping[int, _V]) -> Vote[_V]:
         return Vote(winner, ())
     undecided = 2 * voices <= len(values)
     return Vote(winner, tuple(cpu for cpu in sorted(values) if undecided or values[cpu] != winner))
+
+
+def note_disputes(tree: HostTree, grouping: Grouping, *, where: Mapping[int, str]) -> None:
+    """A gap for the file of each disputed CPU; `where` are these files."""
+    for group in grouping.groups:
+        disputed = ids_of(group & grouping.disputed)
+        taken = format_id_list(ids_of(group)) if disputed else ""
+        for cpu in disputed:
+            said = excerpt(tree.text(where[cpu]) or "")
+            tree.note(where[cpu], f"{said}, on which these CPUs do not agree; CPUs {taken} are taken")
 
 
 def _join_by_key(groups: list[int], *, left: int, keys: Mapping[int, Hashable]) -> int:

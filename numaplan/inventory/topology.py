@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from numaplan.cpuset import CpuId, CpuSet, format_id_list
 from numaplan.inventory.attribute import cpus_of, ids_of, parse_cpu_bits, parse_id, parse_mask_bits, read_attribute
 from numaplan.inventory.cpus import CPU_ROOT
-from numaplan.inventory.siblings import Grouping, group_siblings, vote
+from numaplan.inventory.siblings import Grouping, group_siblings, note_disputes, vote
 from numaplan.model.host import Core, DieId, NodeId, Package, PackageId
 from numaplan.sources.tree import HostTree
 
@@ -186,9 +186,5 @@ def _group(tree: HostTree, online: int, *, files: Sequence[tuple[str, Parser]], 
             claims[cpu], where[cpu] = mask & online, path
             break
     grouping = group_siblings(online, claims, keys)
-    for cpu in map(int, ids_of(grouping.disputed)):
-        said = format_id_list(ids_of(claims[cpu]))
-        group = next(each for each in grouping.groups if each >> cpu & 1)
-        taken = format_id_list(ids_of(group))
-        tree.note(where[cpu], f"{said}, which the CPUs in it do not agree on; {taken} is taken")
+    note_disputes(tree, grouping, where=where)
     return grouping

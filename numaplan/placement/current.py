@@ -90,9 +90,8 @@ def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
         guest.iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
     )
     memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
-    given = {vf for interface in placement.interfaces for vf in interface.vfs}
-    given |= {device.address for device in placement.devices}
-    return vcpus or emulator or iothreads or memory or not given <= set(guest.pci_addresses)
+    vfs = {vf for interface in placement.interfaces for vf in interface.vfs}
+    return vcpus or emulator or iothreads or memory or not vfs <= set(guest.pci_addresses)
 
 
 def _same_cells(request: GuestRequest, guest: Guest) -> bool:

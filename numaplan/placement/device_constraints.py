@@ -31,7 +31,10 @@ def devices(f: Formulation) -> None:
 
 def bandwidth(f: Formulation) -> None:
     """No PF's link is promised more than it carries; a link whose speed is not known carries anything."""
-    speeds = {link.pci: link.speed_mbps for link in f.problem.facts.snapshot.links}
+    speeds: dict[PciAddress | None, int] = {}
+    for link in f.problem.facts.snapshot.links:
+        if link.speed_mbps is not None and link.speed_mbps > 0:
+            speeds[link.pci] = max(link.speed_mbps, speeds.get(link.pci, 0))
     load: dict[PciAddress, list[Linear]] = defaultdict(list)
     for _, i, amount, mbps in _uses(f):
         pf = f.problem.device_kinds[i].pf

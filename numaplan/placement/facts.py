@@ -93,7 +93,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     online = CpuSet(node_of) & snapshot.cpus.online
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
-    taken = CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online)) & online
+    taken = CpuSet(cpu for guest in staying for cpu in _taken_by(guest)) & online
     llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
     return HostFacts(
         snapshot=snapshot,
@@ -161,28 +161,25 @@ def _groups(snapshot: Snapshot) -> dict[IommuGroupId, tuple[PciAddress, ...]]:
 
 
 def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
-    pins = {pin.vcpu: pin.cpus for pin in guest.vcpu_pins}
-    default = guest.vcpu_cpuset if guest.vcpu_cpuset is not None else online
-    return [pins.get(VcpuId(vcpu), default) & online for vcpu in range(guest.vcpus)]
+    return [guest.vcpu_affinity(VcpuId(vcpu)) or online for vcpu in range(guest.vcpus)]
 
 
-def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
-    default = guest.vcpu_cpuset if guest.vcpu_cpuset is not None else online
-    pins = {pin.iothread: pin.cpus for pin in guest.iothread_pins}
-    affinities = [
-        *_vcpu_affinities(guest, online),
-        default if guest.emulator_pin is None else guest.emulator_pin.cpus,
-        *(pins.get(IothreadId(i + 1), default) for i in range(guest.iothreads)),
-    ]
-    return [cpus.lowest for cpus in affinities if len(cpus) == 1]
+def _taken_by(guest: Guest) -> list[CpuId]:
+    affinities = [guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    affinities.append(guest.emulator_affinity())
+    affinities += [guest.iothread_affinity(IothreadId(i + 1)) for i in range(guest.iothreads)]
+    return [cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1]
 
 
 def _pool_left(
     policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
 ) -> dict[NodeId, int]:
-    floating = [cpus for guest in staying for cpus in _vcpu_affinities(guest, online) if len(cpus) > 1]
+    floating = [cpus & online for guest in staying for cpus in _vcpu_affinities(guest, online) if len(cpus) > 1]
     return {
-        node.id: max(0, policy.shared_ratio * len(shared & node.cpus) - sum(cpus <= node.cpus for cpus in floating))
+        node.id: max(
+            0,
+            policy.shared_ratio * len(shared & node.cpus) - sum(bool(cpus) and cpus <= node.cpus for cpus in floating),
+        )
         for node in snapshot.nodes
     }
 

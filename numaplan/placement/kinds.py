@@ -37,14 +37,14 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
 def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[DeviceKind, ...]:
     """The kinds of device that some guest asks for and may have."""
     filters = sorted({_filter(facts, entry) for guest in guests for entry in entries(guest)}, key=repr)
-    kept_aside = _unrequested(facts, guests)
+    last = _unrequested(facts, guests)
     wanted: dict[PciAddress, tuple[int, ...]] = {}
     for device in facts.snapshot.pci:
         matched = tuple(i for i, wants in enumerate(filters) if wants.accepts(facts, device))
-        if matched and device.address not in kept_aside and unusable(facts, device) is None:
+        if matched and unusable(facts, device) is None:
             wanted[device.address] = matched
     groups: dict[tuple[DeviceKind, tuple[int, ...], PciAddress | None], list[PciAddress]] = defaultdict(list)
-    for address, matched in sorted(wanted.items()):
+    for address, matched in sorted(wanted.items(), key=lambda item: (item[0] in last, item[0])):
         device = facts.devices[address]
         companions = group_companions(facts, device)
         if not all(other in wanted for other in companions):
@@ -53,7 +53,7 @@ def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Devi
         kind = DeviceKind(device.physfn, facts.device_node(device), members=(), bundle=bundle)
         groups[kind, matched, address if device.physfn is None else None].append(address)
     kinds = [replace(kind, members=tuple(members)) for (kind, _, _), members in groups.items()]
-    return tuple(sorted(kinds, key=lambda kind: kind.members[0]))
+    return tuple(sorted(kinds, key=lambda kind: min(kind.members)))
 
 
 def entries(guest: GuestRequest) -> tuple[InterfaceRequest | DeviceRequest, ...]:
@@ -113,7 +113,10 @@ def _is_named(alias: str | None, name: str) -> bool:
 
 
 def _unrequested(facts: HostFacts, guests: Sequence[GuestRequest]) -> frozenset[PciAddress]:
-    """Functions that guests of the request have beyond what it asks for: their XML keeps them, so nobody gets them."""
+    """Functions that guests of the request have beyond what it asks for.
+
+    They are given back with the rest, but the XML still names them: they go to somebody else last of all.
+    """
     existing = {guest.name: guest for guest in facts.snapshot.guests}
     aside: set[PciAddress] = set()
     for request in guests:

@@ -1,6 +1,6 @@
 """Plans to and from plan JSON (schema ``numaplan/plan/1``)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import CellId, IothreadId, VcpuId
@@ -16,7 +16,7 @@ from numaplan.model.plan import (
     Plan,
     Unplaced,
 )
-from numaplan.records.document import dump, load, refusal
+from numaplan.records.document import dump, load
 from numaplan.records.guests import to_topology, topology_document
 from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, PlacementForm, PlanForm
 
@@ -42,13 +42,12 @@ def plan_json(plan: Plan) -> str:
 
 
 def read_plan(text: str, file: str) -> Plan:
-    """The plan in a plan document; whether it holds on a host is for ``verify`` to say.
+    """The plan in a plan document.
 
-    Raises InputError for a document that is malformed, of another schema, or names a thing twice.
+    Raises InputError for a document that is malformed or of another schema. Whether the plan makes sense (a guest
+    placed twice, a CPU that the host lacks) is for ``verify`` to say.
     """
     form = load(text, file, form=PlanForm, schema=PLAN_SCHEMA)
-    if mistakes := list(_mistakes(form)):
-        raise refusal(mistakes, file)
     return Plan(
         status=form.status,
         limit=form.limit,
@@ -102,25 +101,6 @@ def _conflict_document(conflict: Conflict) -> Mapping[str, object]:
         ],
         "fixes": [],
     }
-
-
-def _mistakes(form: PlanForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles("levels", [level.name for level in form.levels])
-    placed = [placement.vm for placement in form.placements]
-    yield from _doubles("placements", placed)
-    for i, placement in enumerate(form.placements):
-        yield from _doubles(f"placements[{i}].cells", [str(cell.id) for cell in placement.cells])
-    for i, unplaced in enumerate(form.unplaced):
-        if unplaced.vm in placed:
-            yield f"unplaced[{i}]", f"{unplaced.vm!a} is placed"
-
-
-def _doubles(path: str, names: list[str]) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    for i, name in enumerate(names):
-        if name in seen:
-            yield f"{path}[{i}]", f"{name!a} stands there twice"
-        seen.add(name)
 
 
 def _to_placement(form: PlacementForm) -> Placement:

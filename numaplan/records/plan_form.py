@@ -11,8 +11,6 @@ from numaplan.records.guest_form import TopologyForm
 
 PLAN_SCHEMA: Literal["numaplan/plan/1"] = "numaplan/plan/1"
 
-LevelName = Literal["priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves"]
-
 
 class PlanHostForm(Form):
     """``host``: which host the plan is for, and the state that it was in."""
@@ -24,7 +22,7 @@ class PlanHostForm(Form):
 class LevelForm(Form):
     """An entry of ``levels``."""
 
-    name: LevelName
+    name: Text
     value: Integer
     bound: Integer
     proven: bool

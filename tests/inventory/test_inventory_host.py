@@ -1,3 +1,5 @@
+import time
+
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
 from numaplan.sources.tree import HostTree
@@ -5,6 +7,7 @@ from tests.inventory.trees import MadeStore, To, cpu_files, gaps, tree
 
 Files = dict[str, str | To | None]
 PF = "sys/devices/pci0000:3a/0000:3b:00.0"
+CPU = "sys/devices/system/cpu"
 NODE = "sys/devices/system/node"
 
 
@@ -51,3 +54,17 @@ def test_each_file_is_read_once() -> None:
     store = MadeStore(cpu_files(8, threads=2, nodes=2))
     read_host(HostTree(store, Source.CAPTURE))
     assert len(store.reads) == len(set(store.reads))
+
+
+def test_every_cpu_with_siblings_of_its_own_does_not_take_forever() -> None:
+    count = 2048
+    files: Files = cpu_files(1)
+    files |= {f"{CPU}/present": f"0-{count - 1}\n", f"{CPU}/online": f"0-{count - 1}\n"}
+    for cpu in range(count):
+        for name in ("topology/thread_siblings_list", "topology/core_siblings_list", "cache/index3/shared_cpu_list"):
+            files[f"{CPU}/cpu{cpu}/{name}"] = f"0-{cpu}\n"
+        files |= {f"{CPU}/cpu{cpu}/cache/index3/level": "3\n", f"{CPU}/cpu{cpu}/cache/index3/type": "Unified\n"}
+    start = time.perf_counter()
+    snapshot = read_host(tree(files))
+    assert time.perf_counter() - start < 5
+    assert sum(len(core.cpus) for core in snapshot.cores) == count

@@ -47,7 +47,7 @@ def test_lstopo_sees_the_same_packages_cores_and_caches(name: str) -> None:
     assert sorted(ids(package.cpus) for package in read.packages) == objects("Package")
     assert sorted(ids(core.cpus) for core in read.cores) == objects("Core")
     assert sorted(ids(llc.cpus) for llc in read.llcs) == objects("L3Cache")
-    sizes = {int(element.get("cache_size")) for element in root.iterfind(".//object[@type='L3Cache']")}
+    sizes = {int(element.get("cache_size") or 0) for element in root.iterfind(".//object[@type='L3Cache']")}
     assert {(llc.size_kib or 0) * 1024 for llc in read.llcs} == sizes
 
 

@@ -1,5 +1,7 @@
-"""One file of a captured host is broken: nothing may crash, and no fact may change without a gap that names the file."""
+"""A file of a captured host is broken: nothing may crash, no fact may change without a gap that names the file."""
 
+import errno
+import os
 import random
 from dataclasses import replace
 
@@ -26,31 +28,25 @@ NAMES = [
 TREES_PER_NAME = 60
 SEED = 20
 
-KINDS = ("empty", "garbage", "truncated", "minus one", "huge", "NUL", "range", "backwards", "deleted")
+REPLACEMENTS = {
+    "empty": b"",
+    "garbage": b"\xff\xfegarbage\x1b[2J",
+    "minus one": b"-1\n",
+    "huge": b"99999999999999999999\n",
+    "NUL": b"\0\0\0\0",
+    "range": b"0-4294967295\n",
+    "backwards": b"5,3-1,7\n",
+    "deleted": None,
+}
+KINDS = ("truncated", *REPLACEMENTS)
 # The kernel's own word for "not known", so it is a fact like any other.
 MEANS_UNKNOWN = ("/numa_node", "/speed")
 
 
 def mutate(kind: str, data: bytes) -> bytes | None:
-    match kind:
-        case "empty":
-            return b""
-        case "garbage":
-            return b"\xff\xfegarbage\x1b[2J"
-        case "truncated":
-            return data[: len(data) // 2]
-        case "minus one":
-            return b"-1\n"
-        case "huge":
-            return b"99999999999999999999\n"
-        case "NUL":
-            return b"\0" * max(len(data), 1)
-        case "range":
-            return b"0-4294967295\n"
-        case "backwards":
-            return b"5,3-1,7\n"
-        case _:
-            return None
+    if kind == "truncated":
+        return data[: len(data) // 2]
+    return REPLACEMENTS[kind]
 
 
 def files(name: str) -> list[tuple[str, str]]:
@@ -101,3 +97,18 @@ def test_a_host_all_of_whose_files_are_broken_is_still_read(name: str, kind: str
     read = read_host(HostTree(AllBroken(opened(name)._store, "", b""), Source.CAPTURE))
     assert len(read.cpus.online)
     assert read.gaps
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EBUSY, errno.EINVAL])
+def test_a_file_that_cannot_be_read_is_a_gap_that_says_so(number: int) -> None:
+    class Refusing(BrokenStore):
+        def read(self, path: str) -> bytes:
+            if path == self.path:
+                raise OSError(number, os.strerror(number), path)
+            return self.base.read(path)
+
+    rng = random.Random(f"{SEED} {number}")  # noqa: S311 - the same files every time
+    for path, real in rng.sample(files("host-cxl"), 20):
+        read = read_host(HostTree(Refusing(opened("host-cxl")._store, real, b""), Source.CAPTURE))
+        unsaid = number == errno.EINVAL and path.endswith("/speed")
+        assert named(read, snapshot("host-cxl"), path) or unsaid

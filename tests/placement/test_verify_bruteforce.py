@@ -116,7 +116,9 @@ def test_a_guest_that_is_there_already_stays_where_nothing_better_is_to_be_had()
     )
     request = Request(BARE, (guest("a", 2),))
     assert values(request, replace(snapshot, guests=(existing,))) == (1, 0, 1, 0, 0, 1, 0)
-    worse = replace(existing, emulator_pin=EmulatorPin(CpuSet.parse("2"), 1))
+    elsewhere = replace(existing, emulator_pin=EmulatorPin(CpuSet.parse("2"), 1))
+    assert values(request, replace(snapshot, guests=(elsewhere,))) == (1, 0, 1, 0, 0, 1, 0)
+    worse = replace(existing, vcpu_pins=existing.vcpu_pins[:1])
     assert values(request, replace(snapshot, guests=(worse,))) == (1, 0, 1, 0, 0, 1, 1)
 
 
@@ -166,6 +168,14 @@ def test_differences_tell_a_plan_that_is_not_the_best() -> None:
 def test_it_agrees_with_trying_every_cpu_in_every_order(case: Case) -> None:
     best = optimum(case.request, case.snapshot)
     assert (None if best is None else best[0]) == _naive(case.request, case.snapshot)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(requests_and_hosts())
+def test_what_it_finds_is_a_valid_plan(case: Case) -> None:
+    found = values(case.request, case.snapshot)
+    required = sum(guest.priority for guest in case.request.guests if guest.required)
+    assert found is None or found[0] >= required
 
 
 def _naive(request: Request, snapshot: Snapshot) -> Values | None:

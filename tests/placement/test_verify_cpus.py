@@ -251,11 +251,11 @@ class TestSharedEmulator:
                 ),
             )
 
-    def test_it_never_floats_where_a_staying_vcpu_is_pinned(self) -> None:
+    def test_the_pools_are_the_sites_whoever_is_pinned_in_them(self) -> None:
         snapshot = host("2n:4c:2t", guests=[staying("9", emulator="1")])
         request = Request(POLICY, (guest("a", 1),))
-        assert not found(request, snapshot, placed("a", cell(0, "2"), emulator="1"))
-        wrong = found(request, snapshot, placed("a", cell(0, "2"), emulator="1,9"))
+        assert not found(request, snapshot, placed("a", cell(0, "2"), emulator="1,9"))
+        wrong = found(request, snapshot, placed("a", cell(0, "2"), emulator="1"))
         assert [violation.constraint for violation in wrong] == ["emulator"]
 
 

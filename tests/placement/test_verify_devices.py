@@ -291,13 +291,16 @@ class TestDevices:
         ("address", "why"),
         [
             ("0000:10:00.0", "has 4 configured VFs; it needs 0"),
-            ("0000:11:00.0", "is a VF; it goes with an interface"),
             ("0000:99:00.0", "is not on the host"),
         ],
     )
     def test_a_function_that_is_no_device_for_guests_is_told(self, address: str, why: str) -> None:
         wanted = DeviceRequest("gpu", address=PciAddress.parse(address), affinity=Affinity.PREFERRED)
         assert self.told(wanted, self.snapshot, address) == [why]
+
+    def test_a_vf_that_is_no_network_port_can_be_asked_for_as_a_device(self) -> None:
+        wanted = DeviceRequest("qat", vendor="8086", affinity=Affinity.PREFERRED)
+        assert self.told(wanted, self.snapshot, "0000:11:00.0") == []
 
     def test_bridges_and_devices_that_the_host_or_a_staying_guest_uses_are_told(self) -> None:
         wanted = DeviceRequest("gpu", address=GPU.address, affinity=Affinity.PREFERRED)

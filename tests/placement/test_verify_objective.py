@@ -200,17 +200,32 @@ class TestMoves:
         [
             replace(existing, vcpu_pins=existing.vcpu_pins[::-1][:1]),
             replace(existing, vcpu_pins=(existing.vcpu_pins[0], VcpuPin(VcpuId(1), CpuSet.parse("3"), 1))),
-            replace(existing, emulator_pin=EmulatorPin(CpuSet.parse("1"), 1)),
-            replace(existing, emulator_pin=None),
             replace(existing, memory=MemoryBinding(None, "strict", (NodeId(1),), 1)),
-            replace(existing, memory=MemoryBinding(None, "strict", (NodeId(0), NodeId(1)), 1)),
-            replace(existing, memory=None),
             replace(existing, interfaces=()),
             Guest("a", "a.xml", 2, GIB),
         ],
     )
     def test_a_guest_whose_xml_has_another_cpu_node_or_vf_is_moved(self, other: Guest) -> None:
         assert self.moves(other, self.plan) == 1
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            replace(existing, emulator_pin=EmulatorPin(CpuSet.parse("1"), 1)),
+            replace(existing, emulator_pin=None),
+            replace(existing, memory=MemoryBinding(None, "strict", (NodeId(0), NodeId(1)), 1)),
+            replace(existing, memory=None),
+        ],
+    )
+    def test_a_floating_emulator_and_memory_bound_to_no_one_node_move_nobody(self, other: Guest) -> None:
+        assert self.moves(other, self.plan) == 0
+
+    def test_an_emulator_with_a_cpu_of_its_own_counts(self) -> None:
+        request = Request(POLICY, (replace(self.request.guests[0], emulator=EmulatorPolicy.ISOLATE),))
+        there = replace(self.existing, emulator_pin=EmulatorPin(CpuSet.parse("3"), 1))
+        plans = [replace(self.plan, emulator=CpuSet.parse(cpu)) for cpu in ("3", "11")]
+        snapshot = replace(HOST, guests=(there,))
+        assert [level("moves", request, snapshot, plan) for plan in plans] == [0, 1]
 
     def test_a_guest_that_is_left_out_is_moved(self) -> None:
         assert self.moves(self.existing) == 1

@@ -94,6 +94,23 @@ def test_a_node_that_the_host_does_not_have_is_told() -> None:
     ]
 
 
+def test_a_plan_full_of_nonsense_is_told_and_does_no_harm() -> None:
+    mangled = (
+        placed("a"),
+        placed(
+            "b",
+            cell(99, "8191", "", memory_node=-1, page_kib=0),
+            cell(0, "2", memory_kib=0),
+            emulator="",
+            iothreads=["", "8000"],
+            vfs=["ffff:ff:1f.7"] * 2,
+            devices=[("x", "0000:00:00.0")],
+        ),
+    )
+    wrong = {(violation.vm, violation.constraint) for violation in found(TWO, HOST, *mangled)}
+    assert {("a", "cells"), ("b", "cells"), ("b", "vf_twice"), ("b", "cpu_not_allocatable")} <= wrong
+
+
 class TestCellsOfTheXml:
     """The XML of "a" has two cells; the request asks for one with the same sums."""
 

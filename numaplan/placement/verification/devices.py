@@ -129,8 +129,6 @@ def device_problem(facts: Facts, device: PciDevice | None) -> str | None:
         return "is not on the host"
     if device.is_bridge:
         return "is a bridge"
-    if facts.pci.is_vf(device.address):
-        return "is a VF; it goes with an interface"
     if device.sriov is not None and device.sriov.vfs:
         return f"has {len(device.sriov.vfs)} configured VFs; it needs 0"
     taker = facts.pci.taken_by(device.address)

@@ -19,7 +19,7 @@ class Facts:
     """Looked up again and again by the checks; `pci` holds the device side.
 
     `online`, `reserved` and `shared` are CPU sets, the latter two of online CPUs; `allocatable` ones are neither.
-    `taken` are the CPUs of threads of staying guests that may run on one CPU only, `taken_by_vcpus` those of vCPUs.
+    `taken` are the CPUs of threads of staying guests that may run on one CPU only.
     `threads` is the largest number of online threads of a core.
     """
 
@@ -46,9 +46,6 @@ class Facts:
         self._distances = {(node.id, other): value for node in snapshot.nodes for other, value in node.distances}
         self._holders = {cpu: guest.name for guest in self.staying for cpu in _pinned(guest)}
         self.taken = CpuSet(self._holders)
-        self.taken_by_vcpus = CpuSet(
-            cpu for guest in self.staying for cpus in _vcpu_affinities(guest) if len(cpus) == 1 for cpu in cpus
-        )
         self._floating = self._count_floating()
 
     def asked(self, name: str) -> GuestRequest | None:
@@ -103,12 +100,11 @@ class Facts:
     def share_ladder(self, nodes: Iterable[NodeId]) -> CpuSet | None:
         """Where threads that share float for a guest on `nodes`; None where the host names no CPUs for them.
 
-        A CPU on which a staying guest's vCPU is pinned is dedicated to that vCPU, and so is left out.
+        The pools are what the site says they are, also where a guest that stays has a vCPU pinned in one.
         """
         here = self.cpus(nodes)
-        shared = self.shared - self.taken_by_vcpus
-        reserved = self.reserved - self.taken_by_vcpus
-        return next((rung for rung in (shared & here, reserved & here, shared, reserved) if rung), None)
+        rungs = (self.shared & here, self.reserved & here, self.shared, self.reserved)
+        return next((rung for rung in rungs if rung), None)
 
     def _effective(self, guest: Guest) -> tuple[CpuSet, ...]:
         affinities = (guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus))
@@ -157,8 +153,6 @@ def _pinned(guest: Guest) -> CpuSet:
 
 
 def _last_level_caches(snapshot: Snapshot) -> tuple[CpuSet, ...]:
-    """The CPUs of each; CPUs for which the host shows no cache count as one cache a node."""
+    """The CPUs of each; where the host shows no caches, a node counts as one."""
     shown = tuple(llc.cpus for llc in snapshot.llcs)
-    cached = CpuSet(cpu for cpus in shown for cpu in cpus)
-    rest = (node.cpus - cached for node in snapshot.nodes)
-    return (*shown, *(cpus for cpus in rest if cpus))
+    return shown or tuple(node.cpus for node in snapshot.nodes if node.cpus)

@@ -7,7 +7,7 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.guest import Guest
 from numaplan.model.host import NodeId
 from numaplan.model.plan import LEVELS, MAXIMIZED, Placement, Plan, Status
-from numaplan.model.request import GuestRequest, InterfaceType, Request
+from numaplan.model.request import EmulatorPolicy, GuestRequest, InterfaceType, IothreadPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.devices import functions
 from numaplan.placement.verification.facts import Facts, bound_node
@@ -70,15 +70,18 @@ def free_counts(facts: Facts, given: CpuSet, with_memory: frozenset[NodeId]) -> 
     return nodes, llcs, cores
 
 
-def is_moved(facts: Facts, existing: Guest, placement: Placement) -> bool:
-    """Whether the plan gives a guest a CPU set, a memory node or a VF that its XML does not have.
+def is_moved(facts: Facts, guest: GuestRequest, existing: Guest, *, placement: Placement) -> bool:
+    """Whether the plan gives a guest a CPU, a memory node or a VF that its XML does not have.
 
-    A thread or memory that the XML leaves unbound is moved by being bound.
+    A vCPU that the XML leaves unpinned is moved by being pinned; memory that it binds to no one node is not moved, and
+    where threads float that have no CPU of their own follows from the host's pools.
     """
+    own_emulator = guest.emulator is not EmulatorPolicy.SHARE
+    own_iothreads = guest.iothread_policy is IothreadPolicy.DEDICATED
     return (
         any(existing.vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
-        or existing.emulator_affinity() != placement.emulator
-        or any(existing.iothread_affinity(iothread) != cpus for iothread, cpus in placement.iothreads)
+        or (own_emulator and existing.emulator_affinity() != placement.emulator)
+        or (own_iothreads and any(existing.iothread_affinity(i) != cpus for i, cpus in placement.iothreads))
         or memory_or_vf_moved(facts, existing, placement)
     )
 
@@ -87,7 +90,7 @@ def memory_or_vf_moved(facts: Facts, existing: Guest, placement: Placement) -> b
     """As `is_moved`, whatever the CPUs."""
     have_vfs = {interface.pci for interface in existing.interfaces if interface.pci is not None}
     have_vfs |= {hostdev.pci for hostdev in existing.hostdevs if facts.pci.is_vf(hostdev.pci)}
-    return any(bound_node(existing, cell.id) != cell.memory_node for cell in placement.cells) or any(
+    return any(bound_node(existing, cell.id) not in (None, cell.memory_node) for cell in placement.cells) or any(
         vf not in have_vfs for interface in placement.interfaces for vf in interface.vfs
     )
 
@@ -114,5 +117,8 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
 
 def _moves(facts: Facts, placements: Sequence[Placement]) -> int:
     placed = {placement.vm: placement for placement in placements}
-    existing = [found for guest in facts.request.guests if (found := facts.existing(guest.name)) is not None]
-    return sum(guest.name not in placed or is_moved(facts, guest, placed[guest.name]) for guest in existing)
+    existing = [(guest, found) for guest in facts.request.guests if (found := facts.existing(guest.name)) is not None]
+    return sum(
+        guest.name not in placed or is_moved(facts, guest, found, placement=placed[guest.name])
+        for guest, found in existing
+    )

@@ -1,0 +1,164 @@
+"""Bad input: one clear line, the right exit code, nothing written."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import DOMAINS, HOST, ROOT, VNF, Ran, numaplan, spawned, tar_of
+
+
+def refused(tmp_path: Path, *arguments: object) -> Ran:
+    """Runs `place` with places to write to, and demands that nothing was written."""
+    out, patched = tmp_path / "plan.json", tmp_path / "patched"
+    ran = numaplan("place", *arguments, "--out", out, "--patched", patched)
+    assert not out.exists()
+    assert not patched.exists()
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+    return ran
+
+
+def copied(tmp_path: Path, **changed: bytes) -> Path:
+    """The example's domains with some of them changed."""
+    directory = tmp_path / "domains"
+    directory.mkdir()
+    for file in DOMAINS.iterdir():
+        (directory / file.name).write_bytes(changed.get(file.stem, file.read_bytes()))
+    return directory
+
+
+def test_a_yaml_mistake_is_shown_where_it_stands(tmp_path: Path) -> None:
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text(VNF.read_text().replace("vcpus: 2", "vcpu: 4x"))
+    ran = refused(tmp_path, vnf, "--snapshot", HOST)
+    assert ran.code == 5
+    line = 1 + VNF.read_text()[: VNF.read_text().index("vcpus: 2")].count("\n")
+    assert f"{vnf}:{line}:5: " in ran.err
+    assert 'did you mean "vcpus"' in ran.err or "did you mean vcpus" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"<domain type='kvm'><name>router</name><memory>1", "router.xml:1:"),
+        (b"<!DOCTYPE domain [<!ENTITY a 'b'>]><domain><name>&a;</name></domain>", "DOCTYPE"),
+        (b"", "router.xml"),
+        (b"\xff\xfe<\0d\0", "router.xml"),
+        (b"<network><name>router</name></network>", "<domain>"),
+        (b"<domain><name>router</name><vcpu>4x</vcpu></domain>", "4x"),
+    ],
+    ids=["truncated", "doctype", "empty", "utf-16", "other root", "no number"],
+)
+def test_a_broken_domain_xml_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    ran = refused(tmp_path, VNF, "--snapshot", HOST, "--domains", copied(tmp_path, router=data))
+    assert ran.code == 5
+    assert words in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_two_files_with_one_domain_are_refused(tmp_path: Path) -> None:
+    domains = copied(tmp_path, control=(DOMAINS / "router.xml").read_bytes())
+    ran = refused(tmp_path, VNF, "--snapshot", HOST, "--domains", domains)
+    assert ran.code == 5
+    assert 'a second domain named "router"' in ran.err
+
+
+def test_an_unknown_guest_is_exit_5(tmp_path: Path) -> None:
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text(VNF.read_text() + "    affinity: [ruter]\n")
+    ran = refused(tmp_path, vnf, "--snapshot", HOST, "--domains", DOMAINS)
+    assert ran.code == 5
+    assert "ruter" in ran.err
+    assert "router" in ran.err
+
+
+@pytest.mark.parametrize("missing", ["--snapshot", "--domains"])
+def test_what_is_not_there_is_exit_5(tmp_path: Path, missing: str) -> None:
+    where = {"--snapshot": HOST, "--domains": DOMAINS, missing: tmp_path / "nowhere"}
+    ran = refused(tmp_path, VNF, *(word for pair in where.items() for word in pair))
+    assert ran.code == 5
+    assert "nowhere" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../escape", "sys/../../escape", "/etc/escape"])
+def test_a_tar_that_leaves_its_root_is_refused(tmp_path: Path, name: str) -> None:
+    tar = tar_of(tmp_path / "host.tar.gz", {"sys/devices/system/cpu/online": b"0-3\n", name: b"x"})
+    ran = refused(tmp_path, VNF, "--snapshot", tar)
+    assert ran.code == 5
+    assert name in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert not (tmp_path.parent / "escape").exists()
+
+
+def test_a_pf_that_the_host_lacks_is_exit_4(tmp_path: Path) -> None:
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text(VNF.read_text().replace("wan: [eth1]", "wan: [ens9f9]"))
+    ran = numaplan("place", vnf, "--snapshot", HOST)
+    assert ran.code == 4
+    assert "ens9f9" in ran.err
+
+
+def test_an_option_that_does_not_exist_is_exit_2() -> None:
+    assert numaplan("place", VNF, "--nonsense").code == 2
+
+
+def test_a_plan_that_cannot_be_written_is_exit_7(tmp_path: Path) -> None:
+    ran = numaplan("place", VNF, "--snapshot", HOST, "--out", tmp_path / "no" / "plan.json")
+    assert ran.code == 7
+    assert "plan.json" in ran.err
+
+
+def test_strict_makes_a_gap_exit_10(tmp_path: Path) -> None:
+    tar = tar_of(tmp_path / "host.tar.gz", {"sys/devices/system/cpu/online": b"0-3\n"})
+    assert numaplan("inventory", "--snapshot", tar).code == 0
+    assert numaplan("inventory", "--snapshot", tar, "--strict").code == 10
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    command = f"{sys.executable} -c 'from numaplan.cli.main import run; run()' inventory --snapshot {HOST} -o json"
+    script = f"set -o pipefail; {command} | head -c 10; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.stderr == ""
+    assert ran.returncode in (0, 141)
+
+
+def test_ascii_terminals_get_escapes_and_no_error() -> None:
+    ran = spawned("inventory", "--snapshot", HOST, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_interrupting_is_exit_130() -> None:
+    assert os.name == "posix"
+    code = (
+        "import os, signal\n"
+        "import numaplan.api.inventory as inventory\n"
+        "inventory.take_inventory = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from numaplan.cli.main import run\n"
+        "import sys; sys.argv = ['numaplan', 'inventory']\n"
+        "run()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == 128 + signal.SIGINT
+    assert "interrupted" in ran.stderr
+
+
+def test_a_bug_is_one_line_and_a_file_with_the_traceback() -> None:
+    code = (
+        "import numaplan.api.inventory as inventory\n"
+        "def broken(*_): raise LookupError('deep inside')\n"
+        "inventory.take_inventory = broken\n"
+        "from numaplan.cli.main import run\n"
+        "import sys; sys.argv = ['numaplan', 'inventory']\n"
+        "run()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    saved = Path(ran.stderr.rsplit(" ", 1)[1].strip())
+    assert "deep inside" in saved.read_text()
+    saved.unlink()
