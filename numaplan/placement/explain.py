@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
-from numaplan.model.request import DeviceRequest, GuestRequest, Request
+from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, Request
 from numaplan.placement.constraints import CONSTRAINTS
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
@@ -107,13 +107,25 @@ def _short_devices(problem: Problem, guests: GuestClass, guest: GuestRequest) ->
         noun = f'device "{entry.name}"' if isinstance(entry, DeviceRequest) else f'interface "{entry.name}"'
         have = sum(len(problem.device_kinds[i].members) for i in demand.kinds)
         if have < demand.count:
-            return f"{noun} needs {demand.count} of {_choice(entry)}, the host has {have} free"
+            missing = _missing_pfs(problem, entry)
+            return f"{noun} needs {demand.count} of {_choice(entry)}, the host has {have} free{missing}"
         if not guests.options:
             return (
                 f"{noun} needs {demand.count} of {_choice(entry)} with affinity {demand.affinity.value} to its cells: "
                 + _nodes_in_turn(problem, guests)
             )
     return None
+
+
+def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> str:
+    """The PFs that an entry speaks of and that are not there."""
+    if isinstance(entry, DeviceRequest):
+        return ""
+    facts = problem.facts
+    wanted = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
+    present = {name for device in facts.snapshot.pci if device.sriov is not None for name in device.netdevs}
+    missing = [name for name in wanted if name not in present]
+    return f": it has no PF {', '.join(missing)}" if missing else ""
 
 
 def _choice(entry: object) -> str:
