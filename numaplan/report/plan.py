@@ -13,6 +13,7 @@ from numaplan.report.text import NONE, UNKNOWN, clean, grid, known, page, wrap_l
 from numaplan.units import format_size
 
 _LIST_WIDTH: Final = 28
+_EMULATOR_WIDTH: Final = 20
 
 
 def plan_table(plan: Plan, snapshot: Snapshot) -> str:
@@ -83,8 +84,8 @@ def _rows(placement: Placement, near: dict[PciAddress, str]) -> Iterator[list[st
         *(f"{clean(d.name)} {d.address} node {near.get(d.address, UNKNOWN)}" for d in placement.devices),
     ]
     emulator = [
-        wrap_list(str(placement.emulator) or NONE, _LIST_WIDTH // 2),
-        *(f"iothread {number} {wrap_list(str(cpus), _LIST_WIDTH // 2)}" for number, cpus in placement.iothreads),
+        wrap_list(str(placement.emulator) or NONE, _EMULATOR_WIDTH),
+        *(wrap_list(f"iothread {number} {cpus or NONE}", _EMULATOR_WIDTH) for number, cpus in placement.iothreads),
     ]
     if not placement.cells:
         yield [clean(placement.vm), NONE, NONE, NONE, NONE, "\n".join(devices) or NONE, "\n".join(emulator)]

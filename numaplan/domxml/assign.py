@@ -1,0 +1,228 @@
+"""Hands the planned VFs and devices to the guest: which element gets which PCI function.
+
+An interface of vnf.yaml is found in the XML by its MAC address, then by its alias, then by order among the interfaces
+of type hostdev that are left; what is not found is added. Of what is found only the source address changes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from numaplan.domxml.devices import (
+    ALIAS_PREFIX,
+    alias_of,
+    device_elements,
+    mac_of,
+    pci_hostdevs,
+    source_address,
+    source_address_element,
+    vlan_of,
+)
+from numaplan.domxml.element import New
+from numaplan.domxml.numbers import pci_part
+from numaplan.domxml.slots import Slot, device_slots, interface_slots
+from numaplan.domxml.task import Task
+from numaplan.domxml.tree import Element
+from numaplan.model.devices import PciAddress
+
+_HOSTDEV: Final = "hostdev"
+
+
+@dataclass(slots=True)
+class _Board:
+    """Who has what, and who gets what: `given` is filled slot by slot."""
+
+    interfaces: dict[Element, PciAddress | None]
+    hostdevs: dict[Element, PciAddress | None]
+    given: dict[Element, Slot] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[Element, PciAddress | None]:
+        return self.interfaces | self.hostdevs
+
+    def match(
+        self, slots: list[Slot], elements: Iterable[Element], fits: Callable[[Slot, Element], bool]
+    ) -> list[Slot]:
+        """Gives each slot the first element that fits and is free; returns the slots that are left."""
+        candidates = list(elements)
+        left = []
+        for slot in slots:
+            element = next((e for e in candidates if e not in self.given and fits(slot, e)), None)
+            if element is None:
+                left.append(slot)
+            else:
+                self.given[element] = slot
+        return left
+
+
+def patch_devices(task: Task) -> None:
+    """Interfaces of type hostdev and ``<hostdev>`` elements for every VF and device of the placement."""
+    used: set[str] = {alias for element in task.root.walk() if (alias := _raw_alias(element))}
+    interfaces = interface_slots(task.request, task.placement)
+    devices = device_slots(task.request, task.placement)
+    _refuse_other_types(task, interfaces)
+    board = _Board(
+        {
+            element: source_address(task.document, element)
+            for element in device_elements(task.document, "interface")
+            if element.get("type") == _HOSTDEV
+        },
+        dict(pci_hostdevs(task.document)),
+    )
+    new_devices = _match_devices(board, devices)
+    new_interfaces = _match_interfaces(board, interfaces)
+    addresses: dict[Element, PciAddress] = {element: slot.address for element, slot in board.given.items()}
+    addresses |= _exchanged(task, board, new_interfaces + new_devices)
+    for element, address in addresses.items():
+        if board.all[element] != address:
+            _readdress(task, element, address)
+    _note_what_stays(task, board, addresses)
+    _append(task, "interface", [_added(task, slot, used) for slot in new_interfaces])
+    _append(task, "hostdev", [_added(task, slot, used) for slot in new_devices])
+
+
+def _match_devices(board: _Board, slots: list[Slot]) -> list[Slot]:
+    left = board.match(slots, board.all, lambda slot, element: board.all[element] == slot.address)
+    return board.match(left, board.hostdevs, lambda slot, element: alias_of(element) in slot.aliases)
+
+
+def _match_interfaces(board: _Board, slots: list[Slot]) -> list[Slot]:
+    left = board.match(
+        slots, board.interfaces, lambda slot, element: slot.mac is not None and mac_of(element) == slot.mac
+    )
+    # A slot's own alias goes before the one that it had under another count.
+    left = board.match(left, board.all, lambda slot, element: alias_of(element) in slot.aliases[:1])
+    left = board.match(left, board.all, lambda slot, element: alias_of(element) in slot.aliases[1:])
+    left = board.match(left, board.hostdevs, lambda slot, element: board.hostdevs[element] == slot.address)
+    return board.match(left, board.interfaces, lambda _slot, _element: True)
+
+
+def _refuse_other_types(task: Task, slots: list[Slot]) -> None:
+    """A MAC address or alias that belongs to an interface of another type: not ours to turn into a VF."""
+    for element in device_elements(task.document, "interface"):
+        if element.get("type") == _HOSTDEV:
+            continue
+        mac, alias = mac_of(element), alias_of(element)
+        for slot in slots:
+            if (mac is not None and mac == slot.mac) or (alias is not None and alias == slot.aliases[0]):
+                raise task.document.error(
+                    element,
+                    f'interface "{slot.name}" of vnf.yaml is of type sriov, the XML has it with type'
+                    f" '{element.get('type')}'",
+                    "give it another mac and name in vnf.yaml, or make it type='hostdev' in the XML",
+                )
+
+
+def _exchanged(task: Task, board: _Board, added: list[Slot]) -> dict[Element, PciAddress]:
+    """What elements of no slot get for a function that the plan gives to a slot: one that a slot gives up."""
+    wanted = {slot.address for slot in (*board.given.values(), *added)}
+    freed = [
+        address
+        for element, address in board.all.items()
+        if element in board.given and address is not None and address not in wanted
+    ]
+    exchanged = {}
+    for element, address in board.all.items():
+        if element in board.given or address not in wanted:
+            continue
+        if not freed:
+            raise task.document.error(
+                element,
+                f"<{element.tag}> has {address}, which the plan gives to another interface of this guest",
+                "name it in vnf.yaml, or take it out of the XML",
+            )
+        exchanged[element] = freed.pop(0)
+        task.notes.append(
+            f"<{element.tag}> on line {element.line} is not in vnf.yaml and has {address}, which the plan gives to"
+            f" another of this guest: it gets {exchanged[element]} for it"
+        )
+    return exchanged
+
+
+def _readdress(task: Task, element: Element, address: PciAddress) -> None:
+    there = source_address_element(element)
+    source = element.child("source")
+    if there is None:
+        new = _address(address, typed=element.name == "interface")
+        if source is None:
+            task.edits.insert(element, New("source", children=(new,)), after=None)
+        else:
+            task.edits.insert(source, new, after=None)
+        return
+    for (name, value), number, most in zip(
+        _attributes(address),
+        (address.domain, address.bus, address.slot, address.function),
+        (0xFFFFFFFF, 0xFF, 0x1F, 7),
+        strict=True,
+    ):
+        if pci_part(task.document, there, name, most=most) != number:
+            task.edits.set_attribute(there, name, value)
+
+
+def _note_what_stays(task: Task, board: _Board, addresses: dict[Element, PciAddress]) -> None:
+    for element, address in board.all.items():
+        if element not in addresses:
+            task.notes.append(f"<{element.tag}> on line {element.line} ({address}) is not in vnf.yaml: it stays")
+    for element, slot in board.given.items():
+        if slot.mac is not None and mac_of(element) not in {None, slot.mac}:
+            task.notes.append(f'interface "{slot.name}" (line {element.line}) keeps its MAC address {mac_of(element)}')
+        vlan = vlan_of(task.document, element)
+        if slot.vlan is not None and vlan != slot.vlan:
+            has = "no single VLAN" if vlan is None else f"VLAN {vlan}"
+            task.notes.append(
+                f'interface "{slot.name}" (line {element.line}) keeps what it has, {has}; vnf.yaml says {slot.vlan}'
+            )
+
+
+def _added(task: Task, slot: Slot, used: set[str]) -> New:
+    """A new element for the slot; without an alias where another device has that already."""
+    alias = ALIAS_PREFIX + slot.aliases[0]
+    if alias in used:
+        task.notes.append(f'"{slot.name}" gets no alias: another device of the guest is {alias}')
+    return slot_element(slot, alias=None if alias in used else alias)
+
+
+def slot_element(slot: Slot, *, alias: str | None) -> New:
+    """The element that hands a slot's PCI function to the guest."""
+    source = New("source", children=(_address(slot.address, typed=not slot.is_device),))
+    names = () if alias is None else (New("alias", (("name", alias),)),)
+    if slot.is_device:
+        head = (("mode", "subsystem"), ("type", "pci"), ("managed", "yes"))
+        return New("hostdev", head, children=(source, *names))
+    mac = () if slot.mac is None else (New("mac", (("address", slot.mac),)),)
+    vlan = () if slot.vlan is None else (New("vlan", children=(New("tag", (("id", str(slot.vlan)),)),)),)
+    return New("interface", (("type", _HOSTDEV), ("managed", "yes")), children=(*mac, source, *vlan, *names))
+
+
+def _append(task: Task, name: str, news: list[New]) -> None:
+    """Behind the last of their kind, else at the end of ``<devices>``."""
+    if not news:
+        return
+    all_devices = task.root.all("devices")
+    if not all_devices:
+        task.add_to_domain(New("devices", children=tuple(news)))
+        return
+    parent = next((devices for devices in reversed(all_devices) if devices.all(name)), all_devices[-1])
+    siblings = parent.all(name) or parent.children
+    for new in news:
+        task.edits.insert(parent, new, after=siblings[-1] if siblings else None)
+
+
+def _address(address: PciAddress, *, typed: bool) -> New:
+    """The address of a source: an interface's says that it is one of PCI, a hostdev's has no word for it."""
+    kind = (("type", "pci"),) if typed else ()
+    return New("address", (*kind, *_attributes(address)))
+
+
+def _attributes(address: PciAddress) -> tuple[tuple[str, str], ...]:
+    return (
+        ("domain", f"{address.domain:#06x}"),
+        ("bus", f"{address.bus:#04x}"),
+        ("slot", f"{address.slot:#04x}"),
+        ("function", f"{address.function:#x}"),
+    )
+
+
+def _raw_alias(element: Element) -> str | None:
+    alias = element.child("alias")
+    return None if alias is None else alias.get("name")

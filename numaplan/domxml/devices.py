@@ -1,0 +1,87 @@
+"""Network interfaces and passed-through PCI functions in ``<devices>``."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from numaplan.domxml.numbers import attribute, pci_address
+from numaplan.domxml.tree import Document, Element
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import GuestHostdev, GuestInterface
+
+# libvirt keeps an alias of the user's only with this before it (formatdomain, "Device aliases").
+ALIAS_PREFIX: Final = "ua-"
+VLAN_LIMIT: Final = 4095
+_SOURCE_NAMES: Final = ("bridge", "network", "dev", "path", "portgroup", "portid", "switchid")
+
+
+def device_elements(document: Document, name: str) -> tuple[Element, ...]:
+    """The devices of that name, in the order of the file."""
+    return tuple(device for devices in document.root.all("devices") for device in devices.all(name))
+
+
+def read_interfaces(document: Document) -> tuple[GuestInterface, ...]:
+    """``<interface>``, of every type."""
+    return tuple(_interface(document, element) for element in device_elements(document, "interface"))
+
+
+def read_hostdevs(document: Document) -> tuple[GuestHostdev, ...]:
+    """``<hostdev mode='subsystem' type='pci'>``."""
+    return tuple(GuestHostdev(address, element.line, alias_of(element)) for element, address in pci_hostdevs(document))
+
+
+def pci_hostdevs(document: Document) -> Iterator[tuple[Element, PciAddress]]:
+    """The ``<hostdev>`` elements of PCI functions, each with the function's address."""
+    for element in device_elements(document, "hostdev"):
+        if element.get("type") == "pci" and element.get("mode") in {None, "subsystem"}:
+            address = source_address(document, element)
+            if address is not None:
+                yield element, address
+
+
+def source_address_element(element: Element) -> Element | None:
+    """``<source><address>`` of a PCI function."""
+    source = element.child("source")
+    address = None if source is None else source.child("address")
+    return address if address is not None and address.get("type") in {None, "pci"} else None
+
+
+def source_address(document: Document, element: Element) -> PciAddress | None:
+    """The host's PCI function behind an interface or hostdev; None where the XML names none."""
+    address = source_address_element(element)
+    return None if address is None else pci_address(document, address)
+
+
+def mac_of(element: Element) -> str | None:
+    """Its MAC address, in lower case."""
+    mac = element.child("mac")
+    text = None if mac is None else mac.get("address")
+    return text.strip().lower() if text else None
+
+
+def alias_of(element: Element) -> str | None:
+    """Its alias without "ua-"; None where it has none, or only one that libvirt gave."""
+    alias = element.child("alias")
+    name = None if alias is None else alias.get("name")
+    return name.removeprefix(ALIAS_PREFIX) if name and name.startswith(ALIAS_PREFIX) else None
+
+
+def vlan_of(document: Document, element: Element) -> int | None:
+    """Its VLAN where it has exactly one tag."""
+    vlan = element.child("vlan")
+    tags = () if vlan is None else vlan.all("tag")
+    return attribute(document, tags[0], "id", least=0, most=VLAN_LIMIT) if len(tags) == 1 else None
+
+
+def _interface(document: Document, element: Element) -> GuestInterface:
+    source = element.child("source")
+    kind = element.get("type") or ""
+    names = () if source is None else (source.get(name) for name in _SOURCE_NAMES)
+    return GuestInterface(
+        kind,
+        element.line,
+        mac=mac_of(element),
+        alias=alias_of(element),
+        source=next((name for name in names if name), None),
+        pci=source_address(document, element) if kind == "hostdev" else None,
+        vlan=vlan_of(document, element),
+    )

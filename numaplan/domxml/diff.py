@@ -1,0 +1,176 @@
+"""Unified diffs of domain XML that ``git apply`` and ``patch`` take, and that show no secrets.
+
+A line that holds a secret never serves as context: the context ends before it. In a line that changes itself, as in a
+document of one line, the secret's value is masked; such a diff is for reading only.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import accumulate
+from typing import Final
+
+from numaplan.domxml.tree import Element, parse
+from numaplan.errors import InputError
+
+CONTEXT: Final = 3
+MASK: Final = "***"
+
+# Elements that may hold secrets or serials as a whole: cloud-init's data, disk keys, arguments for QEMU.
+_SECRET_ELEMENTS: Final = frozenset({"secret", "auth", "sysinfo", "commandline", "encryption"})
+_SECRET_ATTRIBUTES: Final = frozenset({"passwd", "password", "passphrase", "secret", "token"})
+_SECRET_LINE: Final = re.compile(
+    rb"passw|passphrase|secret|<auth\b|token|<(?:\w+:)?(?:arg|env)\b|<entry\b", re.IGNORECASE
+)
+_VALUE: Final = re.compile(
+    r"""(?i)((?:passwd|password|passphrase|secret|token|value)\s*=\s*)(?:'[^']*'|"[^"]*")|(<(entry|secret|\w+:arg)\b[^>]*>)[^<]+"""
+)
+_PLAIN_NAME: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e ]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Old lines `a` to `b` become new lines `c` to `d`."""
+
+    a: int
+    b: int
+    c: int
+    d: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    lines: tuple[bytes, ...]
+    secret: frozenset[int]
+
+
+def unified_diff(old: bytes, new: bytes, name: str) -> str:
+    """The diff from `old` to `new`, "" where they are equal; `name` stands behind a/ and b/."""
+    if old == new:
+        return ""
+    before, after = _side(old), _side(new)
+    changes = [_slid(change, old=before, new=after) for change in _changes(before.lines, after.lines)]
+    hunks = (_hunk(group, before, after) for group in _groups(changes, before))
+    return "".join((f"--- {_header('a', name)}\n", f"+++ {_header('b', name)}\n", *hunks))
+
+
+def _side(data: bytes) -> _Side:
+    lines = tuple(line + b"\n" for line in data.split(b"\n"))
+    lines = lines[:-1] if data.endswith(b"\n") else (*lines[:-1], lines[-1][:-1])
+    if not data:
+        lines = ()
+    secret = {number for number, line in enumerate(lines) if _SECRET_LINE.search(line)}
+    try:
+        root = parse(data, "").root
+    except InputError:
+        return _Side(lines, frozenset(secret))
+    ends = list(accumulate(len(line) for line in lines))
+    for start, end in _secret_spans(root):
+        secret.update(range(bisect_right(ends, start), bisect_left(ends, end) + 1))
+    return _Side(lines, frozenset(secret))
+
+
+def _secret_spans(root: Element) -> Iterator[tuple[int, int]]:
+    for element in root.walk():
+        if element.name.rpartition("}")[2] in _SECRET_ELEMENTS:
+            yield element.start, element.end
+        elif any(attribute.name in _SECRET_ATTRIBUTES for attribute in element.attributes):
+            yield element.start, element.open_end
+
+
+def _changes(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[_Change]:
+    """The changed lines. What is equal at both ends is cut off first: that is nearly everything."""
+    most = min(len(old), len(new))
+    head = next((k for k in range(most) if old[k] != new[k]), most)
+    tail = next((k for k in range(most - head) if old[-1 - k] != new[-1 - k]), most - head)
+    matcher = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag != "equal":
+            yield _Change(head + a, head + b, head + c, head + d)
+
+
+def _slid(change: _Change, *, old: _Side, new: _Side) -> _Change:
+    """The change further up, where that is the same and gives it a line of context behind it.
+
+    ``git apply`` takes a hunk without any for one at the end of the file.
+    """
+    while (
+        change.b in old.secret
+        and change.a not in old.secret | {0}
+        and (change.a == change.b or change.c == change.d)
+        and change.a - 1 not in old.secret
+        and (old.lines[change.b - 1], new.lines[change.c - 1]) == (old.lines[change.a - 1], new.lines[change.d - 1])
+    ):
+        change = _Change(change.a - 1, change.b - 1, change.c - 1, change.d - 1)
+    return change
+
+
+def _groups(changes: list[_Change], old: _Side) -> Iterator[list[_Change]]:
+    """Changes near each other share a hunk, unless a secret stands between them."""
+    group: list[_Change] = []
+    for change in changes:
+        if group:
+            between = range(group[-1].b, change.a)
+            if len(between) > 2 * CONTEXT or any(line in old.secret for line in between):
+                yield group
+                group = []
+        group.append(change)
+    if group:
+        yield group
+
+
+def _hunk(group: list[_Change], old: _Side, new: _Side) -> str:
+    first, last = group[0], group[-1]
+    start = first.a
+    while start > 0 and first.a - start < CONTEXT and start - 1 not in old.secret:
+        start -= 1
+    end = last.b
+    while end < len(old.lines) and end - last.b < CONTEXT and end not in old.secret:
+        end += 1
+    old_range = _range(start, end)
+    new_range = _range(first.c - (first.a - start), last.d + (end - last.b))
+    body = []
+    position = start
+    for change in group:
+        body += [_line(" ", old.lines[k]) for k in range(position, change.a)]
+        body += [_line("-", _masked(old, k)) for k in range(change.a, change.b)]
+        body += [_line("+", _masked(new, k)) for k in range(change.c, change.d)]
+        position = change.b
+    body += [_line(" ", old.lines[k]) for k in range(position, end)]
+    return f"@@ -{old_range} +{new_range} @@\n" + "".join(body)
+
+
+def _masked(side: _Side, number: int) -> bytes:
+    line = side.lines[number]
+    if number not in side.secret:
+        return line
+    text = line.decode("utf-8", "surrogateescape")
+    masked = _VALUE.sub(lambda match: f"{match[1]}'{MASK}'" if match[1] else f"{match[2]}{MASK}", text)
+    return masked.encode("utf-8", "surrogateescape")
+
+
+def _range(start: int, end: int) -> str:
+    count = end - start
+    first = start if count == 0 else start + 1
+    return str(first) if count == 1 else f"{first},{count}"
+
+
+def _line(mark: str, line: bytes) -> str:
+    text = mark + line.decode("utf-8", "surrogateescape")
+    return text if text.endswith("\n") else text + "\n\\ No newline at end of file\n"
+
+
+def _header(side: str, name: str) -> str:
+    """The name as git writes it: quoted where it holds what a header cannot, a tab behind one with spaces."""
+    path = f"{side}/{name.lstrip('/')}"
+    if _PLAIN_NAME.fullmatch(path):
+        return path + ("\t" if " " in path else "")
+    escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    quoted = "".join(
+        escapes.get(c)
+        or (c if " " <= c <= "~" else "".join(f"\\{b:03o}" for b in c.encode("utf-8", "surrogateescape")))
+        for c in path
+    )
+    return f'"{quoted}"'

@@ -1,0 +1,67 @@
+"""The documents are true: every command that the README shows is run, and says what is printed there."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from numaplan.api.profiles import shipped_profiles
+from numaplan.spec.vnf import parse_vnf
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
+
+
+def output_of(command: str) -> str:
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f"({command}) 2>&1"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+    assert "bug in numaplan" not in ran.stdout
+    return ran.stdout
+
+
+def test_the_readme_shows_what_its_commands_print(golden: Callable[[Path, str], None]) -> None:
+    text = README.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert len(blocks) >= 6
+    current = BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{output_of(block['command'])}```", text)
+    golden(README, current)
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *sorted(path.name for path in (ROOT / "docs").iterdir())],
+)
+def test_the_live_host_can_be_read() -> None:
+    assert "online CPUs" in output_of("numaplan inventory")
+
+
+def test_links_lead_somewhere(document: str) -> None:
+    path = next(path for path in (ROOT / document, ROOT / "docs" / document) if path.is_file())
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_paths_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text):
+        assert (ROOT / "numaplan" / name).is_file() or (ROOT / name).is_file(), name
+
+
+def test_the_vnf_yaml_of_the_documents_parses() -> None:
+    text = (ROOT / "docs" / "vnf-yaml.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    request = parse_vnf(
+        block, "docs/vnf-yaml.md", profiles=shipped_profiles(), host_profile=None, known_guests=frozenset()
+    )
+    assert [guest.name for guest in request.guests] == ["fw1"]
