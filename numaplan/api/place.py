@@ -82,7 +82,8 @@ def read_question(vnf: Path, source: Path | None, domains: Path | None, *, host_
 
 def place(question: Question, *, time_limit_s: float | None = None, change_topology: bool = False) -> Answer:
     """The proven plan and its patches; raises UnprovenPlanError where the verifier does not agree."""
-    request, notes = question.request, ()
+    request = question.request
+    notes: tuple[str, ...] = ()
     if not change_topology:
         request, notes = keep_guest_topology(request, question.snapshot)
     plan = solve(request, question.snapshot, budget=_budget(time_limit_s))
