@@ -51,13 +51,12 @@ def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplac
     for guest in request.guests:
         others = ", ".join(f'"{name}"' for name in names if name != guest.name)
         if (reason := alone[guest.name]) is None:
-            reason = (
-                f"fits alone, but not together with {others}: {together}"
-                if guest.name in names
-                else f"is not in the way: the conflict is between {others}"
-                if len(names) > 1
-                else f"is not in the way: {others} has no place even alone"
-            )
+            if guest.name in names:
+                reason = f"fits alone, but not together with {others}: {together}"
+            elif len(names) > 1:
+                reason = f"is not in the way: the conflict is between {others}"
+            else:
+                reason = f"is not in the way: {others} has no place even alone"
         reasons.append(Unplaced(guest.name, reason))
     return Conflict(members), tuple(reasons)
 

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from numaplan.model.plan import Level, Limit, Placement, Plan, Status
+from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Outcome
@@ -38,7 +38,8 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
             # A proof is a proof, whatever limits the search for a smaller conflict met.
             return replace(empty, status=Status.INFEASIBLE, limit=Limit.NONE, conflict=found, unplaced=reasons)
         case Outcome.UNKNOWN:
-            return empty
+            reason = "neither a place nor a proof that there is none was found within the limit"
+            return replace(empty, unplaced=tuple(Unplaced(guest.name, reason) for guest in request.guests))
 
 
 def fingerprint(snapshot: Snapshot) -> str:
