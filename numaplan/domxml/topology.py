@@ -4,6 +4,7 @@ from typing import Final
 
 from numaplan.cpuset import format_id_list
 from numaplan.domxml.element import New
+from numaplan.domxml.numbers import id_set
 from numaplan.domxml.read import cell_elements, cell_ids
 from numaplan.domxml.sizes import set_size_attribute
 from numaplan.domxml.task import Task, by_name
@@ -114,7 +115,14 @@ def _wanted_numa(task: Task) -> New | None:
 
 
 def _shape_there(task: Task) -> list[tuple[int, tuple[int, ...]]]:
-    return [(int(cell.id), tuple(int(vcpu) for vcpu in cell.vcpus)) for cell in task.guest.cells]
+    """The cells as they are once the guest has its new number of vCPUs: those that none names are in cell 0."""
+    document = task.document
+    named = {
+        cell_id: id_set(document, cell, "cpus") or frozenset()
+        for cell_id, cell in zip(cell_ids(document), cell_elements(document), strict=True)
+    }
+    rest = frozenset(range(task.request.vcpus)).difference(*named.values())
+    return [(cell, tuple(sorted(named[cell] | rest if cell == 0 else named[cell]))) for cell in sorted(named)]
 
 
 def _shape_wanted(task: Task) -> list[tuple[int, tuple[int, ...]]]:
@@ -146,7 +154,7 @@ def _shown(topology: GuestTopology) -> str:
 def _check_kept_cells(task: Task) -> None:
     line = task.guest.cells[0].line
     count = task.request.vcpus
-    highest = max((int(vcpu) for cell in task.guest.cells for vcpu in cell.vcpus), default=0)
+    highest = max((vcpu for _, vcpus in _shape_there(task) for vcpu in vcpus), default=0)
     if highest >= count:
         raise task.document.error(
             cell_elements(task.document)[0],

@@ -15,12 +15,12 @@ from numaplan.placement.problem import Problem
 WORK: Final[Mapping[str, float]] = {
     "priority": 10,
     "cross_node_cost": 10,
-    "llc_spans": 8,
-    "free_nodes": 4,
-    "free_llcs": 4,
-    "free_cores": 4,
-    "moves": 4,
-    "page_size": 2,
+    "llc_spans": 5,
+    "free_nodes": 2,
+    "free_llcs": 2,
+    "free_cores": 2,
+    "moves": 2,
+    "page_size": 1,
 }
 
 # A joint fine model has about so many cell-and-region pairs at most; beyond it nodes are fixed first.
