@@ -95,6 +95,7 @@ class Formulation:
             {o: self.model.integer(0, unit.count) for o in unit.options} for unit in self.units
         ]
         self.takes: dict[tuple[int, int, Region, str], Linear] = {}
+        self.touches: dict[tuple[int, int, Region], Linear] = {}
         self.kind_use: dict[int, KindUse] = {}
         self.memory_flows: dict[MemoryKey, dict[tuple[NodeId, int], Linear]] = {}
         self.device_flows: dict[DeviceKey, dict[int, Linear]] = {}

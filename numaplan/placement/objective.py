@@ -32,7 +32,7 @@ def llc_spans(f: Formulation) -> Linear:
             taken = [f.takes[u, k, region, take] for take in TAKES if (u, k, region, take) in f.takes]
             if region[1] is None or not taken:
                 continue
-            touch = f.model.boolean()
+            touch = f.touches[u, k, region] = f.model.boolean()
             f.model.at_most(total(taken) - touch * f.model.upper(total(taken)), 0)
             touches.setdefault(region[0], []).append(touch)
         for node, parts in touches.items():
@@ -83,23 +83,27 @@ def free_nodes(f: Formulation) -> Linear:
         if facts.online(node).isdisjoint(facts.taken):
             given = [f.on(u, k, node) for u, k, cell in f.cells() if cell.cpus(width)]
             given += [flow for flows in f.memory_flows.values() for (at, _), flow in flows.items() if at == node]
-            count.append(_free(f, total(given)))
+            count.append(_free(f, given))
     return total(count)
 
 
 def free_llcs(f: Formulation) -> Linear:
-    """LLCs with something to give, all of it free; fine grain only."""
+    """LLCs with something to give, all of it free; fine grain only, and after llc_spans."""
     facts = f.problem.facts
     count = []
     for number, cpus in enumerate(facts.llcs):
         ours = cpus & facts.allocatable
         if ours and cpus.isdisjoint(facts.taken):
             regions = [region for region in f.regions() if region[1] == number]
-            given = [demand(f, region, take) for region in regions for take in TAKES]
+            given = [touch for (_, _, region), touch in f.touches.items() if region in regions]
+            given += [
+                x for (u, k, region, _), x in f.takes.items() if region in regions and (u, k, region) not in f.touches
+            ]
             for i, kind in enumerate(f.problem.core_kinds):
                 if kind.llc == number:
                     given += [kept for kept, _, _ in f.kept(i)]
-            count.append(_free(f, total(given)))
+                    given += [f.kind_use[i].isolated + f.kind_use[i].whole + f.kind_use[i].opened]
+            count.append(_free(f, given))
     return total(count)
 
 
@@ -129,9 +133,12 @@ def page_size(f: Formulation) -> Linear:
     return total(flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items())
 
 
-def _free(f: Formulation, given: Linear) -> Linear:
-    if not given.terms:
+def _free(f: Formulation, given: list[Linear]) -> Linear:
+    """1 where nothing is given. A condition for each part: one on their sum would say the same, but prove less."""
+    parts = [part for part in given if part.terms]
+    if not parts:
         return Linear(constant=1)
     free = f.model.boolean()
-    f.model.zero_if(free, given)
+    for part in parts:
+        f.model.zero_if(free, part)
     return free
