@@ -3,7 +3,6 @@
 from collections import defaultdict
 
 from numaplan.model.host import NodeId
-from numaplan.placement.constraints import demand
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.formulation import TAKES, Formulation
 from numaplan.placement.problem import CellDemand
