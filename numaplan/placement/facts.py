@@ -24,8 +24,8 @@ HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
 class HostFacts:
     """The host for one request.
 
-    `allocatable` CPUs are online, on a node, neither reserved nor shared; `free` are those of them that no staying
-    guest took. `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core.
+    `allocatable` CPUs are online, neither reserved nor shared; `free` are those of them on a node that no staying guest
+    took. `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core.
     `pool_left` is how many more shared vCPUs a node's pool takes. `capacity_kib` holds free memory by node and page
     size in KiB. `held_devices` are those of guests that stay, `busy_devices` those that the host itself uses, and why.
     `guest_nodes` are the nodes that the vCPUs of staying guests run on.
@@ -90,7 +90,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     staying = [guest for guest in snapshot.guests if guest.name not in names]
     returning = [guest for guest in snapshot.guests if guest.name in names]
     node_of = {cpu: node.id for node in snapshot.nodes for cpu in node.cpus}
-    online = CpuSet(node_of) & snapshot.cpus.online
+    online = snapshot.cpus.online
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
     taken = CpuSet(cpu for guest in staying for cpu in _taken_by(guest)) & online
@@ -109,7 +109,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         shared=shared,
         allocatable=allocatable,
         taken=taken,
-        free=allocatable - taken,
+        free=(allocatable & CpuSet(node_of)) - taken,
         pool_left=_pool_left(policy, snapshot, shared, staying=staying, online=online),
         capacity_kib=_capacity(policy, snapshot, returning),
         devices={device.address: device for device in snapshot.pci},
@@ -188,15 +188,16 @@ def _capacity(policy: HostPolicy, snapshot: Snapshot, returning: list[Guest]) ->
     capacity: dict[tuple[NodeId, int], int] = {}
     for node in snapshot.nodes:
         # Where the host does not say, there is nothing that a plan may rest on.
-        small = 0 if node.available_kib is None else node.available_kib - policy.reserved_memory_kib
-        capacity[node.id, SMALL_PAGE_KIB] = small
+        if node.available_kib is not None:
+            capacity[node.id, SMALL_PAGE_KIB] = node.available_kib - policy.reserved_memory_kib
         for pool in node.hugepages:
             if pool.size_kib != SMALL_PAGE_KIB:
                 capacity[node.id, pool.size_kib] = pool.free * pool.size_kib
     for guest in returning:
         if guest.running:
             for key, size in held_memory(guest):
-                capacity[key] = capacity.get(key, 0) + size
+                if key in capacity:
+                    capacity[key] += size
     return {key: max(0, size) for key, size in capacity.items()}
 
 

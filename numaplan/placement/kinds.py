@@ -25,7 +25,9 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
             )
             full = one_place and free == core.cpus
             isolable = one_place and core.cpus.isdisjoint(facts.taken)
-            kind = CoreKind(node, llc, len(free), full and len(free) == facts.threads > 1, full, isolable, cores=())
+            whole = full and len(free) == facts.threads > 1
+            split = core.name if not full and core.cpus <= facts.allocatable - facts.taken else None
+            kind = CoreKind(node, llc, len(free), whole, full, isolable, cores=(), split=split)
             if free:
                 groups[kind, None if core.cpus.isdisjoint(apart) else core.name].append(free)
     kinds = [

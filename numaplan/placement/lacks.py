@@ -30,9 +30,11 @@ def cell_lack(facts: HostFacts, cell: CellDemand, node: NodeId, *, cores: tuple[
 
 def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str:
     if not cell.page_sizes_kib:
-        return "no page size that divides its memory"
+        return f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
     have = {size: facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib}
     best = max(have, key=lambda size: (have[size], size))
+    if best == SMALL_PAGE_KIB and (node, best) not in facts.capacity_kib:
+        return f"does not say how much memory it has, needs {format_size(cell.memory_kib)}"
     if best == SMALL_PAGE_KIB:
         return f"{format_size(have[best])} of ordinary memory, needs {format_size(cell.memory_kib)}"
     return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"

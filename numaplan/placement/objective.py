@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.formulation import TAKES, Formulation
@@ -109,11 +110,20 @@ def free_llcs(f: Formulation) -> Linear:
 def free_cores(f: Formulation) -> Linear:
     """Cores all of whose threads may go to a guest, and none does or is kept idle."""
     count = []
+    split: dict[CpuId, list[Linear]] = defaultdict(list)
     for i, kind in enumerate(f.problem.core_kinds):
+        use = f.kind_use[i]
+        used = use.isolated + use.whole + use.opened
         if kind.full:
-            use = f.kind_use[i]
-            count.append(Linear(constant=len(kind.cores)) - use.isolated - use.whole - use.opened)
-    return total(count)
+            count.append(Linear(constant=len(kind.cores)) - used)
+        if kind.split is not None:
+            split[kind.split].append(used)
+    count += [_free(f, parts) for _, parts in sorted(split.items())]
+    facts = f.problem.facts
+    # Cores on no node are given to nobody.
+    nowhere = [c for c in facts.snapshot.cores if all(cpu not in facts.node_of for cpu in c.cpus)]
+    free = sum(core.cpus <= facts.allocatable - facts.taken for core in nowhere)
+    return total(count) + free
 
 
 def moves(f: Formulation) -> Linear:

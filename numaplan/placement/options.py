@@ -154,14 +154,14 @@ def _cell_demand(facts: HostFacts, guest: GuestRequest, index: int) -> CellDeman
 
 
 def _page_sizes(facts: HostFacts, wanted: PageSize, memory_kib: int) -> tuple[int, ...]:
-    known = sorted({size for _, size in facts.capacity_kib})
+    huge = sorted({size for _, size in facts.capacity_kib if size > SMALL_PAGE_KIB})
     match wanted:
         case PageSize.ANY:
-            sizes = known
+            sizes = [SMALL_PAGE_KIB, *huge]
         case PageSize.LARGE:
-            sizes = [size for size in known if size > SMALL_PAGE_KIB]
+            sizes = huge
         case PageSize.SMALL | PageSize.HUGE_2M | PageSize.HUGE_1G:
-            sizes = [size for size in known if size == wanted.size_kib]
+            sizes = [] if wanted.size_kib is None else [wanted.size_kib]
     return tuple(size for size in sizes if memory_kib % size == 0)
 
 

@@ -21,6 +21,7 @@ class CoreKind:
 
     `whole`: as wide as the host's SMT and all free, as policy require wants it. `full`: every online thread may go to
     a guest and is free. `isolable`: no sibling is held by a guest that stays. `llc` is None outside every LLC.
+    `split`: the core, all of it free, of which this is a part; the others lie elsewhere, or on no node.
     """
 
     node: NodeId
@@ -30,6 +31,7 @@ class CoreKind:
     full: bool
     isolable: bool
     cores: tuple[CpuSet, ...]
+    split: CpuId | None = None
 
 
 @dataclass(frozen=True, slots=True)
