@@ -6,12 +6,12 @@ document of one line, the secret's value is masked; such a diff is for reading o
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import accumulate
 from typing import Final
 
+from numaplan.domxml.lines import Change, changes
 from numaplan.domxml.tree import Element, parse
 from numaplan.errors import InputError
 
@@ -31,16 +31,6 @@ _PLAIN_NAME: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e ]+")
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """Old lines `a` to `b` become new lines `c` to `d`."""
-
-    a: int
-    b: int
-    c: int
-    d: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Side:
     lines: tuple[bytes, ...]
     secret: frozenset[int]
@@ -51,8 +41,8 @@ def unified_diff(old: bytes, new: bytes, name: str) -> str:
     if old == new:
         return ""
     before, after = _side(old), _side(new)
-    changes = [_slid(change, old=before, new=after) for change in _changes(before.lines, after.lines)]
-    hunks = (_hunk(group, before, after) for group in _groups(changes, before))
+    moved = [_slid(change, old=before, new=after) for change in changes(before.lines, after.lines)]
+    hunks = (_hunk(group, before, after) for group in _groups(moved, before))
     return "".join((f"--- {_header('a', name)}\n", f"+++ {_header('b', name)}\n", *hunks))
 
 
@@ -80,18 +70,7 @@ def _secret_spans(root: Element) -> Iterator[tuple[int, int]]:
             yield element.start, element.open_end
 
 
-def _changes(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[_Change]:
-    """The changed lines. What is equal at both ends is cut off first: that is nearly everything."""
-    most = min(len(old), len(new))
-    head = next((k for k in range(most) if old[k] != new[k]), most)
-    tail = next((k for k in range(most - head) if old[-1 - k] != new[-1 - k]), most - head)
-    matcher = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag != "equal":
-            yield _Change(head + a, head + b, head + c, head + d)
-
-
-def _slid(change: _Change, *, old: _Side, new: _Side) -> _Change:
+def _slid(change: Change, *, old: _Side, new: _Side) -> Change:
     """The change further up, where that is the same and gives it a line of context behind it.
 
     ``git apply`` takes a hunk without any for one at the end of the file.
@@ -103,14 +82,14 @@ def _slid(change: _Change, *, old: _Side, new: _Side) -> _Change:
         and change.a - 1 not in old.secret
         and (old.lines[change.b - 1], new.lines[change.c - 1]) == (old.lines[change.a - 1], new.lines[change.d - 1])
     ):
-        change = _Change(change.a - 1, change.b - 1, change.c - 1, change.d - 1)
+        change = Change(change.a - 1, change.b - 1, change.c - 1, change.d - 1)
     return change
 
 
-def _groups(changes: list[_Change], old: _Side) -> Iterator[list[_Change]]:
+def _groups(found: list[Change], old: _Side) -> Iterator[list[Change]]:
     """Changes near each other share a hunk, unless a secret stands between them."""
-    group: list[_Change] = []
-    for change in changes:
+    group: list[Change] = []
+    for change in found:
         if group:
             between = range(group[-1].b, change.a)
             if len(between) > 2 * CONTEXT or any(line in old.secret for line in between):
@@ -121,7 +100,7 @@ def _groups(changes: list[_Change], old: _Side) -> Iterator[list[_Change]]:
         yield group
 
 
-def _hunk(group: list[_Change], old: _Side, new: _Side) -> str:
+def _hunk(group: list[Change], old: _Side, new: _Side) -> str:
     first, last = group[0], group[-1]
     start = first.a
     while start > 0 and first.a - start < CONTEXT and start - 1 not in old.secret:

@@ -41,7 +41,7 @@ def patch_guest(
     patch_metadata(task)
     if not keeps_cells(task):
         patch_memory(task, has_cells=bool(cells))
-    patch_pages(task)
+    patch_pages(task, cells)
     patch_vcpus(task)
     iothreads = patch_iothreads(task)
     patch_pins(task, iothreads)

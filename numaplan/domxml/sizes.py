@@ -63,9 +63,13 @@ def _in_unit(element: Element, wanted_kib: int) -> tuple[str, str | None]:
     return str(wanted_kib), _UNIT
 
 
-def patch_pages(task: Task) -> None:
-    """``<hugepages>``: the page size of every planned cell; the element goes where all have ordinary pages."""
-    wanted = {int(cell.id): cell.page_size_kib for cell in task.placement.cells}
+def patch_pages(task: Task, cells: tuple[int, ...]) -> None:
+    """``<hugepages>``: the page size of every planned cell; the element goes where all have ordinary pages.
+
+    `cells` are the guest NUMA cells that the XML will have: libvirt refuses pages for others.
+    """
+    planned = {int(cell.id): cell.page_size_kib for cell in task.placement.cells}
+    wanted = {cell: size for cell, size in planned.items() if not cells or cell in cells}
     if all(page_size_of(task.guest, cell) == size for cell, size in wanted.items()):
         return
     backing = task.root.child("memoryBacking")

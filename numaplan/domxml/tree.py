@@ -14,7 +14,7 @@ from numaplan.errors import InputError
 SIZE_LIMIT: Final = 4 << 20
 DEPTH_LIMIT: Final = 256
 ATTRIBUTE_LIMIT: Final = 512
-ELEMENT_LIMIT: Final = 100_000
+ELEMENT_LIMIT: Final = 50_000
 
 _ATTRIBUTE = re.compile(rb"""[ \t\r\n]+([^\s=/>]+)[ \t\r\n]*=[ \t\r\n]*(?:"([^"]*)"|'([^']*)')""")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
@@ -243,7 +243,10 @@ class _Builder:
             raise InputError(f"the file declares the encoding {_shown(encoding)}", self._here(), "save it as UTF-8")
 
     def _doctype(self, *_: object) -> None:
-        raise InputError("a DOCTYPE, which is refused", self._here(), "domain XML needs none: remove it")
+        # It is reported where it ends.
+        start = max(self._data.rfind(b"<!DOCTYPE", 0, self._parser.CurrentByteIndex), 0)
+        where = _where(self._data, start, file=self._file)
+        raise InputError("a DOCTYPE, which is refused", where, "domain XML needs none: remove it")
 
     def _instruction(self, target: str, _data: str) -> None:
         what = f"a processing instruction <?{_shown(target)} ...?>, which is refused"

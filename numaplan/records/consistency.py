@@ -50,6 +50,7 @@ def _nodes(form: InventoryForm) -> Iterator[tuple[str, str]]:
         yield from _not_online(f"{path}.cpus", node.cpus, form.cpus.online)
         yield from _doubles(f"{path}.packages", "", node.packages)
         yield from _pools(path, node)
+    yield from _overlaps("numa_nodes", [node.cpus for node in form.numa_nodes])
 
 
 def _pools(path: str, node: NodeForm) -> Iterator[tuple[str, str]]:
@@ -64,6 +65,15 @@ def _llcs(form: InventoryForm) -> Iterator[tuple[str, str]]:
     for i, llc in enumerate(form.llcs):
         yield from _not_online(f"llcs[{i}].cpus", llc.cpus, form.cpus.online)
         yield from _doubles(f"llcs[{i}].numa_nodes", "", llc.numa_nodes)
+    yield from _overlaps("llcs", [llc.cpus for llc in form.llcs])
+
+
+def _overlaps(path: str, parts: list[CpuSet]) -> Iterator[tuple[str, str]]:
+    seen: set[CpuId] = set()
+    for i, cpus in enumerate(parts):
+        if twice := CpuSet(cpu for cpu in cpus if cpu in seen):
+            yield f"{path}[{i}].cpus", f"in an earlier entry too: {twice}"
+        seen.update(cpus)
 
 
 def _cores(form: InventoryForm) -> Iterator[tuple[str, str]]:
@@ -99,9 +109,18 @@ def _devices(form: InventoryForm) -> Iterator[tuple[str, str]]:
             yield from _doubles(f"pci[{i}].sriov.vfs", "", device.sriov.vfs)
         if device.numa_node is not None and device.numa_node not in nodes:
             yield f"pci[{i}].numa_node", f"there is no node {device.numa_node}"
+    yield from _groups(form)
+
+
+def _groups(form: InventoryForm) -> Iterator[tuple[str, str]]:
     yield from _doubles("iommu_groups", "id", (group.id for group in form.iommu_groups))
+    group_of: dict[Hashable, int] = {d.address: d.iommu_group for d in form.pci if d.iommu_group is not None}
     for i, group in enumerate(form.iommu_groups):
-        yield from _doubles(f"iommu_groups[{i}].devices", "", group.devices)
+        path = f"iommu_groups[{i}].devices"
+        yield from _doubles(path, "", group.devices)
+        for address in group.devices:
+            if group_of.setdefault(address, group.id) != group.id:
+                yield path, f"{address} is in group {group_of[address]} already"
 
 
 def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:

@@ -110,3 +110,5 @@ class GuestForm(Form):
     interfaces: list[GuestInterfaceForm] = Field(default_factory=list)
     hostdevs: list[HostdevForm] = Field(default_factory=list)
     thread_policy: Text | None = None
+    shared_vcpus: list[Count] = Field(default_factory=list)
+    loose_devices: list[Address] = Field(default_factory=list)

@@ -63,6 +63,8 @@ def guest_document(guest: Guest) -> Mapping[str, object]:
             {"pci": str(hostdev.pci), "alias": hostdev.alias, "line": hostdev.line} for hostdev in guest.hostdevs
         ],
         "thread_policy": guest.thread_policy,
+        "shared_vcpus": list(guest.shared_vcpus),
+        "loose_devices": [str(address) for address in guest.loose_devices],
     }
 
 
@@ -126,6 +128,8 @@ def to_guest(form: GuestForm, file: str) -> Guest:
         hostdevs=tuple(GuestHostdev(hostdev.pci, hostdev.line, hostdev.alias) for hostdev in form.hostdevs),
         thread_policy=form.thread_policy,
         running=form.running,
+        shared_vcpus=tuple(VcpuId(vcpu) for vcpu in sorted(form.shared_vcpus)),
+        loose_devices=tuple(form.loose_devices),
     )
 
 

@@ -1,6 +1,8 @@
 """Snapshots to and from inventory JSON (schema ``numaplan/inventory/1``)."""
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import IommuGroup, IommuGroupId, Link, PciDevice, Sriov
@@ -32,6 +34,8 @@ from numaplan.records.inventory_form import (
     PackageForm,
     PciForm,
 )
+
+_HEX: Final = re.compile("[0-9a-f]+", re.ASCII | re.IGNORECASE)
 
 
 def inventory_json(snapshot: Snapshot) -> str:
@@ -89,7 +93,7 @@ def read_inventory(text: str, file: str) -> Snapshot:
         nodes=tuple(sorted(map(_to_node, form.numa_nodes), key=lambda node: node.id)),
         llcs=tuple(sorted(map(_to_llc, form.llcs), key=_llc_order)),
         cores=tuple(sorted(map(_to_core, form.cores), key=lambda core: core.name)),
-        pci=tuple(sorted(map(_to_pci, form.pci), key=lambda device: device.address)),
+        pci=_to_devices(form),
         iommu_groups=tuple(
             sorted(
                 (IommuGroup(IommuGroupId(group.id), tuple(sorted(group.devices))) for group in form.iommu_groups),
@@ -233,16 +237,28 @@ def _to_core(form: CoreForm) -> Core:
     )
 
 
-def _to_pci(form: PciForm) -> PciDevice:
+def _to_devices(form: InventoryForm) -> tuple[PciDevice, ...]:
+    """Functions in order; where a function does not name its IOMMU group, the group that lists it says it."""
+    listed = {address: group.id for group in form.iommu_groups for address in group.devices}
+    devices = (_to_pci(device, listed.get(device.address)) for device in form.pci)
+    return tuple(sorted(devices, key=lambda device: device.address))
+
+
+def _lower_hex(text: str) -> str:
+    return text.lower() if _HEX.fullmatch(text) else text
+
+
+def _to_pci(form: PciForm, listed: int | None) -> PciDevice:
     sriov = form.sriov
+    group = listed if form.iommu_group is None else form.iommu_group
     return PciDevice(
         form.address,
-        form.vendor,
-        form.device,
-        form.pci_class,
+        _lower_hex(form.vendor),
+        _lower_hex(form.device),
+        _lower_hex(form.pci_class),
         None if form.numa_node is None else NodeId(form.numa_node),
         form.driver,
-        None if form.iommu_group is None else IommuGroupId(form.iommu_group),
+        None if group is None else IommuGroupId(group),
         tuple(form.netdevs),
         None if sriov is None else Sriov(sriov.total, sriov.configured, tuple(sriov.vfs)),
         form.physfn,

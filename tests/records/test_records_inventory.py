@@ -124,6 +124,21 @@ def test_what_may_be_missing_is_none_or_empty() -> None:
     assert snapshot.cpus.present == CpuSet.parse("0,4")
 
 
+def test_a_function_without_a_group_is_in_the_group_that_lists_it() -> None:
+    changed = document()
+    for device in changed["pci"]:
+        device["iommu_group"] = None
+    assert read_inventory(json.dumps(changed), "host.json") == read_inventory(json.dumps(document()), "host.json")
+
+
+def test_ids_and_addresses_in_upper_case_are_those_in_lower_case() -> None:
+    changed = document()
+    changed["pci"][0].update(address="0000:3B:00.0", vendor="15B3", device="101D", **{"class": "02000A"})
+    devices = {str(device.address): device for device in read_inventory(json.dumps(changed), "host.json").pci}
+    device = devices["0000:3b:00.0"]
+    assert (device.vendor, device.device, device.pci_class) == ("15b3", "101d", "02000a")
+
+
 def test_a_guest_of_a_foreign_document_needs_a_name_vcpus_and_memory_alone() -> None:
     changed = document()
     changed["guests"] = [{"name": "b", "vcpus": 2, "memory_kib": 4}, {"name": "a", "vcpus": 1, "memory_kib": 8}]
@@ -198,12 +213,18 @@ CONTRADICTIONS: list[tuple[Edit, str]] = [
     (lambda d: d["cores"][0].update(numa_node=7), "cores[0].numa_node: there is no node 7"),
     (lambda d: d["numa_nodes"][0].update(cpus="0-1,4-5,9"), "numa_nodes[0].cpus: not online: 9"),
     (lambda d: d["numa_nodes"][1].update(id=0), "numa_nodes[1].id: 0 stands there twice"),
+    (lambda d: d["numa_nodes"][1].update(cpus="1-3"), "numa_nodes[1].cpus: in an earlier entry too: 1"),
+    (lambda d: d["llcs"].append(d["llcs"][0]), "llcs[2].cpus: in an earlier entry too: 0-1,4-5"),
     (lambda d: d["packages"][0].update(cpus="0-9"), "packages[0].cpus: not online: 8-9"),
     (lambda d: d["llcs"][0].update(cpus="0-9"), "llcs[0].cpus: not online: 8-9"),
     (lambda d: d["pci"][1].update(address="0000:10:00.0"), "pci[1].address: 0000:10:00.0 stands there twice"),
     (lambda d: d["pci"][0].update(numa_node=5), "pci[0].numa_node: there is no node 5"),
     (lambda d: d["pci"][0]["sriov"].update(vfs=["0000:11:00.0"] * 2), "pci[0].sriov.vfs[1]: 0000:11:00.0 stands"),
     (lambda d: d["iommu_groups"][1].update(id=1000), "iommu_groups[1].id: 1000 stands there twice"),
+    (
+        lambda d: d["iommu_groups"][1]["devices"].append(d["iommu_groups"][0]["devices"][0]),
+        "iommu_groups[1].devices: 0000:10:00.0 is in group 1000 already",
+    ),
     (lambda d: d["links"].append({"name": "ens1f0"}), "links[1].name: 'ens1f0' stands there twice"),
     (
         lambda d: d.update(guests=[{"name": "a", "vcpus": 1, "memory_kib": 1}] * 2),

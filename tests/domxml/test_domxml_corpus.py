@@ -1,0 +1,207 @@
+"""Other projects' domain XML, as it is and disfigured: nothing is lost, nothing gets invalid."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from numaplan.domxml.check import carry_out
+from numaplan.domxml.edit import Edits
+from numaplan.domxml.patch import patch_guest
+from numaplan.domxml.read import guest_of, read_guest
+from numaplan.domxml.tree import Document, Element, parse
+from numaplan.errors import InputError
+from numaplan.model.guest import Guest
+from numaplan.model.plan import Placement
+from numaplan.model.request import GuestRequest
+from tests.corpus import corpus
+from tests.domxml.plans import placed, sriov
+from tests.requests import guest
+
+GIB = 1 << 20
+
+
+@cache
+def documents() -> tuple[tuple[str, bytes, bool], ...]:
+    """Name, bytes, and whether it is valid under libvirt 11.3.0's schema."""
+    folder = corpus() / "domain-xml"
+    with (folder / "MANIFEST.tsv").open(encoding="utf-8") as manifest:
+        rows = list(csv.DictReader(manifest, delimiter="\t"))
+    assert len(rows) > 1000
+    return tuple((r["file"], Path(folder, r["file"]).read_bytes(), r["valid_rng_11.3.0"] == "True") for r in rows)
+
+
+def one_line(data: bytes) -> bytes:
+    return re.sub(rb">\s*\n\s*<", b"><", data)
+
+
+def emptied(data: bytes) -> bytes:
+    data = re.sub(rb"<(cputune|numatune|memoryBacking|devices)>.*?</\1>", rb"<\1/>", data, flags=re.DOTALL)
+    data = re.sub(rb"<numa>.*?</numa>", b"", data, flags=re.DOTALL)
+    return re.sub(rb"<vcpu[^>]*>[^<]*</vcpu>", b"<vcpu/>", data)
+
+
+def decoyed(data: bytes) -> bytes:
+    decoy = b"<!-- <cputune><vcpupin vcpu='0' cpuset='1'/> --><x:cputune xmlns:x='u'/><y><![CDATA[<vcpu>]]></y>"
+    return re.sub(rb"(<domain\b[^>]*>)", rb"\1" + decoy, data, count=1)
+
+
+VARIANTS: dict[str, Callable[[bytes], bytes]] = {
+    "as they are": lambda data: data,
+    "crlf": lambda data: data.replace(b"\n", b"\r\n"),
+    "tabs": lambda data: data.replace(b"  ", b"\t"),
+    "one line": one_line,
+    "emptied": emptied,
+    "decoyed": decoyed,
+    "byte order mark": lambda data: b"\xef\xbb\xbf" + re.sub(rb"^<\?xml.*?\?>", b"", data),
+}
+
+VFS = {"data": ["0000:3b:02.0", "0000:3b:02.1"]}
+PLANS: dict[str, tuple[GuestRequest, Placement]] = {
+    "two cells, huge pages, VFs": (
+        guest("g", [2, 2], memory_gib=2, thread_policy="isolate", iothreads=1, interfaces=(sriov("data", 2, vlan=7),)),
+        placed(
+            ["4", "5"], ["20", "21"], memory_gib=2, page_kib=[GIB, 2048], vfs=VFS, topology=(2, 1, 2, 1),
+            iothreads=["2"],
+        ),
+    ),
+    "one shared cell, a device": (
+        guest("g", 3, cpu_policy="shared", memory_policy="preferred"),
+        placed(["8-9", "8-9", "8-9"], nodes=[1], emulator="8-9", devices={"qat": "0000:77:00.0"}),
+    ),
+}  # fmt: skip
+
+
+def patches(data: bytes) -> Iterator[tuple[str, GuestRequest, Placement, bytes]]:
+    """Every kind of patch of a document that is not refused; refusing is for topologies that may not change."""
+    for kind, (request, placement) in PLANS.items():
+        for change_topology in (True, False):
+            try:
+                new = patch_guest(data, "g", request=request, placement=placement, change_topology=change_topology).data
+            except InputError as error:
+                if change_topology or "change-guest-topology" not in str(error):
+                    raise
+                continue
+            again = patch_guest(new, "g", request=request, placement=placement, change_topology=change_topology)
+            assert again.data == new
+            yield kind, request, placement, new
+
+
+def outline(element: Element) -> Iterator[str]:
+    """All that no patch may touch: every element outside of those that are ours, in order."""
+    ours = {
+        "vcpu",
+        "vcpus",
+        "memory",
+        "currentMemory",
+        "iothreads",
+        "cputune",
+        "numatune",
+        "memoryBacking",
+        "cpu",
+        "metadata",
+    }
+    for child in element.children:
+        if child.name not in ours and child.name != "devices":
+            yield from (f"{e.name} {[(a.name, a.value) for a in e.attributes]} {e.text}" for e in child.walk())
+        elif child.name == "devices":
+            kept = [device for device in child.children if device.name not in {"interface", "hostdev"}]
+            yield from (f"{e.name} {e.text}" for device in kept for e in device.walk())
+
+
+def says(now: Guest, request: GuestRequest, placement: Placement) -> bool:
+    """Whether the guest is what the plan made of it."""
+    pins = {vcpu: cpus for cell in placement.cells for vcpu, cpus in cell.vcpus}
+    threads = [now.iothread_affinity(pin.iothread) for pin in now.iothread_pins]
+    given = {vf for interface in placement.interfaces for vf in interface.vfs} | {d.address for d in placement.devices}
+    return (
+        now.vcpus == request.vcpus
+        and all(now.vcpu_affinity(vcpu) == cpus for vcpu, cpus in pins.items())
+        and now.emulator_affinity() == placement.emulator
+        and len(threads) == now.iothreads
+        and [cpus for _, cpus in placement.iothreads] == threads[: len(placement.iothreads)]
+        and all(cpus == placement.emulator for cpus in threads[len(placement.iothreads) :])
+        and now.memory is not None
+        and now.memory.nodes == tuple(sorted({cell.memory_node for cell in placement.cells}))
+        and given <= set(now.pci_addresses)
+        and len(set(now.pci_addresses)) == len(now.pci_addresses)
+        and (now.topology is None or now.topology.vcpus == request.vcpus)
+        and not now.auto_placement
+    )
+
+
+def test_every_document_is_read() -> None:
+    for name, data, _ in documents():
+        read = read_guest(data, name)
+        assert read.name
+        assert read.vcpus >= 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_empty_patch_changes_no_byte(variant: str) -> None:
+    for name, original, _ in documents():
+        data = VARIANTS[variant](original)
+        assert carry_out(Edits(parse(data, name))) == data
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_patches_say_what_the_plan_says_and_keep_the_rest(variant: str) -> None:
+    # Each disfigurement takes its share of the documents: all of them take minutes.
+    names = list(VARIANTS)
+    share = documents()[names.index(variant) :: len(names)]
+    done = 0
+    for name, original, _ in share:
+        data = VARIANTS[variant](original)
+        done += len(patched_rightly(name, data))
+    assert done > 3 * len(share)
+
+
+@pytest.mark.timeout(300)
+def test_patches_of_all_documents_keep_the_rest_and_what_was_valid_stays_valid() -> None:
+    rules = etree.RelaxNG(etree.parse(str(corpus() / "schemas-11.3.0" / "domain.rng")))
+    broken = []
+    done = 0
+    for name, data, valid in documents():
+        for kind, new in patched_rightly(name, data):
+            done += 1
+            if valid and not rules.validate(etree.fromstring(new)):
+                broken.append((name, kind, str(rules.error_log)))
+    assert broken == []
+    assert done > 4000
+
+
+def patched_rightly(name: str, data: bytes) -> list[tuple[str, bytes]]:
+    """The patches of a document, each of which does what it should and nothing else."""
+    before = parse(data, name)
+    guest_of(before)
+    found = []
+    for kind, request, placement, new in patches(data):
+        after = parse(new, name)
+        assert list(outline(after.root)) == list(outline(before.root)), name
+        assert says(guest_of(after), request, placement), name
+        assert_comments_stay(before, after, name)
+        found.append((kind, new))
+    return found
+
+
+def assert_comments_stay(before: Document, after: Document, name: str) -> None:
+    comments = re.findall(rb"<!--.*?-->", before.data, re.DOTALL)
+    # A document may end with an element that goes away, and a comment in it.
+    kept = re.findall(rb"<!--.*?-->", after.data, re.DOTALL)
+    assert [comment for comment in comments if comment not in kept] == [], name
+
+
+def test_doubled_tuning_is_refused() -> None:
+    request, placement = PLANS["one shared cell, a device"]
+    refused = 0
+    for name, data, _ in documents():
+        doubled = re.sub(rb"(<cputune>.*?</cputune>)", rb"\1\1", data, flags=re.DOTALL)
+        if doubled != data:
+            with pytest.raises(InputError, match="a second <cputune>"):
+                patch_guest(doubled, name, request=request, placement=placement, change_topology=True)
+            refused += 1
+    assert refused > 5

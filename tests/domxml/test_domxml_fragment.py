@@ -1,0 +1,64 @@
+"""The small domain that a guest without XML would need."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.patch import patch_guest
+from numaplan.domxml.read import read_guest
+from numaplan.model.plan import Placement
+from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType
+from tests.corpus import corpus
+from tests.domxml.plans import placed, sriov
+from tests.requests import guest
+
+CASES = Path(__file__).parent / "cases"
+GIB = 1 << 20
+
+NEEDED: dict[str, tuple[GuestRequest, Placement]] = {
+    "small": (guest("a & b", 2), placed(["4", "5"], name="a & b")),
+    "all": (
+        guest(
+            "fw1",
+            [2, 2],
+            memory_gib=4,
+            memory_policy="preferred",
+            thread_policy="require",
+            iothreads=1,
+            interfaces=(
+                sriov("left", 2, vlan=7),
+                InterfaceRequest("mgmt", InterfaceType.VIRTIO, bridge="br-mgmt", mac="52:54:00:00:00:03", queues=4),
+                InterfaceRequest("none", InterfaceType.VIRTIO),
+                sriov("right", mac="52:54:00:00:00:04"),
+            ),
+        ),
+        placed(
+            ["4", "36"], ["20", "52"], memory_gib=4, page_kib=[GIB, 2048], iothreads=["2"], topology=(2, 1, 1, 2),
+            vfs={"left": ["0000:3b:02.0", "10000:3b:02.1"], "right": ["0000:5e:02.0"]}, devices={"qat": "0000:77:00.0"},
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_it_says_all_that_the_plan_needs(name: str, golden: Callable[[Path, str], None]) -> None:
+    golden(CASES / f"needed-{name}.xml", needed_xml(*NEEDED[name]))
+
+
+@pytest.mark.parametrize("schema", ["schemas-11.3.0", "schemas-9.0.0"])
+@pytest.mark.parametrize("name", NEEDED)
+def test_it_is_valid(name: str, schema: str) -> None:
+    rules = etree.RelaxNG(etree.parse(str(corpus() / schema / "domain.rng")))
+    rules.assertValid(etree.fromstring(needed_xml(*NEEDED[name]).encode()))
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_patching_it_changes_nothing(name: str) -> None:
+    request, placement = NEEDED[name]
+    data = needed_xml(request, placement).encode()
+    result = patch_guest(data, "f", request=request, placement=placement, change_topology=False)
+    assert (result.data, result.notes) == (data, ())
+    assert read_guest(data, "f").name == request.name

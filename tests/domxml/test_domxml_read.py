@@ -1,0 +1,279 @@
+"""A domain XML as the model's Guest."""
+
+import pytest
+
+from numaplan.cpuset import CpuSet
+from numaplan.domxml.numbers import unit_bytes
+from numaplan.domxml.read import read_guest
+from numaplan.errors import InputError
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import (
+    CellId,
+    Guest,
+    GuestCell,
+    GuestHostdev,
+    GuestInterface,
+    GuestTopology,
+    HugepageRequest,
+    VcpuId,
+)
+from numaplan.model.guest import MemoryBinding as Binding
+from numaplan.model.host import NodeId
+from tests.domxml.plans import domain
+
+FULL = """<domain type='kvm' id='3'>
+  <name>fw1</name>
+  <uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>
+  <metadata>
+    <n:guest xmlns:n="urn:numaplan:1" thread_policy="isolate" shared_vcpus="6-7" loose_devices="0000:77:00.0"/>
+  </metadata>
+  <maxMemory slots='16' unit='GiB'>64</maxMemory>
+  <memory unit='GiB'>16</memory>
+  <currentMemory unit='KiB'>16777216</currentMemory>
+  <memoryBacking>
+    <hugepages>
+      <page size='1' unit='G' nodeset='0'/>
+      <page size='2048'/>
+    </hugepages>
+  </memoryBacking>
+  <vcpu placement='static' cpuset='0-15,^3'>8</vcpu>
+  <iothreads>3</iothreads>
+  <iothreadids>
+    <iothread id='4'/>
+  </iothreadids>
+  <cputune>
+    <shares>2048</shares>
+    <vcpupin vcpu='1' cpuset='5'/>
+    <vcpupin vcpu='0' cpuset='4,36'/>
+    <vcpupin vcpu='9' cpuset='4'/>
+    <emulatorpin cpuset='0-3,^2'/>
+    <iothreadpin iothread='4' cpuset='1'/>
+  </cputune>
+  <numatune>
+    <memory nodeset='0-1'/>
+    <memnode cellid='1' mode='preferred' nodeset='1'/>
+    <memnode cellid='0' mode='strict' nodeset='0'/>
+  </numatune>
+  <cpu mode='host-passthrough'>
+    <topology sockets='2' clusters='2' cores='1' threads='2'/>
+    <numa>
+      <cell id='1' cpus='4-5' memory='8' unit='GiB' memAccess='shared'/>
+      <cell id='0' cpus='0-3' memory='8388608'/>
+    </numa>
+  </cpu>
+  <devices>
+    <interface type='hostdev' managed='yes'>
+      <mac address='52:54:00:AA:00:01'/>
+      <source>
+        <address type='pci' domain='0x0000' bus='0x3b' slot='2' function='01'/>
+      </source>
+      <vlan><tag id='42'/></vlan>
+      <alias name='ua-data'/>
+      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
+    </interface>
+    <interface type='bridge'>
+      <source bridge='br-mgmt'/>
+      <alias name='net1'/>
+      <vlan trunk='yes'><tag id='42'/><tag id='47'/></vlan>
+    </interface>
+    <hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/></source></hostdev>
+    <hostdev type='pci'>
+      <source><address domain='0x10000' bus='0x77' slot='0x00' function='0x0'/></source>
+      <alias name='ua-qat'/>
+    </hostdev>
+  </devices>
+</domain>
+"""
+
+
+def read(*inside: str, devices: tuple[str, ...] = ()) -> Guest:
+    return read_guest(domain(*inside, devices=devices), "fw1.xml")
+
+
+def vcpus(*numbers: int) -> tuple[VcpuId, ...]:
+    return tuple(VcpuId(number) for number in numbers)
+
+
+def refusal(*inside: str, devices: tuple[str, ...] = ()) -> str:
+    with pytest.raises(InputError) as caught:
+        read(*inside, devices=devices)
+    return str(caught.value)
+
+
+def test_everything_that_placement_cares_for_is_read_with_its_line() -> None:
+    guest = read_guest(FULL.encode(), "fw1.xml")
+    assert (guest.name, guest.uuid, guest.file) == ("fw1", "4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "fw1.xml")
+    assert (guest.vcpus, guest.vcpu_line, guest.memory_kib) == (8, 16, 16 << 20)
+    assert guest.vcpu_cpuset == CpuSet.parse("0-2,4-15")
+    assert [(pin.vcpu, str(pin.cpus), pin.line) for pin in guest.vcpu_pins] == [(0, "4,36", 24), (1, "5", 23)]
+    assert guest.emulator_pin is not None
+    assert (str(guest.emulator_pin.cpus), guest.emulator_pin.line) == ("0-1,3", 26)
+    assert guest.iothreads == 3
+    assert [(pin.iothread, str(pin.cpus)) for pin in guest.iothread_pins] == [(4, "1")]
+    assert guest.memory == Binding(None, "strict", (NodeId(0), NodeId(1)), 30)
+    assert guest.memnodes == (
+        Binding(CellId(0), "strict", (NodeId(0),), 32),
+        Binding(CellId(1), "preferred", (NodeId(1),), 31),
+    )
+    assert guest.hugepages == (HugepageRequest(1 << 20, (CellId(0),), 12), HugepageRequest(2048, None, 13))
+    assert guest.topology == GuestTopology(2, 1, 2, 2)
+    assert guest.cells == (
+        GuestCell(CellId(0), vcpus(0, 1, 2, 3, 6, 7), 8 << 20, 38),
+        GuestCell(CellId(1), vcpus(4, 5), 8 << 20, 37),
+    )
+    assert guest.interfaces == (
+        GuestInterface("hostdev", 42, "52:54:00:aa:00:01", "data", None, PciAddress.parse("0000:3b:02.1"), 42),
+        GuestInterface("bridge", 51, source="br-mgmt"),
+    )
+    assert guest.hostdevs == (GuestHostdev(PciAddress.parse("10000:77:00.0"), 57, "qat"),)
+    assert (guest.thread_policy, guest.shared_vcpus) == ("isolate", (6, 7))
+    assert guest.loose_devices == (PciAddress.parse("0000:77:00.0"),)
+    assert guest.running is None
+
+
+def test_a_domain_that_says_little_has_one_vcpu_and_nothing_made_up() -> None:
+    assert read() == Guest("fw1", "fw1.xml", 1, 0)
+
+
+def test_empty_elements_say_nothing() -> None:
+    guest = read("<vcpu/>", "<memory/>", "<iothreads/>", "<cputune/>", "<numatune/>", "<memoryBacking/>", "<cpu/>")
+    assert guest == Guest("fw1", "fw1.xml", 1, 0, vcpu_line=3)
+
+
+def test_hugepages_without_a_page_mean_the_hosts_default_size_for_every_cell() -> None:
+    guest = read("<memoryBacking><hugepages/></memoryBacking>")
+    assert guest.hugepages == (HugepageRequest(None, None, 3),)
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [
+        (None, 1024), ("b", 1), ("bytes", 1), ("KB", 1000), ("k", 1024), ("KiB", 1024), ("kib", 1024),
+        ("MB", 10**6), ("M", 1 << 20), ("MiB", 1 << 20), ("GB", 10**9), ("G", 1 << 30), ("GiB", 1 << 30),
+        ("TB", 10**12), ("T", 1 << 40), ("TiB", 1 << 40), ("PiB", 1 << 50), ("EB", 10**18), ("furlong", None),
+        ("KiBs", None), ("iB", None),
+    ],
+)  # fmt: skip
+def test_memory_units_are_those_of_libvirt(unit: str | None, size: int | None) -> None:
+    assert unit_bytes(unit) == size
+
+
+@pytest.mark.parametrize(
+    ("element", "size_kib"),
+    [
+        ("<memory>4</memory>", 4),
+        ("<memory unit='b'>1025</memory>", 2),
+        ("<memory unit='MB'>1</memory>", 977),
+        ("<memory unit='GiB'>\n 2\n</memory>", 2 << 20),
+        ("<memory unit='GiB'><![CDATA[2]]></memory>", 2 << 20),
+        ("<memory unit='GiB'>1<!-- really -->6</memory>", 16 << 20),
+        ("<!-- <memory>1</memory> --><memory>4</memory>", 4),
+    ],
+)
+def test_memory_is_whole_kib_rounded_up(element: str, size_kib: int) -> None:
+    assert read(element).memory_kib == size_kib
+
+
+def test_memory_that_is_not_said_is_the_sum_of_cells_and_memory_devices() -> None:
+    numa = "<numa><cell memory='1' unit='GiB'/><cell memory='2' unit='GiB'/></numa>"
+    dimm = "<memory model='dimm'><target><size unit='MiB'>512</size><node>0</node></target></memory>"
+    guest = read("<vcpu>4</vcpu>", f"<cpu>{numa}</cpu>", devices=(dimm,))
+    assert guest.memory_kib == (3 << 20) + (512 << 10)
+    assert [(cell.id, cell.vcpus) for cell in guest.cells] == [(0, (0, 1, 2, 3)), (1, ())]
+
+
+@pytest.mark.parametrize(
+    ("inside", "auto"),
+    [
+        (("<vcpu placement='auto'>2</vcpu>",), True),
+        (("<vcpu>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), True),
+        (("<vcpu placement='static'>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), False),
+        (("<vcpu cpuset='1'>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), False),
+    ],
+)
+def test_automatic_placement_follows_libvirts_defaults(inside: tuple[str, ...], *, auto: bool) -> None:
+    assert read(*inside).auto_placement is auto
+
+
+def test_automatic_placement_ignores_cpuset_and_nodeset() -> None:
+    guest = read(
+        "<vcpu placement='auto' cpuset='1'>2</vcpu>", "<numatune><memory placement='auto' nodeset='1'/></numatune>"
+    )
+    assert guest.vcpu_cpuset is None
+    assert guest.memory == Binding(None, "strict", None, 4)
+
+
+def test_names_in_other_namespaces_and_in_comments_are_not_libvirts() -> None:
+    guest = read(
+        "<!-- <cputune><vcpupin vcpu='0' cpuset='1'/></cputune> -->",
+        "<metadata><x:app xmlns:x='u'><vcpu>9</vcpu></x:app></metadata>",
+        "<x:cputune xmlns:x='u'><vcpupin vcpu='0' cpuset='1'/></x:cputune>",
+        "<description><![CDATA[<vcpu>9</vcpu>]]></description>",
+    )
+    assert (guest.vcpus, guest.vcpu_pins) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("inside", "text"),
+    [
+        ("<vcpu>x4</vcpu>", "fw1.xml:3:3: <vcpu> is 'x4'; expected a whole number from 1 to 8192"),
+        ("<vcpu>0</vcpu>", "<vcpu> is '0'"),
+        ("<vcpu>-1</vcpu>", "<vcpu> is '-1'"),
+        ("<vcpu>4294967296</vcpu>", "<vcpu> is '4294967296'"),
+        ("<vcpu>٤</vcpu>", "<vcpu> is '٤'"),
+        ("<vcpu cpuset='0-'>2</vcpu>", "cpuset of <vcpu> is '0-'; expected ids such as 0-3,^2,8"),
+        ("<vcpu cpuset='1,^1'>2</vcpu>", "at least one"),
+        ("<vcpu cpuset='0-4294967295'>2</vcpu>", "cpuset of <vcpu>"),
+        ("<memory>1.5</memory>", "<memory> is '1.5'"),
+        ("<memory unit='furlong'>1</memory>", "the unit of <memory> is 'furlong'; expected b, KiB"),
+        ("<memory unit='EiB'>99999</memory>", "are the limit"),
+        ("<iothreads>many</iothreads>", "<iothreads> is 'many'"),
+        ("<cputune><vcpupin vcpu='0'/></cputune>", "cpuset of <vcpupin> is missing"),
+        ("<cputune><vcpupin cpuset='0'/></cputune>", "vcpu of <vcpupin> is missing"),
+        ("<cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='0' cpuset='2'/></cputune>", "a second <vcpupin>"),
+        ("<cputune><emulatorpin cpuset=''/></cputune>", "cpuset of <emulatorpin> is ''"),
+        ("<cputune><emulatorpin cpuset='1'/><emulatorpin cpuset='1'/></cputune>", "a second <emulatorpin>"),
+        ("<numatune><memory nodeset='x'/></numatune>", "nodeset of <memory> is 'x'"),
+        ("<numatune><memnode cellid='0' mode='strict'/></numatune>", "nodeset of <memnode> is missing"),
+        ("<cpu><topology sockets='1' cores='0' threads='1'/></cpu>", "cores of <topology> is '0'"),
+        ("<cpu><topology sockets='1' cores='1'/></cpu>", "threads of <topology> is missing"),
+        ("<cpu><numa><cell id='1' memory='1'/></numa></cpu>", "id of <cell> is '1'"),
+        ("<cpu><numa><cell id='0' memory='1'/><cell id='0' memory='1'/></numa></cpu>", "a second cell 0"),
+        ("<cpu><numa><cell cpus='0' memory='1'/><cell cpus='0' memory='1'/></numa></cpu>", "vCPU 0 is in two cells"),
+        ("<cpu><numa><cell cpus='0-3' memory='1'/></numa></cpu>", "names vCPU 3, <vcpu> says 1"),
+        ("<cpu><numa><cell cpus='0'/></numa></cpu>", "memory of <cell> is missing"),
+        ("<memoryBacking><hugepages><page unit='G'/></hugepages></memoryBacking>", "size of <page> is missing"),
+        ("<metadata><n:guest xmlns:n='urn:numaplan:1' thread_policy='x'/></metadata>", "thread_policy of <n:guest>"),
+        ("<metadata><n:guest xmlns:n='urn:numaplan:1' loose_devices='x'/></metadata>", "loose_devices of <n:guest>"),
+    ],
+)  # fmt: skip
+def test_broken_values_are_refused_with_line_what_was_found_and_what_expected(inside: str, text: str) -> None:
+    found = refusal(inside)
+    assert found.startswith("fw1.xml:3:")
+    assert text in found
+
+
+@pytest.mark.parametrize(
+    "part", ["bus='0x100'", "bus='zz'", "slot='0x20'", "function='8'", "function='09'", "domain=''"]
+)
+def test_broken_pci_addresses_are_refused(part: str) -> None:
+    device = f"<hostdev mode='subsystem' type='pci'><source><address {part}/></source></hostdev>"
+    name = part.partition("=")[0]
+    assert f"{name} of <address>" in refusal(devices=(device,))
+
+
+@pytest.mark.parametrize("name", ["cputune", "numatune", "memoryBacking", "cpu", "vcpu", "memory", "iothreads", "name"])
+def test_an_element_that_libvirt_knows_once_is_refused_twice(name: str) -> None:
+    text = refusal(f"<{name}/>", "<title>a</title>", f"<{name}/>")
+    assert f"a second <{name}>, the first is on line {2 if name == 'name' else 3}" in text
+    assert text.startswith(f"fw1.xml:{3 if name == 'name' else 5}:3: ")
+
+
+@pytest.mark.parametrize("name", ["", "<name/>", "<name> </name>"])
+def test_a_domain_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="the domain has no name"):
+        read_guest(f"<domain>{name}</domain>".encode(), "f")
+
+
+def test_names_may_be_in_any_script() -> None:
+    assert read_guest("<domain><name>брандмауэр-1</name></domain>".encode(), "f").name == "брандмауэр-1"
