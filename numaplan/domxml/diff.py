@@ -1,7 +1,8 @@
 """Unified diffs of domain XML that ``git apply`` and ``patch`` take, and that show no secrets.
 
-A line that holds a secret never serves as context: the context ends before it. In a line that changes itself, as in a
-document of one line, the secret's value is masked; such a diff is for reading only.
+A line that holds a secret never serves as context: the context ends before it. Where that leaves none behind a change,
+`patch` takes the hunk, and ``git apply`` with ``--unidiff-zero``. In a line that changes itself, as in a document of
+one line, the secret's value is masked; such a diff is for reading only.
 """
 
 import re
@@ -17,9 +18,12 @@ from numaplan.errors import InputError
 
 CONTEXT: Final = 3
 MASK: Final = "***"
+# How many lines of context `patch` is ready to do without.
+_FUZZ: Final = 2
 
-# Elements that may hold secrets or serials as a whole: cloud-init's data, disk keys, arguments for QEMU.
-_SECRET_ELEMENTS: Final = frozenset({"secret", "auth", "sysinfo", "commandline", "encryption"})
+# Elements that hold secrets; and those with serials, cloud-init's data and arguments for QEMU inside.
+_SECRET_ELEMENTS: Final = frozenset({"secret", "auth", "encryption"})
+_SECRET_INSIDE: Final = frozenset({"sysinfo", "commandline"})
 _SECRET_ATTRIBUTES: Final = frozenset({"passwd", "password", "passphrase", "secret", "token"})
 _SECRET_LINE: Final = re.compile(
     rb"passw|passphrase|secret|<auth\b|token|<(?:\w+:)?(?:arg|env)\b|<entry\b", re.IGNORECASE
@@ -64,8 +68,12 @@ def _side(data: bytes) -> _Side:
 
 def _secret_spans(root: Element) -> Iterator[tuple[int, int]]:
     for element in root.walk():
-        if element.name.rpartition("}")[2] in _SECRET_ELEMENTS:
+        name = element.name.rpartition("}")[2]
+        if name in _SECRET_ELEMENTS:
             yield element.start, element.end
+        elif name in _SECRET_INSIDE and element.children:
+            # Their own tags tell nothing, and give their neighbours the context that they need.
+            yield element.children[0].start, element.children[-1].end
         elif any(attribute.name in _SECRET_ATTRIBUTES for attribute in element.attributes):
             yield element.start, element.open_end
 
@@ -77,7 +85,7 @@ def _slid(change: Change, *, old: _Side, new: _Side) -> Change:
     """
     while (
         change.b in old.secret
-        and change.a not in old.secret | {0}
+        and change.a > 0
         and (change.a == change.b or change.c == change.d)
         and change.a - 1 not in old.secret
         and (old.lines[change.b - 1], new.lines[change.c - 1]) == (old.lines[change.a - 1], new.lines[change.d - 1])
@@ -102,12 +110,7 @@ def _groups(found: list[Change], old: _Side) -> Iterator[list[Change]]:
 
 def _hunk(group: list[Change], old: _Side, new: _Side) -> str:
     first, last = group[0], group[-1]
-    start = first.a
-    while start > 0 and first.a - start < CONTEXT and start - 1 not in old.secret:
-        start -= 1
-    end = last.b
-    while end < len(old.lines) and end - last.b < CONTEXT and end not in old.secret:
-        end += 1
+    start, end = _context(first.a, last.b, old)
     old_range = _range(start, end)
     new_range = _range(first.c - (first.a - start), last.d + (end - last.b))
     body = []
@@ -119,6 +122,23 @@ def _hunk(group: list[Change], old: _Side, new: _Side) -> str:
         position = change.b
     body += [_line(" ", old.lines[k]) for k in range(position, end)]
     return f"@@ -{old_range} +{new_range} @@\n" + "".join(body)
+
+
+def _context(first: int, last: int, old: _Side) -> tuple[int, int]:
+    """Where a hunk starts and ends. `patch` takes much less context on one side for an end of the file."""
+    start = first
+    while start > 0 and first - start < CONTEXT and start - 1 not in old.secret:
+        start -= 1
+    end = last
+    while end < len(old.lines) and end - last < CONTEXT and end not in old.secret:
+        end += 1
+    before, after = first - start, end - last
+    least_before, least_after = before, after
+    if end < len(old.lines):
+        least_before = min(before, after + _FUZZ if after else 0)
+    if start > 0:
+        least_after = min(after, before + _FUZZ)
+    return first - least_before, last + least_after
 
 
 def _masked(side: _Side, number: int) -> bytes:

@@ -37,7 +37,20 @@ def changes(old: Sequence[bytes], new: Sequence[bytes]) -> list[Change]:
             a, c = found[-1].a, found[-1].c
             found.pop()
         found.append(Change(a, b, c, d))
-    return found
+    # One equal line at least stays between two changes.
+    ends = [*(change.a - 1 for change in found[1:]), len(old)]
+    return [_lowered(change, old, new, end=end) for change, end in zip(found, ends, strict=False)]
+
+
+def _lowered(change: Change, old: Sequence[bytes], new: Sequence[bytes], *, end: int) -> Change:
+    """The change as far down as it means the same, as git has it: a block is added behind its like, not within it."""
+    if change.a != change.b and change.c != change.d:
+        return change
+    moved, first = (new, change.c) if change.a == change.b else (old, change.a)
+    steps = 0
+    while change.b + steps < end and moved[first + steps] == old[change.b + steps]:
+        steps += 1
+    return Change(change.a + steps, change.b + steps, change.c + steps, change.d + steps)
 
 
 def _steps(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, bool]]:

@@ -63,6 +63,15 @@ def domain(*inside: str, newline: str = "\n", devices: Sequence[str] = ()) -> by
 
 
 TWO_VCPUS = ("<memory unit='KiB'>1048576</memory>", "<vcpu placement='static'>2</vcpu>")
+# What the placement of `patched` makes of it.
+PINS = (
+    "<cputune>",
+    "  <vcpupin vcpu='0' cpuset='4'/>",
+    "  <vcpupin vcpu='1' cpuset='5'/>",
+    "  <emulatorpin cpuset='0-1'/>",
+    "</cputune>",
+)
+BINDING = ("<numatune>", "  <memory mode='strict' nodeset='0'/>", "</numatune>")
 
 
 def patched(

@@ -17,7 +17,7 @@ CANARY = "canary"
 def applied(tool: str, tmp_path: Path, old: bytes, *, diff: str, name: str) -> bytes:
     """What git or patch makes of the diff, in a directory of its own."""
     (tmp_path / name).write_bytes(old)
-    command = {"git": ["git", "apply", "-p1"], "patch": ["patch", "-p1", "--binary", "--fuzz=0", "-s"]}[tool]
+    command = {"git": ["git", "apply", "-p1"], "patch": ["patch", "-p1", "--binary", "-s"]}[tool]
     environment = {"PATH": "/usr/bin:/bin", "GIT_CEILING_DIRECTORIES": str(tmp_path.parent), "HOME": str(tmp_path)}
     text = diff.encode("utf-8", "surrogateescape")
     subprocess.run(command, cwd=tmp_path, input=text, env=environment, check=True, capture_output=True)
@@ -121,7 +121,33 @@ def test_secrets_are_no_context_and_the_diff_applies_all_the_same(kind: str, pla
     diff = unified_diff(old, new, "f.xml")
     assert CANARY not in diff
     assert "ua-data" in diff
-    assert applied("git", tmp_path, old, diff=diff, name="f.xml") == new
+    for tool in ("git", "patch"):
+        assert applied(tool, tmp_path, old, diff=diff, name="f.xml") == new
+
+
+def test_serials_behind_what_is_added_are_no_context(tmp_path: Path) -> None:
+    entry = f"<system><entry name='serial'>{CANARY}</entry></system>"
+    old = domain(*TWO_VCPUS, "<sysinfo type='smbios'>", f"  {entry}", "</sysinfo>", "<os><type>hvm</type></os>")
+    new = patched(old).data
+    diff = unified_diff(old, new, "f.xml")
+    assert CANARY not in diff
+    assert diff.endswith("+  </numatune>\n   <sysinfo type='smbios'>\n")
+    for tool in ("git", "patch"):
+        assert applied(tool, tmp_path, old, diff=diff, name="f.xml") == new
+
+
+def test_a_secret_right_behind_a_change_leaves_a_hunk_without_context_for_patch(tmp_path: Path) -> None:
+    old = domain("<memory unit='GiB'>1</memory>", "<vcpu>4</vcpu>", SECRETS["comment"], "<!-- a -->", *TUNED)
+    new = patched(old).data
+    diff = unified_diff(old, new, "f.xml")
+    assert diff.endswith("@@ -4 +4 @@\n-  <vcpu>4</vcpu>\n+  <vcpu>2</vcpu>\n")
+    assert applied("patch", tmp_path, old, diff=diff, name="f.xml") == new
+
+
+TUNED = (
+    "<cputune><vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='5'/><emulatorpin cpuset='0-1'/></cputune>",
+    "<numatune><memory mode='strict' nodeset='0'/></numatune>",
+)
 
 
 def test_in_a_line_that_changes_itself_secrets_are_masked() -> None:

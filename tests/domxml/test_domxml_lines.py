@@ -1,6 +1,7 @@
 """The fewest lines that turn one text into another."""
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,14 @@ def test_no_shorter_script_exists(old: list[bytes], new: list[bytes]) -> None:
     found = changes(old, new)
     assert rebuilt(old, new, found) == new
     assert sum(c.b - c.a + c.d - c.c for c in found) == len(old) + len(new) - 2 * common(old, new)
-    assert all(first.b < second.a for first, second in zip(found, found[1:], strict=False))
+    assert all(first.b < second.a for first, second in pairwise(found))
+
+
+def test_a_block_is_added_behind_its_like() -> None:
+    old = [b"<a>", b"</a>", b"<b>", b"</b>", b"<c>"]
+    new = [b"<a>", b"</a>", b"<a>", b"</a>", b"<c>"]
+    assert changes(old[:2] + old[4:], new) == [Change(2, 2, 2, 4)]
+    assert changes(new, old[:2] + old[4:]) == [Change(2, 4, 2, 2)]
 
 
 def test_texts_that_have_nothing_in_common_are_one_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,9 +102,7 @@ def _draw_pools(rng: Random, snapshot: Snapshot) -> tuple[str | None, str | None
     return reserved, rng.choice([None, str(named) if named else None, str(named) if named else None])
 
 
-def _draw_guest(
-    rng: Random, name: str, names: tuple[str, ...], *, snapshot: Snapshot, pool: bool
-) -> GuestRequest:
+def _draw_guest(rng: Random, name: str, names: tuple[str, ...], *, snapshot: Snapshot, pool: bool) -> GuestRequest:
     widest = max((len(node.cpus) for node in snapshot.nodes), default=1)
     cells = rng.choice([1, 1, 1, 1, 2, 2, 3])
     most = max(1, widest // rng.choice([1, 2, 2, 4, 4, 8]))

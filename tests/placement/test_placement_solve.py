@@ -6,9 +6,10 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
-from numaplan.model.plan import Plan, Status
+from numaplan.model.plan import Limit, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement import options
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
@@ -263,3 +264,88 @@ def test_offline_and_isolated_cpus_are_the_kernels_word(reserved: str | None) ->
     snapshot = host("1n:4c:1t", isolated="2-3", offline="1")
     plan = solved(ask(guest("g", 2), reserved=reserved), snapshot)
     assert str(cpus(plan, "g")) == ("2-3" if reserved is None else "0,2")
+
+
+def test_without_time_the_answer_is_unknown_and_says_so() -> None:
+    plan = solve(ask(guest("g", 2)), host("2n:4c:2t"), budget=Budget(remaining=lambda: 0.0))
+    assert (plan.status, plan.limit, plan.placements) == (Status.UNKNOWN, Limit.WALL, ())
+    assert [unplaced.vm for unplaced in plan.unplaced] == ["g"]
+
+
+def test_a_search_that_runs_out_of_time_keeps_its_best_plan_and_claims_no_proof() -> None:
+    snapshot = host("4n:8c:2t", llcs_per_node=2)
+    request = ask(*(guest(f"g{i}", 3, thread_policy="isolate", required=False) for i in range(9)))
+    clock = iter([10.0, 10.0, *([0.0] * 100)])
+    plan = solve(request, snapshot, budget=Budget(remaining=lambda: next(clock)))
+    assert plan.limit is Limit.WALL
+    assert plan.status is Status.FEASIBLE or all(level.proven for level in plan.levels)
+    assert verify(request, snapshot, plan) == ()
+
+
+def test_a_guest_with_more_ways_to_lie_than_are_searched_is_placed_but_not_called_optimal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(options, "MAX_OPTIONS", 3)
+    snapshot = host("4n:2c:1t")
+    request = ask(guest("g", [1, 2], emulator="isolate"))
+    plan = solved(request, snapshot)
+    assert plan.status is Status.FEASIBLE
+    assert not any(level.proven for level in plan.levels)
+
+
+def test_nothing_is_called_impossible_where_not_all_ways_were_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "MAX_OPTIONS", 1)
+    snapshot = host("3n:2c:1t", nics=[Nic("p0", 2, 1)])
+    request = ask(guest("g", 1, emulator="isolate", interfaces=[vfs("d", "p0")]))
+    assert solve(request, snapshot, budget=Budget()).status is Status.UNKNOWN
+
+
+REASONS = {
+    "cpus": (
+        ask(guest("g", 9)),
+        "no node can take it: node 0: 8 free CPUs, needs 9; node 1: 8 free CPUs, needs 9",
+    ),
+    "whole cores": (
+        ask(guest("g", 6, thread_policy="require"), reserved="0-1,4-5"),
+        "no node can take it: node 0: 2 whole free cores, needs 3; node 1: 2 whole free cores, needs 3",
+    ),
+    "pages": (
+        ask(guest("g", memory_gib=4, page_size="1GiB")),
+        "no node can take it: node 0: 2 free 1 GiB pages, needs 4; node 1: 2 free 1 GiB pages, needs 4",
+    ),
+    "ordinary memory": (
+        ask(guest("g", memory_gib=63), reserved_memory_gib=2),
+        (
+            "no node can take it: node 0: 62 GiB of ordinary memory, needs 63 GiB;"
+            " node 1: 62 GiB of ordinary memory, needs 63 GiB"
+        ),
+    ),
+    "pool": (
+        ask(guest("g", 5, cpu_policy="shared"), shared="0", shared_ratio=4),
+        "no node can take it: node 0: room for 4 shared vCPUs, needs 5; node 1: room for 0 shared vCPUs, needs 5",
+    ),
+    "vfs": (
+        ask(guest("g", interfaces=[vfs("d", "p0", 5)])),
+        'interface "d" needs 5 of VFs with pf p0, the host has 4 free',
+    ),
+    "a pf that is not there": (
+        ask(guest("g", interfaces=[vfs("d", "p9")])),
+        'interface "d" needs 1 of VFs with pf p9, the host has 0 free: it has no PF p9',
+    ),
+    "emulator": (
+        ask(guest("g", 8)),
+        (
+            "no CPU of its nodes is left for its emulator or iothreads to float on: name shared_cpus or reserved_cpus,"
+            " or give it a CPU with emulator: isolate"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_a_guest_that_fits_nowhere_is_told_why_with_numbers(case: str) -> None:
+    request, reason = REASONS[case]
+    snapshot = host("2n:4c:2t", pages={"1GiB": 2}, nics=[Nic("p0", 0, 4)])
+    plan = solved(request, snapshot)
+    assert plan.status is Status.INFEASIBLE
+    assert [unplaced.reason for unplaced in plan.unplaced] == [reason]

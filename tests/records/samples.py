@@ -96,6 +96,8 @@ def pinned_guest(name: str = "fw1") -> Guest:
         hostdevs=(GuestHostdev(PciAddress(0x10000, 0x11, 0, 1), 50, "gpu"),),
         thread_policy="isolate",
         running=True,
+        shared_vcpus=(VcpuId(1), VcpuId(2)),
+        loose_devices=(PciAddress(0, 0x11, 0, 0),),
     )
 
 
