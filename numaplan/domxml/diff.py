@@ -45,7 +45,10 @@ def unified_diff(old: bytes, new: bytes, name: str) -> str:
     if old == new:
         return ""
     before, after = _side(old), _side(new)
-    moved = [_slid(change, old=before, new=after) for change in changes(before.lines, after.lines)]
+    found = changes(before.lines, after.lines)
+    # One equal line at least stays between two changes.
+    floors = [0, *(change.b + 1 for change in found)]
+    moved = [_slid(change, old=before, new=after, floor=floor) for change, floor in zip(found, floors, strict=False)]
     hunks = (_hunk(group, before, after) for group in _groups(moved, before))
     return "".join((f"--- {_header('a', name)}\n", f"+++ {_header('b', name)}\n", *hunks))
 
@@ -78,14 +81,14 @@ def _secret_spans(root: Element) -> Iterator[tuple[int, int]]:
             yield element.start, element.open_end
 
 
-def _slid(change: Change, *, old: _Side, new: _Side) -> Change:
-    """The change further up, where that is the same and gives it a line of context behind it.
+def _slid(change: Change, *, old: _Side, new: _Side, floor: int) -> Change:
+    """The change further up, but not above old line `floor`, where that is the same and gives it context behind it.
 
     ``git apply`` takes a hunk without any for one at the end of the file.
     """
     while (
         change.b in old.secret
-        and change.a > 0
+        and change.a > floor
         and (change.a == change.b or change.c == change.d)
         and change.a - 1 not in old.secret
         and (old.lines[change.b - 1], new.lines[change.c - 1]) == (old.lines[change.a - 1], new.lines[change.d - 1])
