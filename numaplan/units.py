@@ -16,8 +16,18 @@ def parse_size_kib(text: str) -> int:
 
 
 def format_size(size_kib: int) -> str:
-    """The largest unit that holds `size_kib` exactly: 2048 -> "2 MiB"."""
+    """The largest unit that holds `size_kib` exactly: 2048 -> "2 MiB".
+
+    Of an uneven size of 1 GiB or more two decimals, cut and not rounded: what is said to be there is there.
+    """
     for unit in ("TiB", "GiB", "MiB"):
         if size_kib and size_kib % _UNITS[unit] == 0:
             return f"{size_kib // _UNITS[unit]} {unit}"
+    if size_kib >= _UNITS["GiB"]:
+        return f"{size_kib * 100 // _UNITS['GiB'] / 100:.2f} GiB"
     return f"{size_kib} KiB"
+
+
+def format_count(count: int, noun: str) -> str:
+    """A count with its noun, in the plural where it is not one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

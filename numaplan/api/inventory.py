@@ -56,5 +56,9 @@ def read_domains(directory: Path) -> tuple[DomainFile, ...]:
 
 def with_guests(snapshot: Snapshot, domains: tuple[DomainFile, ...]) -> Snapshot:
     """The snapshot with the guests of `domains`; a file speaks louder than what the snapshot says of that guest."""
-    guests = {guest.name: guest for guest in snapshot.guests} | {d.guest.name: d.guest for d in domains}
+    guests = {guest.name: guest for guest in snapshot.guests}
+    for guest in (domain.guest for domain in domains):
+        known = guests.get(guest.name)
+        # A file cannot say whether its guest runs.
+        guests[guest.name] = replace(guest, running=known.running) if known and guest.running is None else guest
     return replace(snapshot, guests=tuple(guests[name] for name in sorted(guests)))

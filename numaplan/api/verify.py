@@ -5,6 +5,7 @@ from typing import Final
 
 from numaplan.api.place import Question
 from numaplan.model.plan import Plan
+from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.verify import Violation, verify
 from numaplan.records.plan import read_plan
 from numaplan.sources.files import read_text
@@ -15,4 +16,9 @@ PLAN_LIMIT: Final = 16 << 20
 def verify_plan(plan: Path, question: Question) -> tuple[Plan, tuple[Violation, ...]]:
     """The plan and what it violates; raises InputError where it is no plan."""
     parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
-    return parsed, verify(question.request, question.snapshot, parsed)
+    found = verify(question.request, question.snapshot, parsed)
+    if found:
+        # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
+        kept, _ = keep_guest_topology(question.request, question.snapshot)
+        found = found if verify(kept, question.snapshot, parsed) else ()
+    return parsed, found

@@ -37,8 +37,12 @@ def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
         return None
     if cells == tuple((cell.vcpus, cell.memory_kib) for cell in asked.cells):
         return None
-    template = asked.cells[0]
-    kept = tuple(CellRequest(vcpus, memory, template.page_size, template.memory_policy) for vcpus, memory in cells)
+    # Cell by cell where there are as many; else what the first asks for holds for all.
+    templates = asked.cells if len(asked.cells) == len(cells) else asked.cells[:1] * len(cells)
+    kept = tuple(
+        CellRequest(vcpus, memory, like.page_size, like.memory_policy)
+        for (vcpus, memory), like in zip(cells, templates, strict=True)
+    )
     everything = frozenset(vcpu for vcpus, _ in cells for vcpu in vcpus)
     dedicated = everything if asked.cpu_policy is CpuPolicy.DEDICATED else asked.dedicated_vcpus & everything
     return replace(asked, cells=kept, dedicated_vcpus=dedicated)

@@ -14,7 +14,7 @@ from numaplan.model.request import (
     MemoryPolicy,
     ThreadPolicy,
 )
-from numaplan.placement.facts import HostFacts, held_memory
+from numaplan.placement.facts import HostFacts, cell_page_kib, held_memory
 from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
 
@@ -120,7 +120,7 @@ def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: in
     if any(vcpu not in request.dedicated_vcpus and cpus != pool for vcpu, cpus in vcpus):
         return None
     memory_node = _memory_node(guest, CellId(index), node)
-    page = next((h.size_kib for h in guest.hugepages if h.cells is None or CellId(index) in h.cells), 4)
+    page = cell_page_kib(guest, CellId(index))
     return CellPlacement(CellId(index), node, tuple(vcpus), memory_node, cell.memory_kib, page or 0)
 
 

@@ -133,7 +133,8 @@ def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet)
         reserved = policy.reserved_cpus
     elif snapshot.cpus.isolated:
         reserved = online - snapshot.cpus.isolated - shared
-        notes.append(f"reserved_cpus is not set: the CPUs that the host does not isolate are reserved ({reserved})")
+        said = f"are reserved ({reserved})" if reserved else "would be reserved, and there are none"
+        notes.append(f"reserved_cpus is not set: the CPUs that the host does not isolate {said}")
     else:
         reserved = CpuSet()
         notes.append("reserved_cpus is not set and the host isolates no CPUs: every CPU may go to a guest")
@@ -208,11 +209,20 @@ def held_memory(guest: Guest) -> tuple[tuple[tuple[NodeId, int], int], ...]:
     held = []
     for cell, size in cells:
         binding = bindings.get(cell, guest.memory)
-        page = next((h for h in guest.hugepages if h.cells is None or cell in h.cells), None)
-        page_kib = SMALL_PAGE_KIB if page is None else page.size_kib
+        page_kib = cell_page_kib(guest, cell)
         if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 and page_kib is not None:
             held.append(((binding.nodes[0], page_kib), size))
     return tuple(held)
+
+
+def cell_page_kib(guest: Guest, cell: CellId) -> int | None:
+    """The page size of a guest cell; None: the host's default huge page.
+
+    A ``<page>`` with a nodeset speaks louder than one without (libvirt, formatdomain, "Memory Backing").
+    """
+    pages = sorted(guest.hugepages, key=lambda page: page.cells is None)
+    page = next((page for page in pages if page.cells is None or cell in page.cells), None)
+    return SMALL_PAGE_KIB if page is None else page.size_kib
 
 
 def _busy_devices(snapshot: Snapshot) -> dict[PciAddress, str]:

@@ -71,6 +71,21 @@ def matching_kinds(
     return tuple(i for i, kind in enumerate(kinds) if wants.accepts(facts, facts.devices[kind.members[0]]))
 
 
+def matching_devices(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> tuple[PciDevice, ...]:
+    """Every device that an entry accepts, whether or not it can be given."""
+    wants = _filter(facts, entry)
+    return tuple(device for device in facts.snapshot.pci if wants.accepts(facts, device))
+
+
+def obstacle(facts: HostFacts, device: PciDevice) -> str:
+    """Why a device that would do is not given."""
+    reason = unusable(facts, device)
+    if reason is not None:
+        return reason
+    companions = ", ".join(str(address) for address in group_companions(facts, device))
+    return f"goes only together with the rest of its IOMMU group ({companions})"
+
+
 def group_companions(facts: HostFacts, device: PciDevice) -> tuple[PciAddress, ...]:
     """The other devices of its IOMMU group that would have to go with it; bridges do not count."""
     if device.iommu_group is None:

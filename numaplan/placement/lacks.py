@@ -3,38 +3,56 @@
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.problem import CellDemand, CoreKind
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 
 def cell_lack(facts: HostFacts, cell: CellDemand, node: NodeId, *, cores: tuple[CoreKind, ...]) -> str | None:
     """What a node lacks for one cell even with nothing else on it, with the numbers; None where it lacks nothing."""
+    if (cell.cpus(facts.threads) or cell.shared) and not facts.online(node):
+        return "no CPUs"
     here = [kind for kind in cores if kind.node == node]
-    free = sum(kind.free * len(kind.cores) for kind in here)
+    return _cpu_lack(facts, cell, here) or _pool_lack(facts, cell, node) or _memory_lack(facts, cell, node)
+
+
+def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:
     isolable = sum(len(kind.cores) for kind in here if kind.isolable)
     whole = sum(len(kind.cores) for kind in here if kind.whole)
-    need = cell.cpus(facts.threads)
+    free = sum(kind.free * len(kind.cores) for kind in here)
+    if cell.whole and facts.threads == 1:
+        return "no SMT, which thread_policy require needs"
     if isolable < cell.isolated:
-        return f"{isolable} free cores, needs {cell.isolated}"
+        return f"{format_count(isolable, 'free core')}, needs {cell.isolated}"
     if whole < cell.whole:
-        return f"{whole} whole free cores, needs {cell.whole}"
-    if free < need:
-        return f"{free} free CPUs, needs {need}"
-    if facts.pool_left[node] < cell.shared:
-        return f"room for {facts.pool_left[node]} shared vCPUs, needs {cell.shared}"
-    if cell.strict and not any(
-        facts.capacity_kib.get((node, size), 0) >= cell.memory_kib for size in cell.page_sizes_kib
-    ):
-        return _memory_lack(facts, cell, node)
+        return f"{format_count(whole, 'whole free core')}, needs {cell.whole}"
+    if free < (need := cell.cpus(facts.threads)):
+        return f"{format_count(free, 'free CPU')}, needs {need}"
     return None
 
 
-def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str:
+def _pool_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
+    if facts.pool_left[node] >= cell.shared:
+        return None
+    if not facts.shared & facts.online(node):
+        return f"no shared CPUs, needs room for {format_count(cell.shared, 'shared vCPU')}"
+    return f"room for {format_count(facts.pool_left[node], 'shared vCPU')}, needs {cell.shared}"
+
+
+def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
     if not cell.page_sizes_kib:
-        return f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
+        return (
+            None
+            if not cell.strict
+            else f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
+        )
     have = {size: facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib}
     best = max(have, key=lambda size: (have[size], size))
-    if best == SMALL_PAGE_KIB and (node, best) not in facts.capacity_kib:
-        return f"does not say how much memory it has, needs {format_size(cell.memory_kib)}"
-    if best == SMALL_PAGE_KIB:
-        return f"{format_size(have[best])} of ordinary memory, needs {format_size(cell.memory_kib)}"
-    return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"
+    if not cell.strict or have[best] >= cell.memory_kib:
+        return None
+    if best > SMALL_PAGE_KIB:
+        return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"
+    available = next(n.available_kib for n in facts.snapshot.nodes if n.id == node)
+    if available is None:
+        return f"memory that the host does not tell, needs {format_size(cell.memory_kib)}"
+    reserved = facts.policy.reserved_memory_kib
+    less = f" ({format_size(available)} less reserved_memory {format_size(reserved)})" if reserved else ""
+    return f"{format_size(have[best])} of ordinary memory{less}, needs {format_size(cell.memory_kib)}"

@@ -60,13 +60,13 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         first = members[0]
         cells = tuple(_cell_demand(facts, first, i) for i in range(len(first.cells)))
         devices = tuple(_device_demand(facts, kinds, first, i) for i in range(len(entries(first))))
-        ways = _ways(facts, cells, distinct=first.distinct_nodes, cores=cores)
+        found = ways(facts, cells, distinct=first.distinct_nodes, cores=cores)
         options = [
             Option(nodes, _node_cost(facts, first, nodes))
-            for nodes in islice(ways, MAX_OPTIONS)
+            for nodes in islice(found, MAX_OPTIONS)
             if all(_devices_in_reach(facts, demand, nodes, kinds=kinds) for demand in devices)
         ]
-        truncated = truncated or next(ways, None) is not None
+        truncated = truncated or next(found, None) is not None
         if first.name in existing:
             keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
             if keep is not None:
@@ -173,7 +173,7 @@ def _device_demand(facts: HostFacts, kinds: tuple[DeviceKind, ...], guest: Guest
     return DeviceDemand(entry.name, entry.count, matching, entry.affinity, mbps=entry.mbps, distinct=entry.distinct_pfs)
 
 
-def _ways(
+def ways(
     facts: HostFacts, cells: tuple[CellDemand, ...], *, distinct: bool, cores: tuple[CoreKind, ...]
 ) -> Iterator[tuple[NodeId, ...]]:
     """Nodes for every cell, near ones first; of equal cells the one with the lower number gets the lower node."""

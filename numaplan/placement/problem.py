@@ -168,4 +168,6 @@ def near_enough(facts: HostFacts, affinity: Affinity, device_node: NodeId | None
         case Affinity.SOCKET:
             if device_node is None or device_node not in facts.nodes:
                 return False
+            if device_node in nodes:
+                return True
             return any(facts.packages(device_node) & facts.packages(node) for node in nodes)

@@ -177,7 +177,7 @@ def _search_fine(problem: Problem, run: _Run, coarse: Formulation, *, upper: _Le
         if found.solution:
             return found
     fixed = _formulate(problem, fine_units(problem, chosen), fine=True)
-    found = _lower_levels(run, fixed, chosen=chosen, held={})
+    found = _lower_levels(run, fixed, chosen=chosen, held=held)
     loosened = tuple(_loosened(fixed, bound) for bound in found.bounds)
     return _Levels(found.outcome, found.solution, loosened, fixed)
 
@@ -191,9 +191,8 @@ def _lower_levels(run: _Run, f: Formulation, *, chosen: Mapping[str, int | None]
         ("moves", objective.moves(f)),
         ("page_size", objective.page_size(f)),
     )
-    if held:
-        f.model.at_least(objective.priority(f), held["priority"])
-        f.model.at_most(objective.cross_node_cost(f), held["cross_node_cost"])
+    f.model.at_least(objective.priority(f), held["priority"])
+    f.model.at_most(objective.cross_node_cost(f), held["cross_node_cost"])
     hint = {
         count.terms[0][0]: int(chosen[unit.names[0]] == o)
         for u, unit in enumerate(f.units)

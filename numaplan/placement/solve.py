@@ -1,18 +1,19 @@
 """The door: a request and a snapshot in, a Plan out, whatever the answer is."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
-from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
+from numaplan.model.plan import MAXIMIZED, Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.current import is_moved
 from numaplan.placement.expand import expand
 from numaplan.placement.explain import conflict, why_unplaced
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
+from numaplan.placement.recount import recount
 from numaplan.placement.search import Bound, Budget, Searched, search
 
 
@@ -55,11 +56,15 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
     unordered, notes = expand(result.formulation, result.solution)
     by_name = {placement.vm: placement for placement in unordered}
     placements = tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
-    levels = tuple(_level(request, facts, bound, placements=placements) for bound in result.bounds)
+    counted = recount(request, facts, placements)
+    levels = tuple(_level(bound, counted) for bound in result.bounds)
     optimal = all(level.proven for level in levels)
+    # What is not proven was given up by some limit: where the clock was not it, the work that a proof may take was.
+    limit = Limit.NONE if optimal else Limit.WORK if result.limit is Limit.NONE else result.limit
     return replace(
         empty,
         status=Status.OPTIMAL if optimal else Status.FEASIBLE,
+        limit=limit,
         levels=levels,
         placements=placements,
         unplaced=why_unplaced(request, facts, placements),
@@ -67,18 +72,11 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
     )
 
 
-def _level(request: Request, facts: HostFacts, bound: Bound, *, placements: tuple[Placement, ...]) -> Level:
-    """A level; of moves, what the finished plan comes to: a guest can land where it was without being held there."""
-    if bound.name != "moves":
-        return Level(bound.name, bound.value, bound.bound, bound.proven)
-    placed = {placement.vm: placement for placement in placements}
-    existing = {guest.name: guest for guest in facts.snapshot.guests}
-    value = sum(
-        guest.name not in placed or is_moved(guest, existing[guest.name], placed[guest.name])
-        for guest in request.guests
-        if guest.name in existing
-    )
-    return Level(bound.name, value, min(bound.bound, value), bound.proven)
+def _level(bound: Bound, counted: Mapping[str, int]) -> Level:
+    """A level of the finished plan; where that is better than the model knew, so is what is known of the best."""
+    value = counted.get(bound.name, bound.value)
+    better = max if bound.name in MAXIMIZED else min
+    return Level(bound.name, value, better(bound.bound, value), bound.proven)
 
 
 def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[str]:

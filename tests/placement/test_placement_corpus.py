@@ -11,6 +11,7 @@ from numaplan.inventory.host import read_host
 from numaplan.model.plan import Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement import search
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
@@ -88,3 +89,15 @@ def test_plans_and_refusals_are_both_drawn_often_enough_to_mean_something() -> N
     assert len(CAPTURES) > 50
     assert statuses.count(Status.INFEASIBLE) > len(statuses) // 5
     assert statuses.count(Status.INFEASIBLE) < len(statuses) * 2 // 3
+
+
+def test_on_every_machine_the_verifier_agrees_too_where_nodes_are_settled_before_the_lower_levels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on hosts too large for a joint search."""
+    monkeypatch.setattr(search, "JOINT_LIMIT", 0)
+    for capture in CAPTURES:
+        for one in drawn(capture)[:3]:
+            plan = solve(one.request, one.snapshot, budget=Budget())
+            assert verify(one.request, one.snapshot, plan) == (), one.seed
+            assert plan.levels[:2] == one.plan.levels[:2], one.seed

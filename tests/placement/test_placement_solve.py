@@ -316,21 +316,21 @@ REASONS = {
     "ordinary memory": (
         ask(guest("g", memory_gib=63), reserved_memory_gib=2),
         (
-            "no node can take it: node 0: 62 GiB of ordinary memory, needs 63 GiB;"
-            " node 1: 62 GiB of ordinary memory, needs 63 GiB"
+            "no node can take it: node 0: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB;"
+            " node 1: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB"
         ),
     ),
     "pool": (
         ask(guest("g", 5, cpu_policy="shared"), shared="0", shared_ratio=4),
-        "no node can take it: node 0: room for 4 shared vCPUs, needs 5; node 1: room for 0 shared vCPUs, needs 5",
+        "no node can take it: node 0: room for 4 shared vCPUs, needs 5; node 1: no shared CPUs, needs room for 5 shared vCPUs",
     ),
     "vfs": (
         ask(guest("g", interfaces=[vfs("d", "p0", 5)])),
-        'interface "d" needs 5 of VFs with pf p0, the host has 4 free',
+        'interface "d" needs 5 VFs with pf p0, the host has 4 free',
     ),
     "a pf that is not there": (
         ask(guest("g", interfaces=[vfs("d", "p9")])),
-        'interface "d" needs 1 of VFs with pf p9, the host has 0 free: it has no PF p9',
+        'interface "d" needs 1 VF with pf p9, the host has 0 free: it has no PF p9',
     ),
     "emulator": (
         ask(guest("g", 8)),

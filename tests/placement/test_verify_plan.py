@@ -210,7 +210,10 @@ class TestLevels:
         )
         return replace(self.good, levels=levels)
 
-    @pytest.mark.parametrize("level", good.levels, ids=lambda level: level.name)
+    def test_a_plan_that_was_carried_out_moves_nobody_any_more(self) -> None:
+        assert verify(TWO, HOST, self.changed("moves", value=2, bound=2)) == ()
+
+    @pytest.mark.parametrize("level", good.levels[:-1], ids=lambda level: level.name)
     def test_a_value_that_the_placements_do_not_have_is_told(self, level: Level) -> None:
         wrong = self.changed(level.name, value=level.value + 1, bound=level.value + 1)
         assert verify(TWO, HOST, wrong) == (

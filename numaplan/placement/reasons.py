@@ -1,0 +1,182 @@
+"""Why one guest has no place even with the host to itself: one true sentence with the numbers."""
+
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.kinds import entries, matching_devices, obstacle
+from numaplan.placement.lacks import cell_lack
+from numaplan.placement.options import build_problem, ways
+from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
+from numaplan.placement.search import Budget, feasible
+
+# A proof that a few guests do not fit is easy or hopeless; a long search for a better sentence helps nobody.
+PROBE: Final = Budget(scale=0.2)
+
+# In this order: without "devices" no VF is given at all, so that nothing else about VFs can be to blame.
+_BLAME: Final = {
+    "dedicated_cpus": "its cells together need more free CPUs than their nodes have",
+    "shared_pool": "its shared vCPUs together need more room than the shared pools of their nodes have",
+    "memory": "its cells together need more memory than their nodes have",
+    "bandwidth": "its VFs need more bandwidth than the links of the PFs near it carry",
+    "iommu_groups": "a VF or device that it needs shares its IOMMU group with one that it did not ask for",
+    "devices": "its interfaces and devices together find too few VFs and devices near it, or of PFs of their own",
+    "floating_threads": (
+        "no CPU of its nodes is left for its emulator or iothreads to float on: name shared_cpus or reserved_cpus,"
+        " or give it a CPU with emulator: isolate"
+    ),
+    "affinity": "a guest that stays, and that it must share nodes with, runs on nodes where it does not fit",
+    "anti_affinity": "a guest that stays, and that it must keep away from, runs on the nodes where it would fit",
+}
+_MOST_NAMED: Final = 3
+
+
+def why_not_alone(request: Request, facts: HostFacts, guest: GuestRequest) -> str | None:
+    """Why a guest has no place even without the others; None where it has one."""
+    needed = replace(guest, required=True, affinity=_staying(facts, guest.affinity))
+    problem = build_problem(replace(request, guests=(needed,)), facts)
+    if feasible(problem, PROBE) is not Outcome.INFEASIBLE:
+        return None
+    guests = problem.classes[0]
+    return (
+        _no_node(problem, guests)
+        or _no_nodes_apart(problem, guests)
+        or _no_devices(problem, guests)
+        or _no_devices_near(request, problem, guests)
+        or _broken_constraint(problem)
+        or f"no way to lie on the nodes gives it all that it asks for at once: {_nodes_in_turn(problem, guests)}"
+    )
+
+
+def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
+    """What an entry asks for: "2 VFs with physnet wan"."""
+    words = [
+        f"{key} {value}"
+        for key in ("physnet", "pf", "vendor", "device", "address")
+        if (value := getattr(entry, key, None)) is not None
+    ]
+    noun = "device" if isinstance(entry, DeviceRequest) else "VF"
+    return f"{count} {noun}{'' if count == 1 else 's'} with {', '.join(words)}"
+
+
+def _staying(facts: HostFacts, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in facts.guest_nodes)
+
+
+def _no_node(problem: Problem, guests: GuestClass) -> str | None:
+    facts = problem.facts
+    for k, cell in enumerate(guests.cells):
+        lacks = {node: cell_lack(facts, cell, node, cores=problem.core_kinds) for node in facts.nodes}
+        if all(lacks.values()):
+            subject = "it" if len(guests.cells) == 1 else f"its cell {k}"
+            return f"no node can take {subject}: " + "; ".join(f"node {n}: {lack}" for n, lack in lacks.items())
+    return None
+
+
+def _no_nodes_apart(problem: Problem, guests: GuestClass) -> str | None:
+    distinct = guests.request.distinct_nodes
+    if next(ways(problem.facts, guests.cells, distinct=distinct, cores=problem.core_kinds), None) is not None:
+        return None
+    able = [
+        node
+        for node in problem.facts.nodes
+        if any(cell_lack(problem.facts, cell, node, cores=problem.core_kinds) is None for cell in guests.cells)
+    ]
+    return (
+        f"its {len(guests.cells)} cells need nodes of their own, and only {len(able)} of {len(problem.facts.nodes)}"
+        f" can take one: {_nodes_in_turn(problem, guests)}"
+    )
+
+
+def _no_devices(problem: Problem, guests: GuestClass) -> str | None:
+    for entry, demand in zip(entries(guests.request), guests.devices, strict=True):
+        have = sum(len(problem.device_kinds[i].members) for i in demand.kinds)
+        if have < demand.count:
+            reasons = _missing_pfs(problem, entry) or _obstacles(problem, entry, demand)
+            return f"{_noun(entry)} needs {choice(entry, demand.count)}, the host has {have} free{reasons}"
+    return None
+
+
+def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> str | None:
+    """The one demand that no way to lie on the nodes satisfies, all others left out."""
+    guest = guests.request
+    for entry, demand in zip(entries(guest), guests.devices, strict=True):
+        if demand.affinity is Affinity.PREFERRED:
+            continue
+        only = (
+            replace(guest, interfaces=(), devices=(entry,))
+            if isinstance(entry, DeviceRequest)
+            else replace(guest, interfaces=(entry,), devices=())
+        )
+        alone = build_problem(replace(request, guests=(only,)), problem.facts)
+        if not alone.truncated and not alone.classes[0].options:
+            where = "; ".join(_at_node(problem, guests, demand, node) for node in problem.facts.nodes)
+            return (
+                f"{_noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
+                f" {where}{_nowhere(problem, demand)}"
+            )
+    return None
+
+
+def _broken_constraint(problem: Problem) -> str | None:
+    for constraint, sentence in _BLAME.items():
+        if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
+            return sentence
+    return None
+
+
+def _noun(entry: InterfaceRequest | DeviceRequest) -> str:
+    return f'device "{entry.name}"' if isinstance(entry, DeviceRequest) else f'interface "{entry.name}"'
+
+
+def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> str:
+    """The PFs that an entry speaks of and that are not there."""
+    facts = problem.facts
+    if isinstance(entry, DeviceRequest):
+        gone = entry.address is not None and entry.address not in facts.devices
+        return f": it has no {entry.address}" if gone else ""
+    wanted = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
+    present = {name for device in facts.snapshot.pci if device.sriov is not None for name in device.netdevs}
+    missing = [name for name in wanted if name not in present]
+    return f": it has no PF {', '.join(missing)}" if missing else ""
+
+
+def _obstacles(problem: Problem, entry: InterfaceRequest | DeviceRequest, demand: DeviceDemand) -> str:
+    """What keeps the other devices that would do from being given."""
+    free = {address for i in demand.kinds for address in problem.device_kinds[i].members}
+    blocked = [device for device in matching_devices(problem.facts, entry) if device.address not in free]
+    said = [f"{device.address} {obstacle(problem.facts, device)}" for device in blocked[:_MOST_NAMED]]
+    if len(blocked) > _MOST_NAMED:
+        said.append(f"and {len(blocked) - _MOST_NAMED} more")
+    return f": {', '.join(said)}" if said else ""
+
+
+def _at_node(problem: Problem, guests: GuestClass, demand: DeviceDemand, node: NodeId) -> str:
+    have = sum(len(problem.device_kinds[i].members) for i in demand.kinds if problem.device_kinds[i].node == node)
+    lacks = [cell_lack(problem.facts, cell, node, cores=problem.core_kinds) for cell in guests.cells]
+    # Where one of the cells fits, the node is none of those that the guest cannot use.
+    lack = None if None in lacks else lacks[0]
+    return f"node {node}: {have} free" + (f", but no room: {lack}" if lack else "")
+
+
+def _nowhere(problem: Problem, demand: DeviceDemand) -> str:
+    unknown = sum(len(problem.device_kinds[i].members) for i in demand.kinds if problem.device_kinds[i].node is None)
+    return f"; {unknown} of which the host does not say the node" if unknown else ""
+
+
+def _nodes_in_turn(problem: Problem, guests: GuestClass) -> str:
+    """What each node has for the guest: CPUs and memory by its cells, devices by its demands."""
+    parts = []
+    for node in problem.facts.nodes:
+        lacks = [cell_lack(problem.facts, cell, node, cores=problem.core_kinds) for cell in guests.cells]
+        words = ["room for a cell"] if None in lacks else [lack for lack in dict.fromkeys(lacks) if lack]
+        words += [
+            f"{sum(len(problem.device_kinds[i].members) for i in d.kinds if problem.device_kinds[i].node == node)}"
+            f' free for "{d.name}", needs {d.count}'
+            for d in guests.devices
+        ]
+        parts.append(f"node {node}: {', '.join(words)}")
+    return "; ".join(parts)
