@@ -315,9 +315,10 @@ REASONS = {
     ),
     "ordinary memory": (
         ask(guest("g", memory_gib=63), reserved_memory_gib=2),
-        (
-            "no node can take it: node 0: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB;"
-            " node 1: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB"
+        "no node can take it: "
+        + "; ".join(
+            f"node {node}: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB"
+            for node in (0, 1)
         ),
     ),
     "pool": (

@@ -106,10 +106,9 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
             None, "levels", f"the plan has levels {', '.join(found) or 'none'}; it needs {', '.join(LEVELS)}"
         )
         return
-    for level, value in zip(plan.levels, level_values(facts, placements), strict=True):
+    for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
         # Once it is carried out, a plan moves nobody any more.
-        if level.name == "moves" and value == 0:
-            continue
+        value = level.value if level.name == "moves" and counted == 0 else counted
         if level.value != value:
             yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
         elif (level.bound < value) if level.name in MAXIMIZED else (level.bound > value):
