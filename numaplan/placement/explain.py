@@ -1,25 +1,25 @@
 """Why something has no place: which guests cannot all be placed, and for each guest a sentence with its numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
-from numaplan.model.request import GuestRequest, Request, ThreadPolicy
+from numaplan.model.request import Request, ThreadPolicy
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
-from numaplan.placement.problem import GuestClass
+from numaplan.placement.problem import Problem
 from numaplan.placement.reasons import PROBE, choice, why_not_alone
 from numaplan.placement.search import feasible
 from numaplan.units import format_count, format_size
 
 # How often a conflict is tried to be made smaller by a search; counting is tried first and costs nothing.
-MAX_PROBES: Final = 40
+MAX_PROBES: Final = 24
 
 _MOST_NAMED: Final = 5
 
@@ -43,15 +43,13 @@ def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplac
 
     With very many guests the set may not be the smallest: see MAX_PROBES.
     """
-    required = [guest for guest in request.guests if guest.required]
-    alone = {guest.name: why_not_alone(request, facts, guest) for guest in request.guests}
-    impossible = [guest for guest in required if alone[guest.name] is not None]
-    core = impossible[:1] or _smallest(required, _prober(request, facts))
-    members = tuple(
-        ConflictMember(guest.name, "placed", alone[guest.name] or _needs(request, facts, guest)) for guest in core
-    )
-    names = [guest.name for guest in core]
-    together = "" if impossible else _together(request, facts, core)
+    problem = build_problem(request, facts)
+    alone = _alone(request, problem)
+    required = [guest.name for guest in request.guests if guest.required]
+    impossible = [name for name in required if alone[name] is not None]
+    names = impossible[:1] or _smallest(required, _prober(problem))
+    members = tuple(ConflictMember(name, "placed", alone[name] or _needs(problem, name)) for name in names)
+    together = "" if impossible else _together(problem, names)
     reasons = []
     for guest in request.guests:
         others = _listed([name for name in names if name != guest.name])
@@ -66,16 +64,28 @@ def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplac
     return Conflict(members), tuple(reasons)
 
 
+def _alone(request: Request, problem: Problem) -> dict[str, str | None]:
+    """For every guest why it has no place even alone; guests with the same needs share the answer."""
+    return {
+        guest.name: reason
+        for guests in problem.classes
+        for reason in [why_not_alone(request, problem, guests.request.name)]
+        for guest in guests.members
+    }
+
+
 def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> tuple[Unplaced, ...]:
     """The reason for each guest that a plan leaves out, beside the guests that it places."""
     placed = {placement.vm for placement in placements}
-    left = _left_over(request, facts, placements)
-    reasons = []
-    for guest in request.guests:
-        if guest.name not in placed:
-            lack = why_not_alone(request, left, guest)
-            reasons.append(Unplaced(guest.name, f"beside the guests that are placed, {lack}" if lack else _NO_WAY))
-    return tuple(reasons)
+    missing = tuple(guest for guest in request.guests if guest.name not in placed)
+    if not missing:
+        return ()
+    left = replace(request, guests=missing)
+    alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
+    return tuple(
+        Unplaced(name, f"beside the guests that are placed, {lack}" if lack else _NO_WAY)
+        for name, lack in ((guest.name, alone[guest.name]) for guest in missing)
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -83,30 +93,28 @@ def _listed(names: Sequence[str]) -> str:
     return said + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
 
 
-def _prober(request: Request, facts: HostFacts) -> Callable[[Sequence[GuestRequest]], bool]:
+def _prober(problem: Problem) -> Callable[[Collection[str]], bool]:
     """Whether guests are surely impossible together; after MAX_PROBES searches only counting tells."""
     searched = 0
 
-    def impossible(guests: Sequence[GuestRequest]) -> bool:
+    def impossible(names: Collection[str]) -> bool:
         nonlocal searched
-        problem = build_problem(replace(request, guests=tuple(guests)), facts)
-        if _exceeded(_totals(facts, problem.classes)) is not None:
+        part = problem.only(names)
+        if _exceeded(_totals(part)) is not None:
             return True
         if searched >= MAX_PROBES:
             return False
         searched += 1
-        return feasible(problem, PROBE) is Outcome.INFEASIBLE
+        return feasible(part, PROBE) is Outcome.INFEASIBLE
 
     return impossible
 
 
-def _smallest(
-    guests: Sequence[GuestRequest], impossible: Callable[[Sequence[GuestRequest]], bool]
-) -> list[GuestRequest]:
+def _smallest(names: Sequence[str], impossible: Callable[[Collection[str]], bool]) -> list[str]:
     """A subset that is impossible while each smaller one is not (QuickXplain, Junker 2004)."""
 
-    def shrink(kept: list[GuestRequest], open_: list[GuestRequest], *, changed: bool) -> list[GuestRequest]:
-        if changed and impossible(kept):
+    def shrink(kept: list[str], open_: list[str], *, changed: bool) -> list[str]:
+        if changed and impossible(frozenset(kept)):
             return []
         if len(open_) == 1:
             return open_
@@ -115,17 +123,18 @@ def _smallest(
         first = shrink(kept + second, open_[:half], changed=bool(second))
         return first + second
 
-    return shrink([], list(guests), changed=False)
+    return shrink([], list(names), changed=False)
 
 
-def _needs(request: Request, facts: HostFacts, guest: GuestRequest) -> str:
+def _needs(problem: Problem, name: str) -> str:
     """What one guest asks of the host, in numbers."""
-    problem = build_problem(replace(request, guests=(guest,)), facts)
-    guests = problem.classes[0]
+    (guests,) = problem.only({name}).classes
+    guest = guests.request
+    width = problem.facts.threads
     parts = []
     for k, cell in enumerate(guests.cells):
         subject = "" if len(guest.cells) == 1 else f"cell {k}: "
-        cpus = cell.cpus(facts.threads) - cell.isolated
+        cpus = cell.cpus(width) - cell.isolated
         words = [format_count(cpus, "CPU") if cpus else ""]
         words += [f"{cell.isolated} cores of their own" if cell.isolated else ""]
         words += [f"of these {format_count(cell.whole, 'whole core')}" if cell.whole else ""]
@@ -142,9 +151,10 @@ def _needs(request: Request, facts: HostFacts, guest: GuestRequest) -> str:
     return "needs " + "; ".join(parts)
 
 
-def _totals(facts: HostFacts, classes: Sequence[GuestClass]) -> Mapping[str, tuple[int, int]]:
+def _totals(problem: Problem) -> Mapping[str, tuple[int, int]]:
     """What guests need in all and what the host has free, by resource."""
-    cells = [(cell, len(guests.members)) for guests in classes for cell in guests.cells]
+    facts = problem.facts
+    cells = [(cell, len(guests.members)) for guests in problem.classes for cell in guests.cells]
     free_cores = [core.cpus & facts.free for core in facts.snapshot.cores]
     whole = sum(len(cpus) == facts.threads > 1 for cpus in free_cores)
     single = sum(bool(cpus) for cpus in free_cores)
@@ -165,17 +175,17 @@ def _exceeded(totals: Mapping[str, tuple[int, int]]) -> str | None:
     return next((what for what, (need, have) in totals.items() if need > have), None)
 
 
-def _together(request: Request, facts: HostFacts, guests: Sequence[GuestRequest]) -> str:
+def _together(full: Problem, names: Collection[str]) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
-    problem = build_problem(replace(request, guests=tuple(guests)), facts)
-    totals = _totals(facts, problem.classes)
+    problem = full.only(names)
+    totals = _totals(problem)
     if (what := _exceeded(totals)) is not None:
         need, have = totals[what]
         return f"they need {need} {what}, the host has {have} free"
     for constraint, sentence in _BLAME.items():
         if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
             return sentence
-    if len(facts.nodes) == 1:
+    if len(problem.facts.nodes) == 1:
         return "its one node cannot give each what it needs at once"
     return "the host has enough in all, but no split over its nodes gives each what it needs on its own"
 

@@ -39,11 +39,7 @@ def _pool_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
 
 def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
     if not cell.page_sizes_kib:
-        return (
-            None
-            if not cell.strict
-            else f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
-        )
+        return f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
     have = {size: facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib}
     best = max(have, key=lambda size: (have[size], size))
     if not cell.strict or have[best] >= cell.memory_kib:

@@ -4,8 +4,8 @@ Equal things are one: guests with the same needs are a class, cores with the sam
 a kind. So the search stays small, and symmetric answers are not tried twice.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
@@ -142,6 +142,15 @@ class Problem:
     device_kinds: tuple[DeviceKind, ...]
     bundles: Mapping[int, int]
     truncated: bool
+
+    def only(self, names: Collection[str]) -> "Problem":
+        """The problem of these guests alone, which then all are required."""
+        classes = []
+        for guests in self.classes:
+            members = tuple(replace(guest, required=True) for guest in guests.members if guest.name in names)
+            if members:
+                classes.append(replace(guests, members=members))
+        return replace(self, classes=tuple(classes))
 
     def device_cost(self, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> int:
         """What one device of `kind` costs a guest on `nodes`."""

@@ -4,9 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
+from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, Request
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack
 from numaplan.placement.options import build_problem, ways
@@ -34,10 +33,9 @@ _BLAME: Final = {
 _MOST_NAMED: Final = 3
 
 
-def why_not_alone(request: Request, facts: HostFacts, guest: GuestRequest) -> str | None:
-    """Why a guest has no place even without the others; None where it has one."""
-    needed = replace(guest, required=True, affinity=_staying(facts, guest.affinity))
-    problem = build_problem(replace(request, guests=(needed,)), facts)
+def why_not_alone(request: Request, full: Problem, name: str) -> str | None:
+    """Why a guest of the problem `full` has no place even without the others; None where it has one."""
+    problem = full.only({name})
     if feasible(problem, PROBE) is not Outcome.INFEASIBLE:
         return None
     guests = problem.classes[0]
@@ -60,10 +58,6 @@ def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
     ]
     noun = "device" if isinstance(entry, DeviceRequest) else "VF"
     return f"{count} {noun}{'' if count == 1 else 's'} with {', '.join(words)}"
-
-
-def _staying(facts: HostFacts, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if name in facts.guest_nodes)
 
 
 def _no_node(problem: Problem, guests: GuestClass) -> str | None:

@@ -317,13 +317,13 @@ REASONS = {
         ask(guest("g", memory_gib=63), reserved_memory_gib=2),
         "no node can take it: "
         + "; ".join(
-            f"node {node}: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB"
-            for node in (0, 1)
+            f"node {n}: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB" for n in (0, 1)
         ),
     ),
     "pool": (
         ask(guest("g", 5, cpu_policy="shared"), shared="0", shared_ratio=4),
-        "no node can take it: node 0: room for 4 shared vCPUs, needs 5; node 1: no shared CPUs, needs room for 5 shared vCPUs",
+        "no node can take it: node 0: room for 4 shared vCPUs, needs 5;"
+        " node 1: no shared CPUs, needs room for 5 shared vCPUs",
     ),
     "vfs": (
         ask(guest("g", interfaces=[vfs("d", "p0", 5)])),
