@@ -322,8 +322,10 @@ REASONS = {
     ),
     "pool": (
         ask(guest("g", 5, cpu_policy="shared"), shared="0", shared_ratio=4),
-        "no node can take it: node 0: room for 4 shared vCPUs, needs 5;"
-        " node 1: no shared CPUs, needs room for 5 shared vCPUs",
+        (
+            "no node can take it: node 0: room for 4 shared vCPUs, needs 5;"
+            " node 1: no shared CPUs, needs room for 5 shared vCPUs"
+        ),
     ),
     "vfs": (
         ask(guest("g", interfaces=[vfs("d", "p0", 5)])),
