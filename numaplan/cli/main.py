@@ -148,7 +148,9 @@ def place(
         if out is not None:
             write_text(out, plan_document(answer.plan), mode=0o600)
         print_data(text, None)
-        print_note(summary(answer.plan))
+        # The table says it all itself.
+        if form is not PlanFormat.TABLE:
+            print_note(summary(answer.plan))
         code = _CODES.get(answer.plan.status.value, ExitCode.DONE)
         if code is not ExitCode.DONE:
             raise typer.Exit(code)
