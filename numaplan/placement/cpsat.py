@@ -4,6 +4,7 @@ CP-SAT is reached through its light interface: the public one takes some ten tim
 pandas that nothing here needs. It is not a public interface, so pyproject.toml pins the version.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -161,13 +162,37 @@ class Model:
         parameters.max_deterministic_time = work
         if seconds is not None:
             parameters.max_time_in_seconds = seconds
+        # CP-SAT would take Ctrl-C for itself, end this one solve, and nobody else would hear of it.
+        parameters.catch_sigint_signal = False
         solver = cpsat.SolveWrapper()
         solver.set_parameters(parameters)
-        response = solver.solve(proto)  # type: ignore[no-untyped-call]  # the stub of the light interface is partial
+        response = _interruptible(solver, proto)
         outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
         found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
         bound = sign * round(response.best_objective_bound) + objective.constant if found else 0
         return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
+
+
+def _interruptible(solver: cpsat.SolveWrapper, proto: cpsat.CpModelProto) -> cpsat.CpSolverResponse:
+    """Solves beside this thread, which stays free to hear an interrupt, and then stops the solver and passes it on."""
+    found: list[cpsat.CpSolverResponse] = []
+    # Not Thread.join: an interrupt in it makes Python 3.11 forget that the thread still runs.
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            found.append(solver.solve(proto))  # type: ignore[no-untyped-call]  # the stub of the interface is partial
+        finally:
+            done.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        done.wait()
+    except KeyboardInterrupt:
+        solver.stop_search()
+        done.wait()
+        raise
+    return found[0]
 
 
 _OUTCOMES: Final = {

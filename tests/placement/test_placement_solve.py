@@ -1,6 +1,9 @@
 """Whole answers of the solver on hosts built here; every plan is checked by verify."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -352,3 +355,23 @@ def test_a_guest_that_fits_nowhere_is_told_why_with_numbers(case: str) -> None:
     plan = solved(request, snapshot)
     assert plan.status is Status.INFEASIBLE
     assert [unplaced.reason for unplaced in plan.unplaced] == [reason]
+
+
+def test_an_interrupt_ends_the_search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import os, signal, threading
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from tests.hosts import host
+from tests.requests import ask, guest
+snapshot = host("8n:32c:2t", llcs_per_node=4)
+request = ask(*(guest(f"g{i}", 3 + i % 5, thread_policy="require", required=i % 2 == 0) for i in range(90)))
+threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    solve(request, snapshot, budget=Budget(scale=1000))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("interrupted\n", "", 0)
