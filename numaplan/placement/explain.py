@@ -35,6 +35,7 @@ _BLAME: Final = {
     "shared_pool": "the nodes that have room for the rest of them have too small a shared pool",
     "dedicated_cpus": "the free CPUs of each node cannot be shared out among them as they need it",
 }
+_NO_PRIORITY: Final = "its priority is 0, so nothing is won by placing it: give it 1 or more"
 _NO_WAY: Final = "no way was found to place it beside guests of the same or higher priority"
 
 
@@ -82,10 +83,13 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
         return ()
     left = replace(request, guests=missing)
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
-    return tuple(
-        Unplaced(name, f"beside the guests that are placed, {lack}" if lack else _NO_WAY)
-        for name, lack in ((guest.name, alone[guest.name]) for guest in missing)
-    )
+    reasons = []
+    for guest in missing:
+        if (lack := alone[guest.name]) is not None:
+            reasons.append(Unplaced(guest.name, f"beside the guests that are placed, {lack}"))
+        else:
+            reasons.append(Unplaced(guest.name, _NO_WAY if guest.priority else _NO_PRIORITY))
+    return tuple(reasons)
 
 
 def _listed(names: Sequence[str]) -> str:

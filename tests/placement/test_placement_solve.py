@@ -375,3 +375,11 @@ except KeyboardInterrupt:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("interrupted\n", "", 0)
+
+
+def test_a_guest_of_priority_0_is_told_that_nothing_is_won_by_it() -> None:
+    plan = solved(ask(guest("fw", 3), guest("g", 1, required=False, priority=0)), host("2n:4c:1t"))
+    assert [placement.vm for placement in plan.placements] == ["fw"]
+    assert [unplaced.reason for unplaced in plan.unplaced] == [
+        "its priority is 0, so nothing is won by placing it: give it 1 or more"
+    ]
