@@ -101,11 +101,6 @@ class CpuSet:
         """From the kernel's list form; raises ValueError."""
         return cls(parse_id_list(text))
 
-    @classmethod
-    def from_mask(cls, text: str) -> "CpuSet":
-        """From the kernel's mask form; raises ValueError."""
-        return cls(parse_id_mask(text))
-
     @property
     def lowest(self) -> CpuId:
         """The smallest id; raises ValueError when the set is empty."""

@@ -109,9 +109,14 @@ class _Run:
         self.budget = budget
         self.limit = Limit.NONE
 
-    def levels(self, f: Formulation, goals: Goals, *, hint: Mapping[int, int], best: Mapping[str, int]) -> _Levels:
-        """Optimises `goals` one after the other; `best` names values that no solution can beat."""
-        solution: tuple[int, ...] = ()
+    def levels(
+        self, f: Formulation, goals: Goals, *, hint: Mapping[int, int], best: Mapping[str, int], insist: bool = False
+    ) -> _Levels:
+        """Optimises `goals` one after the other; `best` names values that no solution can beat.
+
+        `insist` on some solution, though the clock has run out: what earlier levels found must not be lost.
+        """
+        solution = self._start(f, hint) if insist else ()
         bounds: list[Bound] = []
         for name, goal in goals:
             result = self.solve(f, goal, name, solution=solution, hint=hint, best=best.get(name))
@@ -147,6 +152,9 @@ class _Run:
         if seconds is not None and seconds <= 0:
             self.limit = Limit.WALL
             return known
+        if seconds is not None:
+            # What one level does not use is there for the next; what it may use must not be all.
+            seconds /= 2
         work = WORK[name] * self.budget.scale
         start = dict(enumerate(solution)) if solution else hint
         result = f.model.solve(goal, maximize=_maximizes(name), work=work, seconds=seconds, hint=start)
@@ -158,6 +166,10 @@ class _Run:
         if result.solution and goal.value(result.solution) == limit:
             return Solved(Outcome.OPTIMAL, result.solution, limit, result.work)
         return result
+
+    def _start(self, f: Formulation, hint: Mapping[int, int]) -> tuple[int, ...]:
+        """Any solution, whatever the clock says."""
+        return f.model.solve(ZERO, maximize=False, work=WORK["llc_spans"], hint=hint).solution
 
 
 def _search_fine(problem: Problem, run: _Run, coarse: Formulation, *, upper: _Levels) -> _Levels:
@@ -177,12 +189,19 @@ def _search_fine(problem: Problem, run: _Run, coarse: Formulation, *, upper: _Le
         if found.solution:
             return found
     fixed = _formulate(problem, fine_units(problem, chosen), fine=True)
-    found = _lower_levels(run, fixed, chosen=chosen, held=held)
+    found = _lower_levels(run, fixed, chosen=chosen, held=held, insist=True)
     loosened = tuple(_loosened(fixed, bound) for bound in found.bounds)
     return _Levels(found.outcome, found.solution, loosened, fixed)
 
 
-def _lower_levels(run: _Run, f: Formulation, *, chosen: Mapping[str, int | None], held: Mapping[str, int]) -> _Levels:
+def _lower_levels(
+    run: _Run,
+    f: Formulation,
+    *,
+    chosen: Mapping[str, int | None],
+    held: Mapping[str, int],
+    insist: bool = False,
+) -> _Levels:
     goals: Goals = (
         ("llc_spans", objective.llc_spans(f)),
         ("free_nodes", objective.free_nodes(f)),
@@ -198,7 +217,7 @@ def _lower_levels(run: _Run, f: Formulation, *, chosen: Mapping[str, int | None]
         for u, unit in enumerate(f.units)
         for o, count in f.choice[u].items()
     }
-    return run.levels(f, goals, hint=hint, best={"llc_spans": objective.fewest_spans(f)})
+    return run.levels(f, goals, hint=hint, best={"llc_spans": objective.fewest_spans(f)}, insist=insist)
 
 
 def _loosened(f: Formulation, bound: Bound) -> Bound:
@@ -206,7 +225,7 @@ def _loosened(f: Formulation, bound: Bound) -> Bound:
     goal = {
         "free_nodes": len(f.problem.facts.nodes),
         "free_llcs": len(f.problem.facts.llcs),
-        "free_cores": sum(len(kind.cores) for kind in f.problem.core_kinds if kind.full),
+        "free_cores": len(f.problem.facts.snapshot.cores),
         "llc_spans": objective.fewest_spans(f),
         "moves": 0,
     }

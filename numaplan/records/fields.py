@@ -63,6 +63,8 @@ Address = Annotated[
 ]
 NumberKey = Annotated[int, PlainValidator(_number), WithJsonSchema({"type": "string", "pattern": "^[0-9]+$"})]
 Id = Annotated[int, Field(ge=0, le=ID_LIMIT)]
+# 10 is "local", and what is below is reserved (ACPI, System Locality Distance Information Table).
+SlitEntry = Annotated[int, Field(ge=10, le=ID_LIMIT)]
 CpuNumber = Annotated[int, Field(ge=0, le=CPU_LIMIT - 1)]
 Size = Annotated[int, Field(ge=0, le=SIZE_LIMIT)]
 Integer = Annotated[int, Field(ge=-INTEGER_LIMIT, le=INTEGER_LIMIT)]

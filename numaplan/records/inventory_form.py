@@ -6,7 +6,7 @@ from pydantic import Field
 
 from numaplan.model.host import Source
 from numaplan.records.document import Form
-from numaplan.records.fields import LIST_LIMIT, Address, CpuList, CpuNumber, Id, NumberKey, Size, Text
+from numaplan.records.fields import LIST_LIMIT, Address, CpuList, CpuNumber, Id, NumberKey, Size, SlitEntry, Text
 from numaplan.records.guest_form import GuestForm
 
 INVENTORY_SCHEMA: Literal["numaplan/inventory/1"] = "numaplan/inventory/1"
@@ -57,7 +57,7 @@ class NodeForm(Form):
     free_kib: Size | None = None
     available_kib: Size | None = None
     hugepages: list[PoolForm] = Field(default_factory=list)
-    distances: dict[NumberKey, Id] = Field(default_factory=dict)
+    distances: dict[NumberKey, SlitEntry] = Field(default_factory=dict)
 
 
 class LlcForm(Form):

@@ -132,13 +132,12 @@ def test_explain_and_schema_speak_offline() -> None:
         assert "$schema" in json.loads(numaplan("schema", kind).out)
 
 
-def test_the_examples_in_the_help_work(tmp_path: Path) -> None:
+def test_the_examples_in_the_help_work() -> None:
     text = numaplan("--help").out
     examples = [line.split()[1:] for line in text.splitlines() if line.startswith("    numaplan ")]
     assert [example[0] for example in examples] == ["inventory", "place", "audit"]
-    for example in examples:
-        assert spawned(*example).returncode in (0, 3)
-    assert not list(tmp_path.iterdir())
+    # The audited guests are badly placed on purpose.
+    assert [spawned(*example).returncode for example in examples] == [0, 0, 3]
 
 
 def test_the_demo_runs(tmp_path: Path) -> None:

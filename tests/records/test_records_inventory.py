@@ -179,8 +179,12 @@ WRONG_TYPES: list[tuple[Edit, str]] = [
     ),
     (lambda d: d["numa_nodes"][0].update(cpus="3-1"), "numa_nodes[0].cpus: expected a CPU list (range runs backwards"),
     (lambda d: d["numa_nodes"][0].update(cpus=None), "numa_nodes[0].cpus: expected a string, found null"),
-    (lambda d: d["numa_nodes"][0].update(distances={"x": 1}), "numa_nodes[0].distances.x: expected a decimal number"),
+    (lambda d: d["numa_nodes"][0].update(distances={"x": 10}), "numa_nodes[0].distances.x: expected a decimal number"),
     (lambda d: d["numa_nodes"][0].update(distances={"0": "10"}), "distances['0']: expected a whole number, found '10'"),
+    (
+        lambda d: d["numa_nodes"][0].update(distances={"0": 9}),
+        "distances['0']: expected a number of 10 or more, found 9",
+    ),
     (lambda d: d["numa_nodes"][0].update(distances=[]), "numa_nodes[0].distances: expected an object, found a list"),
     (lambda d: d["cpus"].update(online="0-8192"), "cpus.online: expected a CPU list (id 8192 is 8192 or more)"),
     (
