@@ -47,10 +47,48 @@ class Sriov:
 
 
 @dataclass(frozen=True, slots=True)
+class PcieLink:
+    """A PCI Express link as it was trained, and what the device could do; speeds in MT/s (8.0 GT/s is 8000)."""
+
+    speed_mtps: int | None = None
+    width: int | None = None
+    max_speed_mtps: int | None = None
+    max_width: int | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it runs slower or narrower than the device can."""
+        slow = None not in {self.speed_mtps, self.max_speed_mtps} and (self.speed_mtps or 0) < (
+            self.max_speed_mtps or 0
+        )
+        narrow = None not in {self.width, self.max_width} and (self.width or 0) < (self.max_width or 0)
+        return slow or narrow
+
+
+@dataclass(frozen=True, slots=True)
+class VfSettings:
+    """What the PF's driver says of a VF (rtnetlink, IFLA_VF_*). Rates in Mb/s, 0 for no limit.
+
+    `link_state` is "auto", "enable" or "disable".
+    """
+
+    index: int
+    mac: str | None = None
+    vlan: int | None = None
+    qos: int | None = None
+    trust: bool | None = None
+    spoof_check: bool | None = None
+    link_state: str | None = None
+    min_rate_mbps: int | None = None
+    max_rate_mbps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PciDevice:
     """One PCI function. `numa_node` is None where the kernel says -1; `pci_class` has six hex digits; ids have four.
 
-    A PhysicalFunction is a device whose `sriov` is set, a VirtualFunction one whose `physfn` is.
+    A PhysicalFunction is a device whose `sriov` is set, a VirtualFunction one whose `physfn` is. `resets` are the ways
+    to reset it, the kernel's first choice first; `name` is vendor and model in words; `vf` what its PF says of a VF.
     """
 
     address: PciAddress
@@ -63,6 +101,10 @@ class PciDevice:
     netdevs: tuple[str, ...] = ()
     sriov: Sriov | None = None
     physfn: PciAddress | None = None
+    link: PcieLink | None = None
+    resets: tuple[str, ...] = ()
+    name: str | None = None
+    vf: VfSettings | None = None
 
     @property
     def is_bridge(self) -> bool:
@@ -84,7 +126,8 @@ class Link:
 
     `pci` is the function behind it, None for virtual ones; `master` the bridge, bond or switch it belongs to;
     `lowers` the interfaces below it (a bridge's ports, a bond's members, a VLAN's parent);
-    `addresses` whether it bears an IP address, None where the host does not say.
+    `addresses` whether it bears an IP address, None where the host does not say. `up`: it can carry traffic now;
+    `vlan` the id of a VLAN interface; `peer` the other end of a veth pair.
     """
 
     name: str
@@ -94,3 +137,8 @@ class Link:
     master: str | None = None
     lowers: tuple[str, ...] = ()
     addresses: bool | None = None
+    mac: str | None = None
+    mtu: int | None = None
+    up: bool | None = None
+    vlan: int | None = None
+    peer: str | None = None

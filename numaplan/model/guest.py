@@ -1,6 +1,7 @@
 """A guest that exists: what its domain XML says, as far as placement and audit care."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NewType
 
 from numaplan.cpuset import CpuSet
@@ -86,7 +87,8 @@ class HugepageRequest:
 class GuestInterface:
     """``<interface>``: `type` as libvirt has it; `source` the bridge, network or device.
 
-    `pci` is set for type hostdev alone; `alias` without its "ua-".
+    `pci` is set for type hostdev alone; `alias` without its "ua-". `target` is the host's end (``<target dev>``: tap or
+    macvtap, in the XML of a running guest), `socket` that of a vhost-user interface, `queues` ``<driver queues>``.
     """
 
     type: str
@@ -96,6 +98,10 @@ class GuestInterface:
     source: str | None = None
     pci: PciAddress | None = None
     vlan: int | None = None
+    target: str | None = None
+    socket: str | None = None
+    model: str | None = None
+    queues: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +113,61 @@ class GuestHostdev:
     alias: str | None = None
 
 
+class ThreadKind(StrEnum):
+    """What a thread of a guest's process does; `OTHER` are helpers that come and go."""
+
+    VCPU = "vcpu"
+    EMULATOR = "emulator"
+    IOTHREAD = "iothread"
+    VHOST = "vhost"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestThread:
+    """A thread of a running guest and where it may run now; `index`: which vCPU or iothread it is.
+
+    `tid` None: libvirt told, not the process.
+    """
+
+    kind: ThreadKind
+    affinity: CpuSet
+    index: int | None = None
+    tid: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentMemory:
+    """Guest memory that lies on a host node now, in pages of one size (/proc/PID/numa_maps)."""
+
+    node: NodeId
+    page_size_kib: int
+    size_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGuest:
+    """What a guest that runs does in fact: its threads, and where its memory lies. None and () where nobody could look.
+
+    `allowed_nodes` are those that its process may take memory from.
+    """
+
+    pid: int | None = None
+    threads: tuple[GuestThread, ...] = ()
+    memory: tuple[ResidentMemory, ...] = ()
+    allowed_nodes: tuple[NodeId, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A libvirt domain. `vcpus` is its maximum; `vcpu_cpuset` is ``<vcpu cpuset>``; `running` None: not known.
 
     `thread_policy` is what its numaplan metadata says. `file` names the XML for messages.
     `shared_vcpus` share their CPUs with others, however narrow their pins, and `loose_devices` may be on another node
-    than the guest, both as its numaplan metadata says.
+    than the guest, both as its numaplan metadata says. `state` is libvirt's word; a guest that is not `persistent` is
+    gone when it stops; `managed_save`: its next start resumes a saved image, whatever its XML says by then.
+    `live` is what it does while it runs.
     """
 
     name: str
@@ -139,6 +193,10 @@ class Guest:
     running: bool | None = None
     shared_vcpus: tuple[VcpuId, ...] = ()
     loose_devices: tuple[PciAddress, ...] = ()
+    state: str | None = None
+    persistent: bool | None = None
+    managed_save: bool | None = None
+    live: RunningGuest | None = None
 
     def vcpu_affinity(self, vcpu: VcpuId) -> CpuSet | None:
         """Its pin, else ``<vcpu cpuset>``; None where it may run anywhere."""

@@ -11,6 +11,14 @@ NodeId = NewType("NodeId", int)
 DieId = NewType("DieId", int)
 
 
+class CoreKind(StrEnum):
+    """What a hybrid CPU calls a core (/sys/devices/cpu_core, cpu_atom, cpu_lowpower)."""
+
+    PERFORMANCE = "performance"
+    EFFICIENCY = "efficiency"
+    LOW_POWER = "low_power"
+
+
 class Source(StrEnum):
     """Whether a snapshot was taken of the running machine or read from a capture."""
 
@@ -20,7 +28,11 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
-    """Who the host is; every field that the host does not say is None."""
+    """Who the host is; every field that the host does not say is None, or empty.
+
+    `cpu_flags` are those that matter to guests: vmx or svm, constant_tsc and nonstop_tsc, pdpe1gb and their kin.
+    `nested`: KVM offers its guests to be hosts themselves.
+    """
 
     source: Source
     hostname: str | None = None
@@ -29,6 +41,8 @@ class HostIdentity:
     cpu_model: str | None = None
     kvm: bool | None = None
     iommu: bool | None = None
+    cpu_flags: tuple[str, ...] = ()
+    nested: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class Core:
     """A physical core, named by its lowest online CPU; `cpus` are its online threads.
 
     `core_id` is unique only within its die, and on some machines not even there: sibling masks decide, not ids.
+    `kind` is set on hybrid CPUs alone; `capacity` is the scheduler's measure, 1024 for the fastest core of the host.
     """
 
     cpus: CpuSet
@@ -67,6 +82,8 @@ class Core:
     numa_node: NodeId | None
     core_id: int | None
     die_id: DieId | None
+    kind: CoreKind | None = None
+    capacity: int | None = None
 
     @property
     def name(self) -> CpuId:
@@ -95,6 +112,22 @@ class HugepagePool:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryAccess:
+    """How fast the nearest initiators reach a node's memory, from ACPI's HMAT
+    (/sys/devices/system/node/nodeN/accessM, Documentation/admin-guide/mm/numaperf.rst).
+
+    `access` 0: nearest initiators of any kind, 1: nearest CPUs. MiB/s and ns; None where the firmware does not say.
+    """
+
+    access: int
+    initiators: tuple[NodeId, ...]
+    read_bandwidth_mibps: int | None = None
+    write_bandwidth_mibps: int | None = None
+    read_latency_ns: int | None = None
+    write_latency_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NumaNode:
     """Host memory and the online CPUs near it; may have no CPUs, or no memory.
 
@@ -110,6 +143,7 @@ class NumaNode:
     available_kib: int | None = None
     hugepages: tuple[HugepagePool, ...] = ()
     distances: tuple[tuple[NodeId, int], ...] = ()
+    access: tuple[MemoryAccess, ...] = ()
 
     def pool(self, size_kib: int) -> HugepagePool | None:
         """Its pool of that page size, if it has one."""

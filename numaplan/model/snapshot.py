@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from numaplan.model.devices import IommuGroup, Link, PciDevice
 from numaplan.model.guest import Guest
 from numaplan.model.host import Core, CpuStates, HostIdentity, LlcDomain, NumaNode, Package
+from numaplan.model.kernel import UNKNOWN_KERNEL, Irq, Kernel
+from numaplan.model.switch import OpenVswitch
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,4 +31,7 @@ class Snapshot:
     iommu_groups: tuple[IommuGroup, ...] = ()
     links: tuple[Link, ...] = ()
     guests: tuple[Guest, ...] = ()
+    kernel: Kernel = UNKNOWN_KERNEL
+    irqs: tuple[Irq, ...] = ()
+    openvswitch: OpenVswitch | None = None
     gaps: tuple[Gap, ...] = ()

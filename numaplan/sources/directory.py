@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from numaplan.sources.store import FILE_LIMIT, NAMES_LIMIT, Kind, UnreadableError
+from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
 
 # Sysfs gives at most one page a read, and every attribute that a reader wants fits in one.
 _CHUNK: Final = 1 << 14
@@ -45,7 +45,7 @@ class DirectoryStore:
         descriptor = os.open(where, _FLAGS)
         try:
             _demand_file(os.fstat(descriptor).st_mode)
-            return _read_all(descriptor)
+            return _read_all(descriptor, limit_of(path))
         finally:
             os.close(descriptor)
 
@@ -57,14 +57,14 @@ class DirectoryStore:
         return f"{self._prefix}/{path}"
 
 
-def _read_all(descriptor: int) -> bytes:
+def _read_all(descriptor: int, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := os.read(descriptor, _CHUNK):
         chunks.append(chunk)
         size += len(chunk)
-        if size > FILE_LIMIT:
-            raise UnreadableError("larger than 1 MiB")
+        if size > limit:
+            raise UnreadableError(f"larger than {limit >> 20} MiB")
     return b"".join(chunks)
 
 

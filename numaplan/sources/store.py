@@ -5,6 +5,9 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 FILE_LIMIT: Final = 1 << 20
+# What netlink, libvirt and their kin say of a host stands beside sys/ and proc/ in a capture, one file a source.
+ROWS_FOLDER: Final = "numaplan"
+ROWS_LIMIT: Final = 16 << 20
 NAMES_LIMIT: Final = 200_000
 
 # Must-gathers nest a node's files about six folders deep; a search without a bound would walk a home directory.
@@ -49,7 +52,7 @@ class Store(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file; UnreadableError above FILE_LIMIT and for what is no file."""
+        """The bytes of a file; UnreadableError above its `limit_of` and for what is no file."""
         ...
 
     def below(self, path: str) -> "Store":
@@ -73,6 +76,16 @@ def find_root(store: Store) -> str | None:
             return None
         level = [child for path in level for child in _folders(store, path)]
     return None
+
+
+def rows_path(name: str) -> str:
+    """Where the rows of a source ("netlink") stand in a host's tree."""
+    return f"{ROWS_FOLDER}/{name}.json"
+
+
+def limit_of(path: str) -> int:
+    """How many bytes of that file are read at most; `path` may stand below other folders, as in an archive."""
+    return ROWS_LIMIT if f"/{path}".rpartition("/")[0].endswith(f"/{ROWS_FOLDER}") else FILE_LIMIT
 
 
 def join(folder: str, name: str) -> str:

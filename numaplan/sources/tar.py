@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from numaplan.sources.decompress import CHUNK, ArchiveError, Readable
-from numaplan.sources.store import FILE_LIMIT, Kind
+from numaplan.sources.store import Kind, limit_of
 
 DATA_LIMIT: Final = 64 << 20
 MEMBER_LIMIT: Final = 200_000
@@ -166,9 +166,10 @@ def _read_file(stream: _Stream, name: bytes, path: tuple[str, ...], *, size: int
     if sparse:
         stream.skip(size)
         return Member(path, Kind.FILE, why="kept as a sparse file, which is not read: make the tar without --sparse")
-    if size > FILE_LIMIT:
+    limit = limit_of("/".join(path))
+    if size > limit:
         stream.skip(size)
-        return Member(path, Kind.FILE, why="larger than 1 MiB")
+        return Member(path, Kind.FILE, why=f"larger than {limit >> 20} MiB")
     return Member(path, Kind.FILE, data=stream.content(size))
 
 

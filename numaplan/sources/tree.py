@@ -4,6 +4,7 @@ What is absent, what is forbidden and what is broken is decided here and nowhere
 """
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from numaplan.model.snapshot import Gap
 from numaplan.sources.archive import open_archive
 from numaplan.sources.directory import DirectoryStore
 from numaplan.sources.files import read_refusal
-from numaplan.sources.store import Kind, Store, UnreadableError, find_root, join
+from numaplan.sources.live import LiveStore
+from numaplan.sources.store import Kind, Store, UnreadableError, find_root, join, rows_path
 
 # The file is not there, or belongs to a device or process that has gone (ENODEV, ENXIO, ESRCH), or the driver has no
 # such fact to tell (EOPNOTSUPP: phys_port_name and its kin in net/core/net-sysfs.c).
@@ -102,6 +104,27 @@ class HostTree:
             self.note(path, reading.why)
         return reading.text
 
+    def rows(self, name: str) -> object | None:
+        """What another source than files said ("netlink"), as decoded JSON; None where it said nothing.
+
+        The live host's doors are opened here; a capture holds what they said then. A `Gap` for one that failed or
+        whose rows are no JSON bears the name of the source.
+        """
+        path = rows_path(name)
+        reading = self._readings.get(path)
+        if reading is None:
+            reading = self._readings[path] = self._read(path)
+        if reading.text is None:
+            if reading.why is not None:
+                self.note(name, reading.why)
+            return None
+        try:
+            document: object = json.loads(reading.text)
+        except (ValueError, RecursionError) as error:
+            self.note(name, f"no JSON: {error}")
+            return None
+        return document
+
     def names(self, path: str) -> tuple[str, ...]:
         """The entries of a directory, sorted; () where it is absent or no directory."""
         path = path.strip("/")
@@ -153,10 +176,16 @@ class HostTree:
         try:
             data = _patiently(lambda: self._store.read(self._real(path)))
         except OSError as error:
-            return _Reading(None, _why(error), unsaid=error.errno == errno.EINVAL)
+            return _Reading(None, _why(error) or self._gone(path, error), unsaid=error.errno == errno.EINVAL)
         except UnreadableError as error:
             return _Reading(None, error.why)
         return _Reading(data.decode("utf-8", "surrogateescape"))
+
+    def _gone(self, path: str, error: OSError) -> str | None:
+        """A file that its folder lists, but that is not there: the host changed in between, or a link dangles."""
+        folder, _, name = path.rpartition("/")
+        listed = error.errno == errno.ENOENT and name in self._listings.get(folder, ())
+        return "listed, but not there (ENOENT)" if listed else None
 
     def _refused(self, path: str, error: OSError) -> None:
         why = _why(error)
@@ -210,7 +239,7 @@ def open_tree(path: Path | None) -> HostTree:
     if path is None:
         if not Path("/sys").is_dir():
             raise BackendError("there is no /sys on this host", "/sys", "mount sysfs, or read a capture")
-        return HostTree(DirectoryStore(Path("/")), Source.LIVE)
+        return HostTree(LiveStore(DirectoryStore(Path("/"))), Source.LIVE)
     try:
         store: Store = DirectoryStore(path.resolve(strict=True)) if path.is_dir() else open_archive(path)
         store.names("")

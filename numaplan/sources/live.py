@@ -1,0 +1,60 @@
+"""The live host: its files, and beside them, as in a capture, what netlink, udev, libvirt and their kin say of it."""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from numaplan.sources.store import ROWS_FOLDER, Kind, Store, UnreadableError, rows_path
+
+# A door gives its rows as what JSON can hold, or None where the host has no such thing; DoorError says what failed.
+Door = Callable[[], object]
+
+DOORS: Final[Mapping[str, Door]] = {}
+
+
+class LiveStore:
+    """Another store with the rows of the live doors in the folder that a capture has them in.
+
+    A door is opened when its rows are read, and the library behind it is not loaded before.
+    """
+
+    def __init__(self, files: Store, doors: Mapping[str, Door] = DOORS) -> None:
+        self._files = files
+        self._doors = {rows_path(name): door for name, door in doors.items()}
+
+    def kind(self, path: str) -> Kind:
+        """A folder and a file for each door; else the file's."""
+        if path == ROWS_FOLDER:
+            return Kind.FOLDER
+        return Kind.FILE if path in self._doors else self._files.kind(path)
+
+    def target(self, path: str) -> str:
+        """The file's."""
+        return self._files.target(path)
+
+    def names(self, path: str) -> Sequence[str]:
+        """The file's; the folder of rows lists every door, failing ones too."""
+        if path == ROWS_FOLDER:
+            return [path.rpartition("/")[2] for path in self._doors]
+        return self._files.names(path)
+
+    def read(self, path: str) -> bytes:
+        """The file's bytes, or a door's rows as JSON; UnreadableError where the door fails."""
+        door = self._doors.get(path)
+        if door is None:
+            return self._files.read(path)
+        try:
+            rows = door()
+        except UnreadableError:
+            raise
+        except Exception as error:  # a fault of a library behind one door may cost its own rows only
+            raise UnreadableError(f"{type(error).__name__}: {error}") from error
+        if rows is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return json.dumps(rows, ensure_ascii=True).encode("ascii")
+
+    def below(self, path: str) -> Store:
+        """The files alone: rows are of the whole host."""
+        return self._files.below(path)
