@@ -23,9 +23,12 @@ _MASK = re.compile(r"[0-9a-fA-F]{1,8}(?:,[0-9a-fA-F]{8})*", re.ASCII)
 _T = TypeVar("_T")
 
 
-def read_attribute(tree: HostTree, path: str, parse: Callable[[str], _T]) -> _T | None:
-    """What `parse` makes of the file at `path`; None where there is no file, and with a gap where it is refused."""
-    text = tree.text(path)
+def read_attribute(tree: HostTree, path: str, parse: Callable[[str], _T], *, expected: bool = False) -> _T | None:
+    """What `parse` makes of the file at `path`; None where there is no file, and with a gap where it is refused.
+
+    `expected` as for `HostTree.text`.
+    """
+    text = tree.text(path, expected=expected)
     return None if text is None else parse_or_note(tree, path, text=text, parse=parse)
 
 

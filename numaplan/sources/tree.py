@@ -89,9 +89,10 @@ class HostTree:
         """Every path whose text was read so far, sorted, as it was asked for (a link in it is not resolved)."""
         return tuple(sorted(path for path, reading in self._readings.items() if reading.text is not None))
 
-    def text(self, path: str, *, optional: bool = False) -> str | None:
+    def text(self, path: str, *, optional: bool = False, expected: bool = False) -> str | None:
         """A file's text, nothing stripped; None where it is absent, and with a `Gap` where it is forbidden or broken.
 
+        `expected`: every kernel of today has it on such a host, so its absence leaves a `Gap` too.
         `optional`: EINVAL is the kernel's way of saying nothing, as for the speed of a link that is down
         (Documentation/ABI/testing/sysfs-class-net), and leaves no `Gap`.
         Bytes that are no UTF-8 become surrogates (errors="surrogateescape").
@@ -102,6 +103,8 @@ class HostTree:
             reading = self._readings[path] = self._read(path)
         if reading.why is not None and not (optional and reading.unsaid):
             self.note(path, reading.why)
+        elif expected and reading.text is None:
+            self.note(path, "not there")
         return reading.text
 
     def rows(self, name: str) -> object | None:
