@@ -11,7 +11,7 @@ from numaplan.model.guest import Guest
 from numaplan.model.snapshot import Snapshot
 from numaplan.records.inventory import read_inventory
 from numaplan.sources.files import list_xml, read_bytes, read_text, starts_with
-from numaplan.sources.tree import open_tree
+from numaplan.sources.tree import HostTree, open_tree
 
 XML_LIMIT: Final = 4 << 20
 INVENTORY_LIMIT: Final = 16 << 20
@@ -35,7 +35,12 @@ def read_source(source: Path | None) -> Snapshot:
     """The host of a capture, of inventory JSON, or of this machine (None); raises InputError, BackendError."""
     if source is not None and starts_with(source, b"{"):
         return read_inventory(read_text(source, limit=INVENTORY_LIMIT, what="inventory"), str(source))
-    return read_host(open_tree(source))
+    return read_tree(open_tree(source))
+
+
+def read_tree(tree: HostTree) -> Snapshot:
+    """Everything that a tree says of its host, guests included."""
+    return read_host(tree)
 
 
 def read_domains(directory: Path) -> tuple[DomainFile, ...]:

@@ -114,13 +114,17 @@ def list_files(directory: Path, *, suffix: str) -> tuple[Path, ...]:
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Writes a file so that it is the old or the new one at any moment; UTF-8, lone surrogates as backslash escapes.
+    """As `write_bytes`; UTF-8, lone surrogates as backslash escapes."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), mode=mode)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Writes a file so that it is the old or the new one at any moment.
 
     A new file has `mode` less the umask, an existing one keeps mode, owner and extended attributes. "-", /dev/stdout,
     /dev/fd/N, character devices and fifos are written to plainly. Raises BackendError, for a symbolic link too;
     lets BrokenPipeError through.
     """
-    data = text.encode("utf-8", "backslashreplace")
     try:
         descriptor = _descriptor(path)
         if descriptor is not None:

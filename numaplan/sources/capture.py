@@ -1,0 +1,133 @@
+"""A recorded host to a tar, and back: `sys/`, `proc/`, the rows of live sources, and a manifest of what failed."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import zstandard
+
+from numaplan.errors import InputError
+from numaplan.sources.files import write_bytes
+from numaplan.sources.recording import NUMBERS, Call, Fault, Recording, ReplayingStore
+from numaplan.sources.store import Store, UnreadableError, rows_path
+
+CAPTURE_SCHEMA: Final = "numaplan/capture/1"
+MANIFEST: Final = rows_path("capture")
+# Host data and guests' XML are nobody else's business.
+_PRIVATE: Final = 0o600
+
+_COMPRESSORS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    ".tar": lambda data: data,
+    ".tar.gz": lambda data: gzip.compress(data, mtime=0),
+    ".tgz": lambda data: gzip.compress(data, mtime=0),
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+    ".tar.zst": lambda data: zstandard.ZstdCompressor().compress(data),
+}
+
+
+def compressor_of(path: Path) -> Callable[[bytes], bytes]:
+    """How a capture of that name is compressed ("-": gz); raises InputError for a name that does not say."""
+    name = path.name
+    if str(path) == "-":
+        return _COMPRESSORS[".tar.gz"]
+    for suffix, compress in _COMPRESSORS.items():
+        if name.endswith(suffix):
+            return compress
+    raise InputError("a capture is a tar", str(path), f"let its name end in one of {', '.join(sorted(_COMPRESSORS))}")
+
+
+def write_capture(path: Path, recording: Recording, *, taken: str, version: str, anonymized: bool) -> None:
+    """Writes a capture, readable by its owner alone; `taken` is a time in words. Raises InputError, BackendError."""
+    compress = compressor_of(path)
+    manifest = _manifest(recording, taken=taken, version=version, anonymized=anonymized)
+    write_bytes(path, compress(_tar(recording, manifest)), mode=_PRIVATE)
+
+
+def capture_bytes(recording: Recording, *, taken: str, version: str, anonymized: bool) -> bytes:
+    """The same capture as a plain tar in memory."""
+    return _tar(recording, _manifest(recording, taken=taken, version=version, anonymized=anonymized))
+
+
+def replaying(store: Store) -> Store:
+    """A capture's store, failing where the host failed if the capture says where; raises InputError.
+
+    Captures that other tools made have no manifest and are taken as they are.
+    """
+    try:
+        text = store.read(MANIFEST)
+    except (OSError, UnreadableError):
+        return store
+    try:
+        faults = parse_manifest(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"no manifest of a capture: {error}", MANIFEST, "take the capture anew") from error
+    return ReplayingStore(store, faults) if faults else store
+
+
+def parse_manifest(text: str) -> Mapping[tuple[Call, str], Fault]:
+    """The faults that a manifest lists; raises ValueError."""
+    document = json.loads(text)
+    if not isinstance(document, dict) or document.get("schema") != CAPTURE_SCHEMA:
+        raise ValueError(f"expected the schema {CAPTURE_SCHEMA}")
+    listed = document.get("faults", [])
+    if not isinstance(listed, list):
+        raise ValueError("faults is no list")  # noqa: TRY004 - a wrong document, as every other mistake in it
+    return dict(_fault(entry) for entry in listed)
+
+
+def _fault(entry: object) -> tuple[tuple[Call, str], Fault]:
+    match entry:
+        case {"call": str(call), "path": str(path), "errno": str(name)} if name in NUMBERS:
+            return (Call(call), path), Fault(errno=name)
+        case {"call": str(call), "path": str(path), "why": str(why)}:
+            return (Call(call), path), Fault(why=why)
+    raise ValueError(f"no fault: {json.dumps(entry)[:80]}")
+
+
+def _manifest(recording: Recording, *, taken: str, version: str, anonymized: bool) -> bytes:
+    faults = [
+        {"call": call.value, "path": path, **({"why": fault.why} if fault.errno is None else {"errno": fault.errno})}
+        for (call, path), fault in sorted(recording.faults.items())
+    ]
+    document = {
+        "schema": CAPTURE_SCHEMA,
+        "numaplan": version,
+        "taken": taken,
+        "anonymized": anonymized,
+        "faults": faults,
+    }
+    return (json.dumps(document, indent=1) + "\n").encode("ascii")
+
+
+def _tar(recording: Recording, manifest: bytes) -> bytes:
+    """Members in the order of their paths, owned by nobody and without a time: the same host gives the same bytes."""
+    buffer = io.BytesIO()
+    files = {**recording.files, MANIFEST: manifest}
+    parents = {parent for path in (*files, *recording.links) for parent in _parents(path)}
+    folders = (recording.folders | parents) - {""}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        for path in sorted({*files, *recording.links, *folders}):
+            member = tarfile.TarInfo(path)
+            member.mode = 0o644
+            if path in recording.links:
+                member.type, member.linkname = tarfile.SYMTYPE, recording.links[path]
+                tar.addfile(member)
+            elif path in folders:
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(member)
+            else:
+                member.size = len(files[path])
+                tar.addfile(member, io.BytesIO(files[path]))
+    return buffer.getvalue()
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]

@@ -1,0 +1,46 @@
+"""Where a host's files come from: the live host, a directory, a tar."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from numaplan.errors import BackendError, InputError
+from numaplan.model.host import Source
+from numaplan.sources.archive import open_archive
+from numaplan.sources.capture import replaying
+from numaplan.sources.directory import DirectoryStore
+from numaplan.sources.files import read_refusal
+from numaplan.sources.live import LiveStore
+from numaplan.sources.store import Kind, Store, UnreadableError, find_root
+
+
+def open_store(path: Path | None) -> tuple[Store, Source]:
+    """The live host for None; else a directory, or a tar (plain, gz, bz2, xz, zst), that holds `sys/` at any depth.
+
+    Raises InputError where there is no such capture, BackendError where it may not be read.
+    """
+    if path is None:
+        if not Path("/sys").is_dir():
+            raise BackendError("there is no /sys on this host", "/sys", "mount sysfs, or read a capture")
+        return LiveStore(DirectoryStore(Path("/"))), Source.LIVE
+    try:
+        store: Store = DirectoryStore(path.resolve(strict=True)) if path.is_dir() else open_archive(path)
+        store.names("")
+    except UnreadableError as error:
+        raise InputError(f"no capture: {error.why}", str(path)) from error
+    except RuntimeError as error:
+        raise InputError("no capture: symbolic links go in a circle", str(path)) from error
+    except ValueError as error:
+        raise InputError("no capture: a file name cannot hold a NUL", str(path)) from error
+    except OSError as error:
+        raise read_refusal(error, where=str(path), what="capture") from error
+    root = find_root(store)
+    if root is None:
+        raise InputError("there is no folder sys/ in it", str(path), _hint(store))
+    return replaying(store.below(root)), Source.CAPTURE
+
+
+def _hint(store: Store) -> str:
+    with suppress(OSError):
+        if store.kind("devices/system") is Kind.FOLDER:
+            return "this looks like the inside of sys/: name the folder that holds it"
+    return "a capture holds sys/ and proc/ as they are on the host; name the folder in which they stand"

@@ -1,0 +1,180 @@
+"""What a reader takes of a host, recorded while it is taken: exactly what a capture must hold to replay the same."""
+
+import errno
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from numaplan.sources.store import Kind, Store, UnreadableError, join
+
+NUMBERS: Final[Mapping[str, int]] = {name: number for number, name in errno.errorcode.items()}
+_ABSENT: Final = frozenset({"ENOENT", "ENOTDIR"})
+
+_T = TypeVar("_T")
+
+
+class Call(StrEnum):
+    """The questions that a `Store` answers."""
+
+    KIND = "kind"
+    TARGET = "target"
+    NAMES = "names"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a call failed: the kernel's errno by name ("EACCES"), or our own refusal in words."""
+
+    errno: str | None = None
+    why: str | None = None
+
+    def error(self, path: str) -> Exception:
+        """The exception that the call raised."""
+        if self.errno is None:
+            return UnreadableError(self.why or "not readable")
+        number = NUMBERS[self.errno]
+        return OSError(number, os.strerror(number), path)
+
+
+@dataclass(slots=True)
+class Recording:
+    """Files, links and folders by path, and the calls that failed, but for what was simply not there."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    faults: dict[tuple[Call, str], Fault] = field(default_factory=dict)
+
+
+class RecordingStore:
+    """Another store whose answers are kept."""
+
+    def __init__(self, base: Store) -> None:
+        self._base = base
+        self._kinds: dict[str, Kind] = {}
+        self._listings: dict[str, Sequence[str]] = {}
+        self._recording = Recording()
+
+    def kind(self, path: str) -> Kind:
+        """The base's."""
+        kind = self._kinds[path] = self._asked(Call.KIND, path, lambda: self._base.kind(path))
+        return kind
+
+    def target(self, path: str) -> str:
+        """The base's."""
+        target = self._recording.links[path] = self._asked(Call.TARGET, path, lambda: self._base.target(path))
+        return target
+
+    def names(self, path: str) -> Sequence[str]:
+        """The base's."""
+        names = self._listings[path] = self._asked(Call.NAMES, path, lambda: self._base.names(path))
+        return names
+
+    def read(self, path: str) -> bytes:
+        """The base's."""
+        data = self._recording.files[path] = self._asked(Call.READ, path, lambda: self._base.read(path))
+        return data
+
+    def below(self, path: str) -> "RecordingStore":
+        """A new recording, of the base's files further down."""
+        return RecordingStore(self._base.below(path))
+
+    def recording(self) -> Recording:
+        """All that was asked so far, and what a listed folder holds besides: its folders and links, empty and unread.
+
+        A file that nobody looked at is left out: an empty one in its place would say something.
+        """
+        known = self._recording
+        kinds = dict.fromkeys(self._listings, Kind.FOLDER) | self._kinds | self._unasked()
+        for path, kind in kinds.items():
+            match kind:
+                case Kind.FOLDER:
+                    known.folders.add(path)
+                case Kind.LINK:
+                    if path not in known.links:
+                        known.links[path] = self._unasked_target(path)
+                case Kind.FILE | Kind.OTHER:
+                    # Looked at, perhaps refused: it must be there again.
+                    known.files.setdefault(path, b"")
+        for _, path in known.faults:
+            if path not in kinds and self._is_listed(path):
+                known.files.setdefault(path, b"")
+        for (call, path), fault in list(known.faults.items()):
+            if fault.errno in _ABSENT and path not in kinds and not self._is_listed(path):
+                del known.faults[call, path]
+        return known
+
+    def _unasked(self) -> dict[str, Kind]:
+        found: dict[str, Kind] = {}
+        for path in (join(folder, name) for folder, names in self._listings.items() for name in names):
+            if path not in self._kinds:
+                with suppress(OSError, UnreadableError):
+                    kind = self._base.kind(path)
+                    if kind in {Kind.FOLDER, Kind.LINK}:
+                        found[path] = kind
+        return found
+
+    def _unasked_target(self, path: str) -> str:
+        try:
+            return self._base.target(path)
+        except OSError:
+            return "."
+
+    def _is_listed(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return name in self._listings.get(folder, ())
+
+    def _asked(self, call: Call, path: str, answer: Callable[[], _T]) -> _T:
+        try:
+            given = answer()
+        except OSError as error:
+            name = errno.errorcode.get(error.errno or 0, "EIO")
+            self._recording.faults[call, path] = Fault(errno=name)
+            raise
+        except UnreadableError as error:
+            self._recording.faults[call, path] = Fault(why=error.why)
+            raise
+        # The host may have been busy the first time.
+        self._recording.faults.pop((call, path), None)
+        return given
+
+
+class ReplayingStore:
+    """A capture's files, with the calls that failed on the host failing again."""
+
+    def __init__(self, base: Store, faults: Mapping[tuple[Call, str], Fault]) -> None:
+        self._base = base
+        self._faults = faults
+
+    def kind(self, path: str) -> Kind:
+        """The base's."""
+        self._fail(Call.KIND, path)
+        return self._base.kind(path)
+
+    def target(self, path: str) -> str:
+        """The base's."""
+        self._fail(Call.TARGET, path)
+        return self._base.target(path)
+
+    def names(self, path: str) -> Sequence[str]:
+        """The base's."""
+        self._fail(Call.NAMES, path)
+        return self._base.names(path)
+
+    def read(self, path: str) -> bytes:
+        """The base's."""
+        self._fail(Call.READ, path)
+        return self._base.read(path)
+
+    def below(self, path: str) -> Store:
+        """The base's: faults are of the whole host."""
+        return self._base.below(path)
+
+    def _fail(self, call: Call, path: str) -> None:
+        fault = self._faults.get((call, path))
+        if fault is not None:
+            raise fault.error(path)
