@@ -40,8 +40,10 @@ HOMES = {
     "rich": {"cli"},
 }
 
-# Where an import inside a function keeps the start fast: verbs in cli, doors to the live host in sources.
+# Where an import inside a function keeps the start fast: verbs in cli, doors to the live host in sources,
+# and the one place that meets a document only sometimes.
 LATE_IMPORTS = {"cli", "sources"}
+LATE_MODULES = {"numaplan.api.inventory"}
 
 # The search and its verifier have nothing in common but the nouns.
 VERIFIER = {"numaplan.placement.verify", "numaplan.placement.verification"}
@@ -143,7 +145,8 @@ def test_no_third_party_package_is_without_a_home() -> None:
 
 
 def test_nothing_is_imported_inside_a_function_but_at_the_two_doors() -> None:
-    assert [str(found) for found in imports() if found.late and found.room not in LATE_IMPORTS] == []
+    late = [found for found in imports() if found.late and found.module not in LATE_MODULES]
+    assert [str(found) for found in late if found.room not in LATE_IMPORTS] == []
 
 
 def test_only_sources_opens_files() -> None:

@@ -49,5 +49,12 @@ def test_an_inventory_of_a_capture_imports_no_solver_and_no_live_door(form: str)
     assert modules.isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("verb", [("inventory", "-o", "json"), ("audit", "-o", "json")], ids=["inventory", "audit"])
+def test_a_capture_needs_none_of_the_forms_that_read_documents(verb: tuple[str, ...]) -> None:
+    modules = modules_after(*verb, "--snapshot", str(HOST))
+    assert "numaplan.records.text" in modules
+    assert modules.isdisjoint({"numaplan.records.document", "numaplan.records.read", "numaplan.spec"})
+
+
 def test_an_audit_imports_no_solver() -> None:
     assert modules_after("audit", "--snapshot", str(HOST)).isdisjoint(HEAVY)

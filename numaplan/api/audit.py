@@ -1,12 +1,11 @@
 """Audits a host and its guests."""
 
-from pathlib import Path
-
 from numaplan.api.inventory import take_inventory
+from numaplan.api.where import Where
 from numaplan.audit.audit import audit
 from numaplan.model.finding import Report
 
 
-def audit_host(source: Path | None, domains: Path | None) -> Report:
-    """The findings on the host of `source` with the guests of `domains`; raises InputError, BackendError."""
-    return audit(take_inventory(source, domains))
+def audit_host(where: Where) -> Report:
+    """The findings on a host and its guests; raises InputError, BackendError."""
+    return audit(take_inventory(where))

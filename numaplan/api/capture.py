@@ -41,7 +41,7 @@ def capture_host(source: Path | None, out: Path, *, anonymize: bool) -> Captured
     compressor_of(out)  # a name that does not say is refused before the work, not after it
     store, origin = open_store(source)
     recorder = RecordingStore(store)
-    taken = read_tree(HostTree(recorder, origin))
+    taken = read_tree(HostTree(recorder, origin)).snapshot
     recording = recorder.recording()
     if anonymize:
         recording = anonymized(recording, key=secrets.token_bytes(32))
@@ -55,4 +55,4 @@ def capture_host(source: Path | None, out: Path, *, anonymize: bool) -> Captured
 
 def _replay(recording: Recording) -> Snapshot:
     data = capture_bytes(recording, taken="", version=__version__, anonymized=False)
-    return read_tree(HostTree(replaying(read_archive(io.BytesIO(data))), Source.CAPTURE))
+    return read_tree(HostTree(replaying(read_archive(io.BytesIO(data))), Source.CAPTURE)).snapshot

@@ -1,16 +1,20 @@
-"""Takes a host in: live, from a capture, or from inventory JSON; and its guests from domain XML files."""
+"""Takes a host in: live, from a capture, or from inventory JSON; its guests from libvirt or from domain XML files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from numaplan.api.where import Where
 from numaplan.domxml.read import read_guest
-from numaplan.errors import InputError
+from numaplan.errors import BackendError, InputError
+from numaplan.inventory.guests import read_domain_xml, read_guests
 from numaplan.inventory.host import read_host
 from numaplan.model.guest import Guest
 from numaplan.model.snapshot import Snapshot
-from numaplan.records.inventory import read_inventory
 from numaplan.sources.files import list_xml, read_bytes, read_text, starts_with
+from numaplan.sources.hypervisor import read_hypervisor
+from numaplan.sources.opening import empty_store
+from numaplan.sources.store import UnreadableError
 from numaplan.sources.tree import HostTree, open_tree
 
 XML_LIMIT: Final = 4 << 20
@@ -19,28 +23,50 @@ INVENTORY_LIMIT: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class DomainFile:
-    """A domain XML file: where it stands, its bytes, and the guest that it describes."""
+    """Domain XML: the file it stands in, or would be written to; its bytes, and the guest that it describes."""
 
     path: Path
     data: bytes
     guest: Guest
 
 
-def take_inventory(source: Path | None, domains: Path | None = None) -> Snapshot:
-    """The host of `source` (None: the live one) with its own guests and those whose XML stands in `domains`."""
-    return with_guests(read_source(source), () if domains is None else read_domains(domains))
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A host with its guests, and the XML of those guests that have one here."""
+
+    snapshot: Snapshot
+    domains: tuple[DomainFile, ...]
 
 
-def read_source(source: Path | None) -> Snapshot:
-    """The host of a capture, of inventory JSON, or of this machine (None); raises InputError, BackendError."""
-    if source is not None and starts_with(source, b"{"):
-        return read_inventory(read_text(source, limit=INVENTORY_LIMIT, what="inventory"), str(source))
-    return read_tree(open_tree(source))
+def take_inventory(where: Where) -> Snapshot:
+    """The host with its guests; raises InputError, BackendError."""
+    return take_host(where).snapshot
 
 
-def read_tree(tree: HostTree) -> Snapshot:
-    """Everything that a tree says of its host, guests included."""
-    return read_host(tree)
+def take_host(where: Where) -> Taken:
+    """The host with its guests and their XML; raises InputError, BackendError."""
+    files = () if where.domains is None else read_domains(where.domains)
+    rows = None if where.connect is None else _connected(where.connect)
+    if where.source is not None and starts_with(where.source, b"{"):
+        # A host that is no document needs none of the forms that check one.
+        from numaplan.records.read import read_inventory  # noqa: PLC0415
+
+        # The forms of documents, and pydantic with them, cost a capture or the live host nothing.
+        from numaplan.records.read import read_inventory  # noqa: PLC0415  # see above
+
+        document = read_text(where.source, limit=INVENTORY_LIMIT, what="inventory")
+        taken = _with_connection(read_inventory(document, str(where.source)), rows)
+    else:
+        taken = read_tree(open_tree(where.source), rows)
+    return _with_files(taken, files)
+
+
+def read_tree(tree: HostTree, connected: object | None = None) -> Taken:
+    """Everything that a tree says of its host; `connected`: what a connection says of the guests in its place."""
+    snapshot = read_host(tree)
+    guests = read_guests(tree, connected)
+    domains = tuple(DomainFile(Path(xml.file), xml.data, xml.guest) for xml in read_domain_xml(tree, connected))
+    return Taken(replace(snapshot, guests=guests, gaps=tree.gaps), domains)
 
 
 def read_domains(directory: Path) -> tuple[DomainFile, ...]:
@@ -59,11 +85,39 @@ def read_domains(directory: Path) -> tuple[DomainFile, ...]:
     return tuple(found.values())
 
 
-def with_guests(snapshot: Snapshot, domains: tuple[DomainFile, ...]) -> Snapshot:
-    """The snapshot with the guests of `domains`; a file speaks louder than what the snapshot says of that guest."""
-    guests = {guest.name: guest for guest in snapshot.guests}
-    for guest in (domain.guest for domain in domains):
+def _connected(uri: str) -> object:
+    try:
+        return read_hypervisor(uri)
+    except UnreadableError as error:
+        raise BackendError(error.why, uri) from error
+
+
+def _with_connection(snapshot: Snapshot, rows: object | None) -> Taken:
+    """Guests of a connection beside a host that is a document: there are no files to ask of their processes."""
+    if rows is None:
+        return Taken(snapshot, ())
+    told = read_tree(HostTree(empty_store(), snapshot.host.source), rows)
+    guests = {guest.name: guest for guest in (*snapshot.guests, *told.snapshot.guests)}
+    return Taken(replace(snapshot, guests=tuple(guests[name] for name in sorted(guests))), told.domains)
+
+
+def _with_files(taken: Taken, files: tuple[DomainFile, ...]) -> Taken:
+    """A file speaks louder than what else is known of the guest's XML, and cannot say whether and how it runs."""
+    guests = {guest.name: guest for guest in taken.snapshot.guests}
+    for guest in (file.guest for file in files):
         known = guests.get(guest.name)
-        # A file cannot say whether its guest runs.
-        guests[guest.name] = replace(guest, running=known.running) if known and guest.running is None else guest
-    return replace(snapshot, guests=tuple(guests[name] for name in sorted(guests)))
+        guests[guest.name] = guest if known is None else _as_it_runs(guest, known)
+    snapshot = replace(taken.snapshot, guests=tuple(guests[name] for name in sorted(guests)))
+    named = {file.guest.name for file in files}
+    return Taken(snapshot, (*files, *(domain for domain in taken.domains if domain.guest.name not in named)))
+
+
+def _as_it_runs(guest: Guest, known: Guest) -> Guest:
+    return replace(
+        guest,
+        running=known.running if guest.running is None else guest.running,
+        state=known.state,
+        persistent=known.persistent,
+        managed_save=known.managed_save,
+        live=known.live,
+    )

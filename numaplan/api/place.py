@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from numaplan.api.inventory import DomainFile, read_domains, read_source, with_guests
+from numaplan.api.inventory import DomainFile, take_host
 from numaplan.api.profiles import shipped_profiles
+from numaplan.api.where import Where
 from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
@@ -65,19 +66,18 @@ class Answer:
     guests: tuple[PatchedGuest, ...]
 
 
-def read_question(vnf: Path, source: Path | None, domains: Path | None, *, host_profile: str | None) -> Question:
+def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Question:
     """Reads everything that a plan depends on; raises InputError, BackendError."""
     text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
-    files = () if domains is None else read_domains(domains)
-    snapshot = with_guests(read_source(source), files)
+    taken = take_host(where)
     request = parse_vnf(
         text,
         str(vnf),
         profiles=shipped_profiles(),
         host_profile=host_profile,
-        known_guests=frozenset(guest.name for guest in snapshot.guests),
+        known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
     )
-    return Question(request, snapshot, files)
+    return Question(request, taken.snapshot, taken.domains)
 
 
 def place(question: Question, *, time_limit_s: float | None = None, change_topology: bool = False) -> Answer:

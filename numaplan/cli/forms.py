@@ -14,6 +14,8 @@ class InventoryFormat(StrEnum):
     JSON = "json"
     DOT = "dot"
     GRAPHML = "graphml"
+    NODE_LINK = "node-link"
+    SVG = "svg"
 
 
 class PlanFormat(StrEnum):

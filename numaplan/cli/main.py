@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from numaplan import __version__
+from numaplan.api.where import Where
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import (
     AuditFormat,
@@ -51,6 +52,16 @@ Domains = Annotated[
     Path | None,
     typer.Option("--domains", metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."),
 ]
+Connect = Annotated[
+    str | None,
+    typer.Option(
+        "--connect",
+        "-c",
+        metavar="URI",
+        help="Guests: of the libvirt there, such as qemu:///system or qemu+ssh://host/system. "
+        "Without it the live host's own, where one answers.",
+    ),
+]
 HostProfile = Annotated[
     str | None,
     typer.Option("--host-profile", metavar="NAME", help="A host profile, under the host section of vnf.yaml."),
@@ -80,25 +91,29 @@ def inventory(
     *,
     snapshot: Snapshot = None,
     domains: Domains = None,
+    connect: Connect = None,
     form: Annotated[InventoryFormat, typer.Option("-o", "--output", help="The form of the output.")] = (
         InventoryFormat.TABLE
     ),
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to stdout.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="The table with everything in it.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 10 where something could not be read.")] = False,
 ) -> None:
-    """Show a host: packages, NUMA nodes, cores, caches, hugepages, PFs and VFs, guests.
+    """Show a host: packages, NUMA nodes, cores, caches, hugepages, PFs and VFs, guests, and what the kernel is set to.
 
     \b
     Examples:
       numaplan inventory
+      numaplan inventory --wide
+      numaplan inventory -o svg --out host.svg
       numaplan inventory --snapshot host.tar.gz -o json
     """
     with reported():
         from numaplan.api.inventory import take_inventory
         from numaplan.cli.show_inventory import inventory_text
 
-        taken = take_inventory(snapshot, domains)
-        print_data(inventory_text(taken, form), out)
+        taken = take_inventory(_where(snapshot, domains, connect))
+        print_data(inventory_text(taken, form, wide=wide), out)
         if strict and taken.gaps:
             raise DegradedError.of(tuple(Problem(gap.why, gap.what) for gap in taken.gaps))
 
@@ -136,6 +151,7 @@ def place(
     *,
     snapshot: Snapshot = None,
     domains: Domains = None,
+    connect: Connect = None,
     form: Annotated[PlanFormat, typer.Option("-o", "--output", help="The form of the output.")] = PlanFormat.DIFF,
     out: Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan there too.")] = None,
     patched: Annotated[
@@ -167,7 +183,7 @@ def place(
         from numaplan.cli.show_plan import plan_document, plan_text, summary
         from numaplan.sources.files import write_files, write_text
 
-        question = read_question(vnf, snapshot, domains, host_profile=host_profile)
+        question = read_question(vnf, _where(snapshot, domains, connect), host_profile=host_profile)
         answer = place_guests(question, time_limit_s=time_limit, change_topology=change_guest_topology)
         text = plan_text(answer, form)
         if patched is not None and answer.plan.placements:
@@ -193,6 +209,7 @@ def verify(
     *,
     snapshot: Snapshot = None,
     domains: Domains = None,
+    connect: Connect = None,
     host_profile: HostProfile = None,
 ) -> None:
     """Check a plan against the request and the host, by code that shares nothing with the search.
@@ -208,7 +225,7 @@ def verify(
         from numaplan.api.place import read_question
         from numaplan.api.verify import verify_plan
 
-        question = read_question(vnf, snapshot, domains, host_profile=host_profile)
+        question = read_question(vnf, _where(snapshot, domains, connect), host_profile=host_profile)
         parsed, violations = verify_plan(plan, question)
         for violation in violations:
             print_data(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}\n", None)
@@ -222,6 +239,7 @@ def audit(
     *,
     snapshot: Snapshot = None,
     domains: Domains = None,
+    connect: Connect = None,
     form: Annotated[AuditFormat, typer.Option("-o", "--output", help="The form of the output.")] = AuditFormat.TABLE,
     fail_on: Annotated[FailOn, typer.Option("--fail-on", help="Exit 3 at findings of this severity or above.")] = (
         FailOn.ERROR
@@ -238,7 +256,7 @@ def audit(
         from numaplan.api.audit import audit_host
         from numaplan.cli.show_audit import audit_text
 
-        report = audit_host(snapshot, domains)
+        report = audit_host(_where(snapshot, domains, connect))
         print_data(audit_text(report, form), None)
         if any(fail_on.includes(finding.severity.value) for finding in report.findings):
             raise typer.Exit(ExitCode.FINDINGS)
@@ -270,6 +288,12 @@ def schema(kind: Annotated[RecordKind, typer.Argument(help="Which document.")]) 
         from numaplan.api.schema import schema_of
 
         print_data(schema_of(kind.value), None)
+
+
+def _where(snapshot: Path | None, domains: Path | None, connect: str | None) -> Where:
+    if domains is not None and connect is not None:
+        raise typer.BadParameter("guests come from --domains or from --connect, not from both")
+    return Where(snapshot, domains, connect)
 
 
 def run() -> None:

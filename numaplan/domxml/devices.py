@@ -1,5 +1,6 @@
 """Network interfaces and passed-through PCI functions in ``<devices>``."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,6 +12,7 @@ from numaplan.model.guest import GuestHostdev, GuestInterface
 # libvirt keeps an alias of the user's only with this before it (formatdomain, "Device aliases").
 ALIAS_PREFIX: Final = "ua-"
 VLAN_LIMIT: Final = 4095
+_QUEUES = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SOURCE_NAMES: Final = ("bridge", "network", "dev", "path", "portgroup", "portid", "switchid")
 
 
@@ -72,6 +74,32 @@ def vlan_of(document: Document, element: Element) -> int | None:
     return attribute(document, tags[0], "id", least=0, most=VLAN_LIMIT) if len(tags) == 1 else None
 
 
+def socket_of(element: Element) -> str | None:
+    """The socket of a vhost-user interface (formatdomain, "vhost-user interface": ``<source type='unix' path=>``)."""
+    source = element.child("source")
+    if element.get("type") != "vhostuser" or source is None or source.get("type") != "unix":
+        return None
+    return source.get("path") or None
+
+
+def queues_of(element: Element) -> int | None:
+    """``<driver queues>``; None where it leaves them to libvirt, for what libvirt refuses, and for what is not virtio.
+
+    With another model libvirt passes ``<driver>`` over (formatdomain, "Setting NIC driver-specific options").
+    """
+    text = _inner(element, "driver", "queues") or ""
+    if _QUEUES.fullmatch(text) is None or not (_inner(element, "model", "type") or "").startswith("virtio"):
+        return None
+    # 0 is libvirt's word for "not said".
+    return int(text) or None
+
+
+def _inner(element: Element, child: str, name: str) -> str | None:
+    """An attribute of a child; None where it is absent or empty."""
+    inner = element.child(child)
+    return None if inner is None else inner.get(name) or None
+
+
 def _interface(document: Document, element: Element) -> GuestInterface:
     source = element.child("source")
     kind = element.get("type") or ""
@@ -84,4 +112,8 @@ def _interface(document: Document, element: Element) -> GuestInterface:
         source=next((name for name in names if name), None),
         pci=source_address(document, element) if kind == "hostdev" else None,
         vlan=vlan_of(document, element),
+        target=_inner(element, "target", "dev"),
+        socket=socket_of(element),
+        model=_inner(element, "model", "type"),
+        queues=queues_of(element),
     )

@@ -1,17 +1,19 @@
 """A snapshot as an undirected graph: typed nodes with stable names, typed edges."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from networkx import Graph
 
-from numaplan.cpuset import CpuId, CpuSet, format_id_list
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.graph.builder import GraphBuilder
+from numaplan.graph.guests import add_guests
 from numaplan.graph.keys import (
     HOST,
     Edge,
     Vertex,
     core_key,
     cpu_key,
-    guest_key,
+    die_key,
     iommu_group_key,
     link_key,
     llc_key,
@@ -20,9 +22,10 @@ from numaplan.graph.keys import (
     pci_key,
     pool_key,
 )
+from numaplan.graph.slit import slit_entries
+from numaplan.graph.switch import add_switch
 from numaplan.model.devices import PciAddress, PciDevice
-from numaplan.model.guest import Guest, IothreadId, VcpuId
-from numaplan.model.host import Core, NodeId
+from numaplan.model.host import Core, Package
 from numaplan.model.snapshot import Snapshot
 
 
@@ -30,58 +33,28 @@ def build_graph(snapshot: Snapshot) -> "Graph[str]":
     """The host and its guests. Nodes and edges have a ``kind`` (see `keys`); what the host does not say is left out.
 
     Two nodes have one edge at most. A device, link or node that is only referred to becomes a node too,
-    with nothing but its kind and id.
+    with nothing but its kind and id. Interrupts are no nodes: a large host has thousands, each allowed on most CPUs;
+    a device says how many it has, and on which CPUs they are served.
     """
-    builder = _Builder()
+    builder = GraphBuilder()
     _add_host(builder, snapshot)
     _add_nodes(builder, snapshot)
     _add_cpus(builder, snapshot)
+    interrupts = _interrupts(snapshot)
     for device in snapshot.pci:
-        _add_pci(builder, device)
+        _add_pci(builder, device, served=interrupts.get(device.address, ()))
     for group in snapshot.iommu_groups:
         key = builder.vertex(iommu_group_key(group.id), Vertex.IOMMU_GROUP, id=group.id)
         for address in group.devices:
-            builder.edge(key, builder.pci(address), Edge.MEMBER)
+            builder.member(key, builder.pci(address))
     _add_links(builder, snapshot)
-    for guest in snapshot.guests:
-        _add_guest(builder, guest)
+    if snapshot.openvswitch is not None:
+        add_switch(builder, snapshot.openvswitch, links=frozenset(link.name for link in snapshot.links))
+    add_guests(builder, snapshot)
     return builder.graph
 
 
-class _Builder:
-    """The graph while it grows; a second mention adds to the first.
-
-    Attributes that are None or empty are left out: GraphML has neither.
-    """
-
-    def __init__(self) -> None:
-        self.graph: Graph[str] = Graph()
-
-    def vertex(self, key: str, kind: Vertex, **attributes: str | int | None) -> str:
-        self.graph.add_node(key, kind=kind.value, **_said(attributes))
-        return key
-
-    def edge(self, one: str, other: str, kind: Edge, **attributes: str | int | None) -> None:
-        self.graph.add_edge(one, other, kind=kind.value, **_said(attributes))
-
-    def node(self, node: NodeId) -> str:
-        return self.vertex(node_key(node), Vertex.NODE, id=node)
-
-    def cpu(self, cpu: CpuId) -> str:
-        return self.vertex(cpu_key(cpu), Vertex.CPU, id=cpu)
-
-    def pci(self, address: PciAddress) -> str:
-        return self.vertex(pci_key(address), Vertex.PCI, address=str(address))
-
-    def link(self, name: str) -> str:
-        return self.vertex(link_key(name), Vertex.LINK, name=name)
-
-
-def _said(attributes: dict[str, str | int | None]) -> dict[str, str | int]:
-    return {name: value for name, value in attributes.items() if value is not None and value != ""}
-
-
-def _add_host(builder: _Builder, snapshot: Snapshot) -> None:
+def _add_host(builder: GraphBuilder, snapshot: Snapshot) -> None:
     host = snapshot.host
     builder.vertex(
         HOST,
@@ -99,7 +72,7 @@ def _add_host(builder: _Builder, snapshot: Snapshot) -> None:
             builder.edge(key, builder.node(node), Edge.CONTAINS)
 
 
-def _add_nodes(builder: _Builder, snapshot: Snapshot) -> None:
+def _add_nodes(builder: GraphBuilder, snapshot: Snapshot) -> None:
     for node in snapshot.nodes:
         key = builder.vertex(
             node_key(node.id),
@@ -122,32 +95,33 @@ def _add_nodes(builder: _Builder, snapshot: Snapshot) -> None:
                 surplus=pool.surplus,
             )
             builder.edge(key, page, Edge.CONTAINS)
-    weights: dict[tuple[NodeId, NodeId], int] = {}
-    for node in snapshot.nodes:
-        for other, distance in node.distances:
-            pair = (min(node.id, other), max(node.id, other))
-            weights[pair] = max(distance, weights.get(pair, 0))
-    for (one, other), weight in sorted(weights.items()):
+    for (one, other), weight in sorted(slit_entries(snapshot.nodes).items()):
         if one != other:
             builder.edge(builder.node(one), builder.node(other), Edge.DISTANCE, weight=weight)
 
 
-def _add_cpus(builder: _Builder, snapshot: Snapshot) -> None:
+def _add_cpus(builder: GraphBuilder, snapshot: Snapshot) -> None:
     cpus = snapshot.cpus
     for cpu in cpus.present | cpus.online:
         builder.vertex(
             cpu_key(cpu), Vertex.CPU, id=cpu, online=int(cpu in cpus.online), isolated=int(cpu in cpus.isolated)
         )
     for core in snapshot.cores:
-        key = builder.vertex(core_key(core), Vertex.CORE, core_id=core.core_id, die_id=core.die_id)
+        key = builder.vertex(
+            core_key(core),
+            Vertex.CORE,
+            core_id=core.core_id,
+            die_id=core.die_id,
+            core_kind=None if core.kind is None else core.kind.value,
+            capacity=core.capacity,
+        )
         for cpu in core.cpus:
             builder.edge(key, builder.cpu(cpu), Edge.CONTAINS)
         if core.numa_node is not None:
             builder.edge(builder.node(core.numa_node), key, Edge.CONTAINS)
     cores = {core.name: core for core in snapshot.cores}
     for position, package in enumerate(snapshot.packages):
-        for core in _within(cores, package.cpus):
-            builder.edge(package_key(package, position), core_key(core), Edge.CONTAINS)
+        _add_package_cores(builder, package, package_key(package, position), cores=cores)
     for llc in snapshot.llcs:
         key = builder.vertex(llc_key(llc), Vertex.LLC, level=llc.level, size_kib=llc.size_kib, cpus=str(llc.cpus))
         for node in llc.numa_nodes:
@@ -156,11 +130,35 @@ def _add_cpus(builder: _Builder, snapshot: Snapshot) -> None:
             builder.edge(key, core_key(core), Edge.CONTAINS)
 
 
+def _add_package_cores(builder: GraphBuilder, package: Package, key: str, *, cores: Mapping[CpuId, Core]) -> None:
+    """Dies are nodes where the package has several; one alone would only repeat it."""
+    own = _within(cores, package.cpus)
+    dies = sorted({core.die_id for core in own if core.die_id is not None})
+    for core in own:
+        builder.edge(key, core_key(core), Edge.CONTAINS)
+    if len(dies) < 2:  # noqa: PLR2004 - "several"
+        return
+    for die in dies:
+        builder.edge(key, builder.vertex(die_key(key, die), Vertex.DIE, id=die), Edge.CONTAINS)
+    for core in own:
+        if core.die_id is not None:
+            builder.edge(die_key(key, core.die_id), core_key(core), Edge.CONTAINS)
+
+
 def _within(cores: Mapping[CpuId, Core], cpus: CpuSet) -> list[Core]:
     return [cores[cpu] for cpu in cpus if cpu in cores and cores[cpu].cpus <= cpus]
 
 
-def _add_pci(builder: _Builder, device: PciDevice) -> None:
+def _interrupts(snapshot: Snapshot) -> dict[PciAddress, list[CpuSet]]:
+    """Where each interrupt of a device is served, or may be where that is not known."""
+    found: dict[PciAddress, list[CpuSet]] = {}
+    for irq in snapshot.irqs:
+        if irq.device is not None:
+            found.setdefault(irq.device, []).append(irq.effective or irq.affinity or CpuSet())
+    return found
+
+
+def _add_pci(builder: GraphBuilder, device: PciDevice, *, served: Sequence[CpuSet]) -> None:
     sriov = device.sriov
     key = builder.vertex(
         pci_key(device.address),
@@ -169,16 +167,19 @@ def _add_pci(builder: _Builder, device: PciDevice) -> None:
         vendor=device.vendor,
         device=device.device,
         pci_class=device.pci_class,
+        name=device.name,
         driver=device.driver,
         physfn=None if device.physfn is None else str(device.physfn),
         vfs_total=None if sriov is None else sriov.total,
         vfs_configured=None if sriov is None else sriov.configured,
+        interrupts=len(served) or None,
+        interrupt_cpus=str(CpuSet(cpu for cpus in served for cpu in cpus)),
     )
     if device.numa_node is not None:
         builder.edge(builder.node(device.numa_node), key, Edge.NEAR)
     if device.iommu_group is not None:
         group = builder.vertex(iommu_group_key(device.iommu_group), Vertex.IOMMU_GROUP, id=device.iommu_group)
-        builder.edge(group, key, Edge.MEMBER)
+        builder.member(group, key)
     if device.physfn is not None:
         builder.edge(builder.pci(device.physfn), key, Edge.BACKS)
     for vf in () if sriov is None else sriov.vfs:
@@ -187,52 +188,24 @@ def _add_pci(builder: _Builder, device: PciDevice) -> None:
         builder.edge(key, builder.link(name), Edge.LINK)
 
 
-def _add_links(builder: _Builder, snapshot: Snapshot) -> None:
+def _add_links(builder: GraphBuilder, snapshot: Snapshot) -> None:
     for link in snapshot.links:
         key = builder.vertex(
-            link_key(link.name), Vertex.LINK, name=link.name, link_kind=link.kind, speed_mbps=link.speed_mbps
+            link_key(link.name),
+            Vertex.LINK,
+            name=link.name,
+            link_kind=link.kind,
+            speed_mbps=link.speed_mbps,
+            mac=link.mac,
+            mtu=link.mtu,
+            up=link.up,
+            vlan=link.vlan,
         )
         if link.pci is not None:
             builder.edge(builder.pci(link.pci), key, Edge.LINK)
-        for other in (*link.lowers, *(() if link.master is None else (link.master,))):
-            if other != link.name:
-                builder.edge(key, builder.link(other), Edge.MEMBER)
-
-
-def _add_guest(builder: _Builder, guest: Guest) -> None:
-    key = builder.vertex(
-        guest_key(guest.name),
-        Vertex.GUEST,
-        name=guest.name,
-        uuid=guest.uuid,
-        vcpus=guest.vcpus,
-        memory_kib=guest.memory_kib,
-    )
-    pins = {pin.vcpu: pin.cpus for pin in reversed(guest.vcpu_pins)}
-    vcpus: dict[CpuId, set[int]] = {}
-    for vcpu in range(guest.vcpus):
-        for cpu in pins.get(VcpuId(vcpu), guest.vcpu_cpuset) or ():
-            vcpus.setdefault(cpu, set()).add(vcpu)
-    emulator = guest.emulator_affinity() or CpuSet()
-    iothreads: dict[CpuId, set[int]] = {}
-    for iothread in range(1, guest.iothreads + 1):
-        for cpu in guest.iothread_affinity(IothreadId(iothread)) or ():
-            iothreads.setdefault(cpu, set()).add(iothread)
-    for cpu in CpuSet([*vcpus, *emulator, *iothreads]):
-        builder.edge(
-            key,
-            builder.cpu(cpu),
-            Edge.PINS,
-            vcpus=_listed(vcpus.get(cpu)),
-            emulator=1 if cpu in emulator else None,
-            iothreads=_listed(iothreads.get(cpu)),
-        )
-    for binding in (*(() if guest.memory is None else (guest.memory,)), *guest.memnodes):
-        for node in binding.nodes or ():
-            builder.edge(key, builder.node(node), Edge.BINDS, mode=binding.mode)
-    for address in guest.pci_addresses:
-        builder.edge(key, builder.pci(address), Edge.USES)
-
-
-def _listed(ids: Iterable[int] | None) -> str | None:
-    return None if ids is None else format_id_list(ids)
+        if link.peer is not None:
+            builder.edge(key, builder.link(link.peer), Edge.LINK)
+        if link.master is not None:
+            builder.member(builder.link(link.master), key)
+        for lower in link.lowers:
+            builder.member(key, builder.link(lower))

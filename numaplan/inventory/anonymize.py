@@ -93,6 +93,7 @@ def anonymized(recording: Recording, *, key: bytes) -> Recording:
         links={move.path(path): move.path(target) for path, target in recording.links.items()},
         folders={move.path(path) for path in recording.folders},
         faults={(call, move.path(path)): _fault(fault, names) for (call, path), fault in recording.faults.items()},
+        unread={move.path(folder): frozenset(map(move.path, names)) for folder, names in recording.unread.items()},
     )
 
 
@@ -191,7 +192,7 @@ def _fault(fault: Fault, names: Pseudonyms) -> Fault:
 def _rewritten(path: str, data: bytes, names: Pseudonyms, move: _Mover) -> bytes:
     if path.startswith(f"{ROWS_FOLDER}/"):
         document = _json(data)
-        return json.dumps(_row(document, "", path, names, move)).encode("ascii")
+        return json.dumps(_row(document, "", path, names, move)).encode("ascii") + b"\n"
     text = data.decode("utf-8", "surrogateescape")
     return _text(path, text, names, move).encode("utf-8", "surrogateescape")
 

@@ -1,11 +1,11 @@
 """One attribute file: its text fetched, handed to a pure parser, and a `Gap` left where that parser refuses it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeVar
 
-from numaplan.cpuset import CPU_LIMIT, CpuId, CpuSet
+from numaplan.cpuset import CPU_LIMIT, CpuId, CpuSet, format_id_list
 from numaplan.sources.tree import HostTree
 
 # The kernel's ids are C ints; the largest one is what "-1" turns into on its way through broken tools.
@@ -39,6 +39,29 @@ def parse_or_note(tree: HostTree, path: str, *, text: str, parse: Callable[[str]
     except ValueError as error:
         tree.note(path, f"{error}: {excerpt(text)}")
         return None
+
+
+def note_absent(tree: HostTree, pattern: str, ids: Iterable[int]) -> None:
+    """One gap for those of several files of one kind that are absent, as `each_of` names them.
+
+    Files that were refused or make no sense have gaps of their own.
+    """
+    absent = []
+    for id_ in ids:
+        path = pattern.format(id_)
+        folder, _, name = path.rpartition("/")
+        if name in tree.names(folder):
+            tree.text(path, expected=True)
+        else:
+            absent.append(id_)
+    if absent:
+        tree.note(each_of(pattern, absent), "not there")
+
+
+def each_of(pattern: str, ids: Iterable[int]) -> str:
+    """Several paths in one: "cpu{0-3,7}/topology" for CPUs 0 to 3 and 7; `pattern` has "{}" where the id stands."""
+    listed = format_id_list(ids)
+    return pattern.format(listed if listed.isdigit() else f"{{{listed}}}")
 
 
 def unpad(text: str) -> str:

@@ -4,14 +4,17 @@ Memory-side caches stand in the node folders and are none of a CPU's, so they ne
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
-from numaplan.cpuset import CpuId, CpuSet, format_id_list
+from numaplan.cpuset import CpuId, CpuSet
 from numaplan.inventory.attribute import (
     cpus_of,
+    each_of,
     ids_of,
+    note_absent,
     parse_cpu_bits,
     parse_integer,
     parse_mask_bits,
@@ -24,8 +27,14 @@ from numaplan.sources.tree import HostTree
 
 _INDEX = re.compile(r"index(0|[1-9][0-9]?)", re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,9})([KMG]?)", re.ASCII)
+_SHARERS: Final[tuple[tuple[str, Callable[[str], int]], ...]] = (
+    ("shared_cpu_list", parse_cpu_bits),
+    ("shared_cpu_map", parse_mask_bits),
+)
 _SIZE_UNITS: Final = {"": 0, "K": 1, "M": 1024, "G": 1024 * 1024}
 _HIGHEST_LEVEL: Final = 9
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ def read_llcs(
     """
     core_of = {int(cpu): core.name for core in cores for cpu in core.cpus}
     bits = sum(1 << cpu for cpu in online)
-    caches = {int(cpu): cache for cpu in online if (cache := _read_last_cache(tree, int(cpu))) is not None}
+    caches = _read_last_caches(tree, online)
     domains = []
     left = bits
     for level in sorted({cache.level for cache in caches.values()}, reverse=True):
@@ -70,7 +79,7 @@ def read_llcs(
                 )
             )
     if left and domains:
-        tree.note(CPU_ROOT, f"CPUs {format_id_list(ids_of(left))} show no cache, unlike the others")
+        tree.note(each_of(f"{CPU_ROOT}/cpu{{}}/cache", ids_of(left)), "shows no cache, unlike that of other CPUs")
     return tuple(sorted(domains, key=lambda domain: domain.cpus.lowest))
 
 
@@ -102,40 +111,83 @@ def parse_level(text: str) -> int:
     return parse_integer(text, lowest=1, highest=_HIGHEST_LEVEL)
 
 
-def _read_last_cache(tree: HostTree, cpu: int) -> _Cache | None:
-    folder = f"{CPU_ROOT}/cpu{cpu}/cache"
-    best: tuple[int, str] | None = None
-    for name in sorted((name for name in tree.names(folder) if _INDEX.fullmatch(name)), key=lambda name: int(name[5:])):
-        path = f"{folder}/{name}"
-        level = read_attribute(tree, f"{path}/level", parse_level)
-        if level is None or not _holds_data(tree, path):
-            continue
-        if best is not None and best[0] == level and level > 1:
-            tree.note(path, f"a second cache of level {level}; only {best[1].rpartition('/')[2]} is taken")
-        if best is None or level > best[0]:
-            best = (level, path)
-    if best is None:
-        return None
-    level, path = best
-    mask, source = _read_mask(tree, path, cpu=cpu)
-    return _Cache(path, level, mask, source, read_attribute(tree, f"{path}/size", parse_cache_size))
+def _read_last_caches(tree: HostTree, online: CpuSet) -> dict[int, _Cache]:
+    """The last-level cache of each CPU that has one; a file that every cache has is missed where it is absent."""
+    search = _Search(tree)
+    caches = {int(cpu): cache for cpu in online if (cache := search.last_cache(int(cpu))) is not None}
+    unsized = [cpu for cpu, cache in caches.items() if cache.size_kib is None]
+    if unsized and (len(unsized) < len(caches) or any(_has_size(tree, cache.path) for cache in caches.values())):
+        for cpu in unsized:
+            search.absent[_pattern(f"{caches[cpu].path}/size", cpu)].append(cpu)
+    for pattern, cpus in search.absent.items():
+        note_absent(tree, pattern, cpus)
+    for pattern, cpus in search.stray.items():
+        tree.note(each_of(pattern, cpus), "does not name its own CPU")
+    for pattern, cpus in search.unshared.items():
+        tree.note(each_of(pattern, cpus), "does not say who shares it: the threads of a core are taken to")
+    return caches
 
 
-def _holds_data(tree: HostTree, path: str) -> bool:
-    return read_attribute(tree, f"{path}/type", parse_cache_type) is True
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """CPUs by the pattern of a path: of files that are absent or lack their own CPU, of caches without sharers."""
+
+    tree: HostTree
+    absent: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    stray: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    unshared: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def last_cache(self, cpu: int) -> _Cache | None:
+        """Of the highest level; of two such ones the first."""
+        best: tuple[int, str] | None = None
+        for name in sorted(filter(_INDEX.fullmatch, self.tree.names(f"{CPU_ROOT}/cpu{cpu}/cache")), key=_index):
+            path = f"{CPU_ROOT}/cpu{cpu}/cache/{name}"
+            level = self._attribute(f"{path}/level", cpu, parse=parse_level)
+            holds_data = self._attribute(f"{path}/type", cpu, parse=parse_cache_type)
+            if level is None or not holds_data:
+                continue
+            if best is not None and best[0] == level and level > 1:
+                self.tree.note(path, f"a second cache of level {level}; only {best[1].rpartition('/')[2]} is taken")
+            if best is None or level > best[0]:
+                best = (level, path)
+        if best is None:
+            return None
+        level, path = best
+        mask, source = self._sharers(path, cpu)
+        return _Cache(path, level, mask, source, read_attribute(self.tree, f"{path}/size", parse_cache_size))
+
+    def _sharers(self, path: str, cpu: int) -> tuple[int | None, str]:
+        """The sharers, and the name of the file that lists them; the first one is missed where the second answers."""
+        for name, parse in _SHARERS:
+            mask = self._attribute(f"{path}/{name}", cpu, parse=parse)
+            if mask is None:
+                continue
+            if mask >> cpu & 1:
+                return mask, name
+            self.stray[_pattern(f"{path}/{name}", cpu)].append(cpu)
+        self.unshared[_pattern(path, cpu)].append(cpu)
+        return None, ""
+
+    def _attribute(self, path: str, cpu: int, *, parse: Callable[[str], _T]) -> _T | None:
+        value = read_attribute(self.tree, path, parse)
+        if value is None:
+            self.absent[_pattern(path, cpu)].append(cpu)
+        return value
 
 
-def _read_mask(tree: HostTree, path: str, *, cpu: int) -> tuple[int | None, str]:
-    """The sharers, and the name of the file that lists them."""
-    for name, parse in (("shared_cpu_list", parse_cpu_bits), ("shared_cpu_map", parse_mask_bits)):
-        mask = read_attribute(tree, f"{path}/{name}", parse)
-        if mask is None:
-            continue
-        if mask >> cpu & 1:
-            return mask, name
-        tree.note(f"{path}/{name}", f"does not name CPU {cpu} itself")
-    tree.note(path, "does not say who shares it: the threads of a core are taken to")
-    return None, ""
+def _index(name: str) -> int:
+    return int(name.removeprefix("index"))
+
+
+def _pattern(path: str, cpu: int) -> str:
+    """The same path for any CPU."""
+    return f"{CPU_ROOT}/cpu{{}}{path.removeprefix(f'{CPU_ROOT}/cpu{cpu}')}"
+
+
+def _has_size(tree: HostTree, path: str) -> bool:
+    """Whether the machine tells the size of another cache of that CPU: many an ARM tells none."""
+    folder, _, own = path.rpartition("/")
+    return any("size" in tree.names(f"{folder}/{name}") for name in tree.names(folder) if name != own)
 
 
 def _group(tree: HostTree, online: int, *, own: Mapping[int, _Cache], core_of: Mapping[int, CpuId]) -> tuple[int, ...]:
@@ -149,11 +201,10 @@ def _group(tree: HostTree, online: int, *, own: Mapping[int, _Cache], core_of: M
 
 def _note_newcomers(tree: HostTree, members: int, *, caches: Mapping[int, _Cache], level: int) -> None:
     """CPUs that others name as sharers of a cache of which they have no folder themselves."""
-    for cpu in map(int, ids_of(members)):
-        if cpu not in caches or caches[cpu].level != level:
-            tree.note(
-                f"{CPU_ROOT}/cpu{cpu}/cache", f"shows no cache of level {level}, which other CPUs say CPU {cpu} shares"
-            )
+    strangers = [cpu for cpu in ids_of(members) if cpu not in caches or caches[cpu].level != level]
+    if strangers:
+        why = f"shows no cache of level {level}, which other CPUs say it shares"
+        tree.note(each_of(f"{CPU_ROOT}/cpu{{}}/cache", strangers), why)
 
 
 def _agreed_size(tree: HostTree, own: Mapping[int, _Cache]) -> int | None:

@@ -1,7 +1,8 @@
 """Which CPUs are present, online, isolated and free of the tick (/sys/devices/system/cpu, /proc/cmdline)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from numaplan.cpuset import CPU_LIMIT, CpuSet, format_id_list, parse_id_list
@@ -28,8 +29,8 @@ _CPU_PARAMETER_LIMIT: Final = 4096
 def read_cpu_states(tree: HostTree) -> CpuStates:
     """Every CPU of the host by state (Documentation/ABI/testing/sysfs-devices-system-cpu)."""
     folders = read_cpu_folders(tree)
-    present_list = read_attribute(tree, f"{CPU_ROOT}/present", parse_cpu_bits)
-    online_list = read_attribute(tree, f"{CPU_ROOT}/online", parse_cpu_bits)
+    present_list = read_attribute(tree, f"{CPU_ROOT}/present", parse_cpu_bits, expected=True)
+    online_list = read_attribute(tree, f"{CPU_ROOT}/online", parse_cpu_bits, expected=True)
     known = folders if present_list is None else present_list
     online = _without_list(tree, folders) if online_list is None else _with_list(tree, folders, listed=online_list)
     if stray := online & ~known:
@@ -37,13 +38,13 @@ def read_cpu_states(tree: HostTree) -> CpuStates:
     present = known | online
     if not online:
         tree.note(CPU_ROOT, "no CPU is online")
-    parameters = tree.text(COMMAND_LINE) or ""
-    last = max(present.bit_length(), _read_possible(tree).bit_length(), 1) - 1
+    isolated = read_attribute(tree, f"{CPU_ROOT}/isolated", parse_isolated, expected=True)
+    nohz_full = read_attribute(tree, f"{CPU_ROOT}/nohz_full", parse_isolated)
     return CpuStates(
         present=cpus_of(present),
         online=cpus_of(online),
-        isolated=_read_isolated(tree, parameters, last=last),
-        nohz_full=_read_nohz_full(tree, parameters, last=last),
+        isolated=_read_isolcpus(tree, present) if isolated is None else cpus_of(isolated),
+        nohz_full=_read_nohz_full(tree, present) if nohz_full is None else cpus_of(nohz_full),
     )
 
 
@@ -122,25 +123,22 @@ def _without_list(tree: HostTree, folders: int) -> int:
     return folders & ~offline
 
 
-def _read_possible(tree: HostTree) -> int:
-    return read_attribute(tree, f"{CPU_ROOT}/possible", parse_cpu_bits) or 0
+def _read_isolcpus(tree: HostTree, present: int) -> CpuSet:
+    return _read_parameter(tree, "isolcpus", present=present, parse=parse_isolcpus)
 
 
-def _read_isolated(tree: HostTree, parameters: str, *, last: int) -> CpuSet:
-    bits = read_attribute(tree, f"{CPU_ROOT}/isolated", parse_isolated)
-    if bits is not None:
-        return cpus_of(bits)
-    cpus = parse_or_note(tree, COMMAND_LINE, text=parameters, parse=lambda text: parse_isolcpus(text, last=last))
-    return CpuSet() if cpus is None else cpus
+def _read_nohz_full(tree: HostTree, present: int) -> CpuSet:
+    return _read_parameter(tree, "nohz_full", present=present, parse=parse_nohz_full_parameter)
 
 
-def _read_nohz_full(tree: HostTree, parameters: str, *, last: int) -> CpuSet:
-    bits = read_attribute(tree, f"{CPU_ROOT}/nohz_full", parse_isolated)
-    if bits is not None:
-        return cpus_of(bits)
-    cpus = parse_or_note(
-        tree, COMMAND_LINE, text=parameters, parse=lambda text: parse_nohz_full_parameter(text, last=last)
-    )
+def _read_parameter(tree: HostTree, name: str, *, present: int, parse: Callable[..., CpuSet]) -> CpuSet:
+    """CPUs that the kernel's command line names, which is asked where no file of /sys answers."""
+    text = tree.text(COMMAND_LINE, expected=True) or ""
+    if f"{name}=" not in text:
+        return CpuSet()
+    possible = read_attribute(tree, f"{CPU_ROOT}/possible", parse_cpu_bits, expected=True) or 0
+    last = max(present.bit_length(), possible.bit_length(), 1) - 1
+    cpus = parse_or_note(tree, COMMAND_LINE, text=text, parse=partial(parse, last=last))
     return CpuSet() if cpus is None else cpus
 
 

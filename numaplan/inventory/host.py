@@ -6,12 +6,19 @@ from dataclasses import replace
 from numaplan.inventory.attribute import is_cut_short
 from numaplan.inventory.caches import read_llcs
 from numaplan.inventory.cpus import read_cpu_states
+from numaplan.inventory.hmat import with_access
+from numaplan.inventory.hybrid import with_kinds
 from numaplan.inventory.identity import read_identity
 from numaplan.inventory.iommu import merge_groups, read_iommu_groups
+from numaplan.inventory.irqs import read_irqs
+from numaplan.inventory.kernel import read_kernel
 from numaplan.inventory.links import read_links
+from numaplan.inventory.names import with_names
 from numaplan.inventory.nodes import read_nodes
+from numaplan.inventory.openvswitch import read_openvswitch
 from numaplan.inventory.pci import read_pci
 from numaplan.inventory.topology import read_topology
+from numaplan.inventory.vfs import with_vf_settings
 from numaplan.model.devices import Link, PciDevice
 from numaplan.model.host import NumaNode, Package
 from numaplan.model.snapshot import Snapshot
@@ -26,19 +33,28 @@ def read_host(tree: HostTree) -> Snapshot:
     llcs = read_llcs(tree, cpus.online, cores=topology.cores, node_of=nodes.node_of)
     groups, devices = merge_groups(tree, read_iommu_groups(tree), read_pci(tree, nodes.nodes, exposed=nodes.exposed))
     links = read_links(tree)
+    devices = with_names(tree, with_vf_settings(tree, devices, links))
+    openvswitch = read_openvswitch(tree, links)
+    kernel = read_kernel(tree, cpus=cpus)
+    irqs = read_irqs(tree, devices, nodes.nodes)
     grouped = any(device.iommu_group is not None for device in devices)
     identity = read_identity(tree, device_groups=grouped)
+    cores = with_kinds(tree, topology.cores)
+    known = _with_packages(with_access(tree, nodes.nodes), topology.packages)
     _note_cut_files(tree)
     return Snapshot(
         host=identity,
         cpus=cpus,
         packages=topology.packages,
-        nodes=_with_packages(nodes.nodes, topology.packages),
+        nodes=known,
         llcs=llcs,
-        cores=topology.cores,
+        cores=cores,
         pci=_with_netdevs(devices, links),
         iommu_groups=groups,
         links=links,
+        kernel=kernel,
+        irqs=irqs,
+        openvswitch=openvswitch,
         gaps=tree.gaps,
     )
 

@@ -1,14 +1,16 @@
 """Who the host is: name, kernel, architecture, CPU model, and whether it can run guests (/proc, /sys/module)."""
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from numaplan.inventory.attribute import read_attribute
+from numaplan.inventory.listed import read_listed
+from numaplan.inventory.processor import Processor, parse_fields, parse_processor
 from numaplan.model.host import HostIdentity
 from numaplan.sources.tree import HostTree
 
 IOMMU_GROUPS: Final = "sys/kernel/iommu_groups"
+_SYSCTL: Final = "proc/sys/kernel"
 # Written by hwloc-gather-topology beside the files that it copies.
 _GATHERED: Final = "proc/hwloc-nofile-info"
 _LONGEST_WORD: Final = 256
@@ -19,41 +21,43 @@ _RELEASE_ARCHITECTURE = re.compile(r"\.(x86_64|aarch64|ppc64le|s390x|riscv64)(?:
 _DEBIAN_ARCHITECTURE = re.compile(r"-(?:cloud-|rt-)?(amd64|arm64|s390x|riscv64)(?:-unsigned)?", re.ASCII)
 _DEBIAN_NAMES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 _RISCV = re.compile(r"rv(32|64)", re.ASCII)
+_X86: Final = re.compile(r"x86_64|i[3-6]86", re.ASCII)
+
+_KVM_MODULE: Final = "sys/module/kvm"
+# On x86 one of these knows the hardware, and the module called kvm alone runs no guest.
+_KVM_VENDORS: Final = ("kvm_intel", "kvm_amd", "kvm_pvm")
+_KVM_DEVICES: Final = "sys/class/misc"
+_NESTING: Final = (*_KVM_VENDORS, "kvm_hv", "kvm")
+_ALWAYS_NESTING: Final = frozenset({"kvm_intel", "kvm_amd"})
 
 
 def read_identity(tree: HostTree, *, device_groups: bool) -> HostIdentity:
     """Everything that names the host; `device_groups`: whether a device links to an IOMMU group."""
     gathered = read_attribute(tree, _GATHERED, parse_fields) or {}
-    processor = read_attribute(tree, "proc/cpuinfo", parse_fields) or {}
+    processor = read_attribute(tree, "proc/cpuinfo", parse_processor, expected=True) or Processor({})
+    # Listed first, so that a file of it that vanishes is a gap.
+    tree.names(_SYSCTL)
     kernel = (
-        read_attribute(tree, "proc/sys/kernel/osrelease", parse_word)
-        or read_attribute(tree, "proc/version", parse_version)
+        read_attribute(tree, f"{_SYSCTL}/osrelease", parse_word)
+        or read_attribute(tree, "proc/version", parse_version, expected="OSRelease" not in gathered)
         or gathered.get("OSRelease")
+    )
+    architecture = (
+        read_attribute(tree, f"{_SYSCTL}/arch", parse_word)
+        or gathered.get("Architecture")
+        or parse_architecture(kernel or "", processor.fields.get("isa", ""))
     )
     return HostIdentity(
         source=tree.source,
-        hostname=read_attribute(tree, "proc/sys/kernel/hostname", parse_word) or gathered.get("HostName"),
+        hostname=read_attribute(tree, f"{_SYSCTL}/hostname", parse_word) or gathered.get("HostName"),
         kernel=kernel,
-        architecture=read_attribute(tree, "proc/sys/kernel/arch", parse_word)
-        or gathered.get("Architecture")
-        or parse_architecture(kernel or "", processor.get("isa", "")),
-        cpu_model=processor.get("model name"),
-        kvm=_read_kvm(tree),
+        architecture=architecture,
+        cpu_model=processor.fields.get("model name"),
+        kvm=_read_kvm(tree, x86=processor.x86 or _X86.fullmatch(architecture or "") is not None),
         iommu=_read_iommu(tree, device_groups=device_groups),
+        cpu_flags=processor.flags,
+        nested=_read_nested(tree),
     )
-
-
-def parse_fields(text: str) -> Mapping[str, str]:
-    """The first value of each ``key : value`` line, blanks folded, empty ones left out; ValueError without any."""
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        folded = " ".join(value.split())
-        if colon and folded and folded.isprintable():
-            fields.setdefault(key.strip(), folded[:_LONGEST_WORD])
-    if not fields:
-        raise ValueError("no fields")
-    return fields
 
 
 def parse_word(text: str) -> str:
@@ -62,6 +66,14 @@ def parse_word(text: str) -> str:
     if len(words) != 1 or len(words[0]) > _LONGEST_WORD or not words[0].isprintable():
         raise ValueError("no single word")
     return words[0]
+
+
+def parse_yes(text: str) -> bool:
+    """A module's switch: "Y" or "N", and "1" or "0" where it is a number; raises ValueError."""
+    answer = {"Y": True, "1": True, "N": False, "0": False}.get(text.strip())
+    if answer is None:
+        raise ValueError("neither yes nor no")
+    return answer
 
 
 def parse_version(text: str) -> str:
@@ -86,11 +98,33 @@ def parse_architecture(release: str, isa: str) -> str | None:
     return None
 
 
-def _read_kvm(tree: HostTree) -> bool | None:
-    """/sys/module/kvm is there whether KVM is a module or built in: it has parameters."""
-    if tree.exists("sys/module/kvm") or tree.exists("dev/kvm"):
+def _read_kvm(tree: HostTree, *, x86: bool) -> bool | None:
+    """Whether guests can be run: /dev/kvm is there, which shows in /sys/class/misc too.
+
+    A capture without that class tells by its modules. One that is built in has a folder all the same, for its
+    parameters, and one that is loaded lists those that build on it; where neither helps, nothing is known.
+    """
+    if tree.exists("dev/kvm") or tree.exists(f"{_KVM_DEVICES}/kvm"):
         return True
-    return False if tree.exists("sys/module") else None
+    if tree.exists(_KVM_DEVICES):
+        return False
+    if not tree.exists(_KVM_MODULE):
+        return False if tree.exists("sys/module") else None
+    if not x86 or any(tree.exists(f"sys/module/{vendor}") for vendor in _KVM_VENDORS):
+        return True
+    holders = f"{_KVM_MODULE}/holders"
+    return bool(frozenset(_KVM_VENDORS) & frozenset(tree.names(holders))) if tree.exists(holders) else None
+
+
+def _read_nested(tree: HostTree) -> bool | None:
+    """/sys/module/kvm_intel/parameters/nested and its kin (Documentation/virt/kvm/x86/running-nested-guests.rst)."""
+    for name in _NESTING:
+        folder = f"sys/module/{name}/parameters"
+        expected = name in _ALWAYS_NESTING and tree.exists(folder)
+        answer = read_listed(tree, folder, "nested", parse_yes, expected=expected)
+        if answer is not None:
+            return answer
+    return None
 
 
 def _read_iommu(tree: HostTree, *, device_groups: bool) -> bool | None:

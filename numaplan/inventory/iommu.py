@@ -9,8 +9,14 @@ from numaplan.model.devices import IommuGroup, IommuGroupId, PciAddress, PciDevi
 from numaplan.sources.tree import HostTree
 
 
-def read_iommu_groups(tree: HostTree) -> tuple[IommuGroup, ...]:
-    """Groups that hold PCI functions, by id; other devices (of a platform bus) are left out."""
+def read_iommu_groups(tree: HostTree, devices: Sequence[PciDevice] = ()) -> tuple[IommuGroup, ...]:
+    """Groups that hold PCI functions, by id; other devices (of a platform bus) are left out.
+
+    None where each of `devices` links to its group: the kernel makes link and entry together (iommu_group_add_device()
+    in drivers/iommu/iommu.c), and a host has a group for each of its thousands of VFs.
+    """
+    if devices and all(device.iommu_group is not None for device in devices):
+        return ()
     groups = []
     for name in tree.names(IOMMU_GROUPS):
         group = parse_group(name)

@@ -1,145 +1,177 @@
-"""Network interfaces (/sys/class/net, Documentation/ABI/testing/sysfs-class-net)."""
+"""The host's network interfaces, from what files and what rtnetlink say of them.
 
-import re
-from collections.abc import Sequence
-from typing import Final
+Files decide which interfaces there are and how they hang together. What only an opened file tells (kind, MAC, MTU,
+state, VLAN, peer) is netlink's to say where it has a row that agrees, and the file's where it has none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from numaplan.inventory.addresses import Addressed, read_addressed
-from numaplan.inventory.attribute import parse_integer, parse_or_note, read_attribute
-from numaplan.inventory.pci import parse_pci_name
-from numaplan.model.devices import Link, PciAddress
+from numaplan.inventory.link_files import (
+    NET_ROOT,
+    VLAN_ROOT,
+    Interface,
+    read_interface,
+    read_kind,
+    read_lowers,
+    read_mac,
+    read_master,
+    read_mtu,
+    read_pair,
+    read_speed,
+    read_tun_kind,
+    read_up,
+    read_vlan,
+)
+from numaplan.inventory.link_rows import SOURCE, LinkRow, LinkRows, read_link_rows
+from numaplan.model.devices import Link
 from numaplan.sources.tree import HostTree
 
-NET_ROOT: Final = "sys/class/net"
-
-# include/uapi/linux/if_arp.h, if_tun.h and ethtool.h; speed was 16 bits wide, then 32, before it had a sign.
-_LOOPBACK_TYPE: Final = 772
-_TUN, _TAP, _TUN_MASK = 1, 2, 3
-_UNKNOWN_SPEEDS: Final = frozenset({-1, 0, 65535, 2**32 - 1})
-_FASTEST_MBPS: Final = 10_000_000
-
-_FLAGS = re.compile(r"0x([0-9a-f]{1,8})", re.ASCII)
-_DEVICE_TYPE = re.compile(r"^DEVTYPE=([a-z0-9_.-]{1,32})$", re.ASCII | re.MULTILINE)
+_NAMED = 5
 
 
 def read_links(tree: HostTree) -> tuple[Link, ...]:
     """Every network interface, by name."""
-    vlans = frozenset(tree.names("proc/net/vlan"))
+    vlans = frozenset(tree.names(VLAN_ROOT))
+    entries = [read_interface(tree, name, vlans=vlans) for name in tree.names(NET_ROOT)]
+    interfaces = [interface for interface in entries if interface is not None]
+    rows = read_link_rows(tree)
+    if rows is None:
+        return _links_of_files(tree, interfaces)
+    agreed = _agreed(tree, interfaces, rows)
+    told = [
+        _told(tree, interface, agreed[interface.name], rows) for interface in interfaces if interface.name in agreed
+    ]
+    untold = [interface for interface in interfaces if interface.name not in agreed]
+    if rows.addressed is None:
+        addressed = read_addressed(tree)
+        told = [replace(link, addresses=addressed.says(link.name)) for link in told]
+    # /proc/net is of netlink's namespace: of interfaces of another one it does not tell that they bear no address.
+    alone = [replace(link, addresses=link.addresses or None) for link in _links_of_files(tree, untold)]
+    return tuple(sorted([*told, *alone], key=lambda link: link.name))
+
+
+def _links_of_files(tree: HostTree, interfaces: Sequence[Interface]) -> tuple[Link, ...]:
+    if not interfaces:
+        return ()
     addressed = read_addressed(tree)
-    links = []
-    for name in tree.names(NET_ROOT):
-        folder = tree.resolve(f"{NET_ROOT}/{name}")
-        if folder is None:
-            tree.note(f"{NET_ROOT}/{name}", "the interface that it links to is not there")
-            continue
-        names = tree.names(folder)
-        if names:  # bonding_masters is a file among the interfaces
-            links.append(_read_link(tree, folder, name=name, names=names, vlans=vlans, addressed=addressed))
-    return tuple(links)
+    links = [_read_link(tree, interface, addressed) for interface in interfaces]
+    peers = _peers(tree, interfaces, links)
+    return tuple(replace(link, peer=peers.get(link.name)) for link in links)
 
 
-def parse_speed(text: str) -> int | None:
-    """Mb/s, None where the kernel does not know it; raises ValueError."""
-    speed = parse_integer(text, lowest=-1, highest=2**32 - 1)
-    if speed in _UNKNOWN_SPEEDS:
-        return None
-    if speed > _FASTEST_MBPS:
-        raise ValueError("no link is that fast")
-    return speed
-
-
-def parse_tun_flags(text: str) -> str | None:
-    """What the low bits say, "tun" or "tap"; raises ValueError."""
-    match = _FLAGS.fullmatch(text.strip().lower())
-    if match is None:
-        raise ValueError("no flags")
-    return {_TUN: "tun", _TAP: "tap"}.get(int(match[1], 16) & _TUN_MASK)
-
-
-def parse_device_type(text: str) -> str | None:
-    """DEVTYPE of a uevent file, None where there is none, as for a plain port; raises ValueError for other text."""
-    if any("=" not in line for line in text.splitlines()):
-        raise ValueError("no KEY=VALUE lines")
-    match = _DEVICE_TYPE.search(text)
-    return None if match is None else match[1]
-
-
-def parse_interface_names(text: str) -> tuple[str, ...]:
-    """Names with blanks between them, sorted; raises ValueError for what cannot be names."""
-    names = text.split()
-    # IFNAMSIZ is 16, with the NUL behind the name.
-    if any(len(name) > 15 or "/" in name or not name.isprintable() for name in names):  # noqa: PLR2004 - said above
-        raise ValueError("no interface names")
-    return tuple(sorted(names))
-
-
-def parse_arp_type(text: str) -> int:
-    """The ARP hardware type; raises ValueError."""
-    return parse_integer(text, highest=65535)
-
-
-def _read_link(
-    tree: HostTree,
-    folder: str,
-    *,
-    name: str,
-    names: Sequence[str],
-    vlans: frozenset[str],
-    addressed: Addressed,
-) -> Link:
+def _read_link(tree: HostTree, interface: Interface, addressed: Addressed) -> Link:
     return Link(
-        name=name,
-        kind=_read_kind(tree, folder, name=name, names=names, vlans=vlans),
-        pci=_read_pci_address(tree, folder, names=names),
-        speed_mbps=_read_speed(tree, folder) if "speed" in names else None,
-        master=tree.link_name(f"{folder}/master") if "master" in names else None,
-        lowers=_read_lowers(tree, folder, names=names),
-        addresses=addressed.says(name),
+        name=interface.name,
+        kind=read_kind(tree, interface),
+        pci=interface.pci,
+        speed_mbps=read_speed(tree, interface),
+        master=read_master(tree, interface),
+        lowers=read_lowers(tree, interface),
+        addresses=addressed.says(interface.name),
+        mac=read_mac(tree, interface),
+        mtu=read_mtu(tree, interface),
+        up=read_up(tree, interface),
+        vlan=read_vlan(tree, interface),
     )
 
 
-def _read_kind(tree: HostTree, folder: str, *, name: str, names: Sequence[str], vlans: frozenset[str]) -> str | None:
-    """What the folder holds tells more than DEVTYPE does, which few drivers set."""
-    marks = (("bridge", "bridge" in names), ("bond", "bonding" in names), ("vlan", name in vlans))
-    kind = next((kind for kind, marked in marks if marked), None)
-    if kind is not None:
-        return kind
-    if "tun_flags" in names:
-        return read_attribute(tree, f"{folder}/tun_flags", parse_tun_flags)
-    if read_attribute(tree, f"{folder}/type", parse_arp_type) == _LOOPBACK_TYPE:
+def _peers(tree: HostTree, interfaces: Sequence[Interface], links: Sequence[Link]) -> Mapping[str, str]:
+    """Peers as far as files tell: both ends name each other, and their indexes are neighbours.
+
+    iflink does not say of which network namespace it is, so that two ends of two pairs may seem to be one pair. The
+    kernel numbers the ends of a pair one after the other; that two such numbers met by chance as well is out of reach.
+    """
+    names: dict[int, str] = {}
+    pairs: dict[str, tuple[int, int]] = {}
+    for interface, link in zip(interfaces, links, strict=True):
+        pair = None if link.kind is not None or link.lowers else read_pair(tree, interface)
+        if pair is not None:
+            names[pair[0]] = link.name
+            pairs[link.name] = pair
+    found = {}
+    for name, (index, other) in pairs.items():
+        peer = names.get(other)
+        if peer is not None and pairs[peer] == (other, index) and abs(index - other) == 1:
+            found[name] = peer
+    return found
+
+
+def _told(tree: HostTree, interface: Interface, row: LinkRow, rows: LinkRows) -> Link:
+    """Of an interface that is switched off nobody knows the speed: its file would answer EINVAL."""
+    return Link(
+        name=interface.name,
+        kind=_kind(tree, interface, row),
+        pci=interface.pci,
+        speed_mbps=None if row.admin_up is False else read_speed(tree, interface),
+        master=_master(tree, interface, row, rows),
+        lowers=_lowers(tree, interface, row, rows),
+        addresses=rows.bears_address(row),
+        mac=row.mac,
+        mtu=row.mtu,
+        up=row.up,
+        vlan=row.vlan,
+        peer=rows.peer_of(row),
+    )
+
+
+def _kind(tree: HostTree, interface: Interface, row: LinkRow) -> str | None:
+    if interface.mark is not None:
+        return interface.mark
+    if row.kind == "tun" and not row.tun_told and "tun_flags" in interface.names:  # Linux before 4.18
+        return read_tun_kind(tree, interface)
+    if row.loopback:
         return "loopback"
-    said = read_attribute(tree, f"{folder}/uevent", parse_device_type)
-    return said or ("physical" if "device" in names else None)
+    return row.kind or ("physical" if "device" in interface.names else None)
 
 
-def _read_pci_address(tree: HostTree, folder: str, *, names: Sequence[str]) -> PciAddress | None:
-    """The nearest PCI function above the interface: its device, or the one below which its virtio device hangs."""
-    places = [folder]
-    if "device" in names:
-        places.insert(0, tree.resolve(f"{folder}/device") or tree.link_name(f"{folder}/device") or "")
-    for place in places:
-        for part in reversed(place.split("/")):
-            address = parse_pci_name(part)
-            if address is not None:
-                return address
-    return None
+def _master(tree: HostTree, interface: Interface, row: LinkRow, rows: LinkRows) -> str | None:
+    master, said = read_master(tree, interface), rows.master_of(row)
+    if master != said:
+        _contradiction(tree, interface, f"its master is {master or 'nobody'}", said or "nobody")
+    return master
 
 
-def _read_speed(tree: HostTree, folder: str) -> int | None:
-    """A link that is down answers EINVAL, which a capture may hold as an empty file."""
-    path = f"{folder}/speed"
-    text = tree.text(path, optional=True)
-    if text is None:
-        return None
-    if not text.strip() and (tree.text(f"{folder}/operstate") or "").strip() != "up":
-        return None
-    return parse_or_note(tree, path, text=text, parse=parse_speed)
+def _lowers(tree: HostTree, interface: Interface, row: LinkRow, rows: LinkRows) -> tuple[str, ...]:
+    """Captures of old kernels lack the links to interfaces below."""
+    lowers, said = read_lowers(tree, interface), rows.lower_of(row)
+    if said is None or said in lowers:
+        return lowers
+    if lowers:
+        _contradiction(tree, interface, f"below it is {', '.join(lowers[:_NAMED])}", said)
+        return lowers
+    return (said,)
 
 
-def _read_lowers(tree: HostTree, folder: str, *, names: Sequence[str]) -> tuple[str, ...]:
-    lowers = {name.removeprefix("lower_") for name in names if name.startswith("lower_")}
-    if "brif" in names:
-        lowers.update(tree.names(f"{folder}/brif"))
-    if "bonding" in names:
-        lowers.update(read_attribute(tree, f"{folder}/bonding/slaves", parse_interface_names) or ())
-    return tuple(sorted(lowers))
+def _agreed(tree: HostTree, interfaces: Sequence[Interface], rows: LinkRows) -> Mapping[str, LinkRow]:
+    """Rows of the interfaces that files show: one of another kind or device is of another network namespace."""
+    names = {interface.name for interface in interfaces}
+    for what, lacking in (
+        (SOURCE, sorted(names - rows.by_name.keys())),
+        (NET_ROOT, sorted(rows.by_name.keys() - names)),
+    ):
+        if lacking:
+            other = NET_ROOT if what == SOURCE else SOURCE
+            more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+            tree.note(what, f"lacks interfaces that {other} has: {', '.join(lacking[:_NAMED])}{more}")
+    agreed = {}
+    for interface in interfaces:
+        row = rows.by_name.get(interface.name)
+        if row is not None and _is_same(tree, interface, row):
+            agreed[interface.name] = row
+    return agreed
+
+
+def _is_same(tree: HostTree, interface: Interface, row: LinkRow) -> bool:
+    if row.parent is not None and row.parent != str(interface.pci):
+        _contradiction(tree, interface, f"its device is {interface.pci or 'none on PCI'}", row.parent)
+        return False
+    if interface.mark is not None and row.kind is not None and row.kind != interface.mark:
+        _contradiction(tree, interface, f"it is a {interface.mark}", row.kind)
+        return False
+    return True
+
+
+def _contradiction(tree: HostTree, interface: Interface, files: str, said: str) -> None:
+    tree.note(SOURCE, f"{interface.name}: files say that {files}, netlink says {said}; the files are taken")

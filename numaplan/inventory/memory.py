@@ -1,10 +1,11 @@
 """Memory and hugepage pools, of one node or of the host where it shows no nodes."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from numaplan.inventory.attribute import parse_integer, parse_or_note
+from numaplan.inventory.attribute import each_of, note_absent, parse_integer, parse_or_note, read_attribute
 from numaplan.model.host import HugepagePool
 from numaplan.sources.tree import HostTree
 
@@ -28,20 +29,13 @@ class MemoryInfo:
 
 
 def read_memory(tree: HostTree, path: str) -> MemoryInfo:
-    """/sys/devices/system/node/nodeN/meminfo, or /proc/meminfo (Documentation/filesystems/proc.rst).
+    """/proc/meminfo (Documentation/filesystems/proc.rst)."""
+    return _read_memories(tree, {0: path}, pattern=path)[0]
 
-    A kernel older than 2.6.28 does not tell file pages from anonymous ones, and then nothing says how much is
-    available: it stays None.
-    """
-    text = tree.text(path)
-    if text is None:
-        return MemoryInfo()
-    info = parse_or_note(tree, path, text=text, parse=parse_memory)
-    if info is None:
-        return MemoryInfo()
-    if info.missing:
-        tree.note(path, f"has no {', '.join(info.missing)}: the memory available is not known")
-    return info
+
+def read_node_memories(tree: HostTree, pattern: str, ids: Iterable[int]) -> Mapping[int, MemoryInfo]:
+    """/sys/devices/system/node/nodeN/meminfo by N, for which `pattern` has "{}"."""
+    return _read_memories(tree, {id_: pattern.format(id_) for id_ in ids}, pattern=pattern)
 
 
 def parse_memory(text: str) -> MemoryInfo:
@@ -85,9 +79,26 @@ def read_pools(tree: HostTree, folder: str) -> tuple[HugepagePool, ...]:
     return tuple(sorted(pools, key=lambda pool: pool.size_kib))
 
 
+def is_pool(name: str) -> bool:
+    """Whether a folder's name is that of a pool."""
+    return _POOL_NAME.fullmatch(name) is not None
+
+
 def parse_pages(text: str) -> int:
     """A number of pages; raises ValueError."""
     return parse_integer(text, highest=_MOST_PAGES)
+
+
+def _read_memories(tree: HostTree, paths: Mapping[int, str], *, pattern: str) -> dict[int, MemoryInfo]:
+    """A kernel older than 2.6.28 does not tell file pages from anonymous ones, and then nothing says how much is
+    available: it stays None.
+    """
+    infos = {id_: read_attribute(tree, path, parse_memory) or MemoryInfo() for id_, path in paths.items()}
+    note_absent(tree, pattern, [id_ for id_, info in infos.items() if info.total_kib is None])
+    for missing in sorted({info.missing for info in infos.values() if info.missing}):
+        which = [id_ for id_, info in infos.items() if info.missing == missing]
+        tree.note(each_of(pattern, which), f"has no {', '.join(missing)}: the memory available is not known")
+    return infos
 
 
 def _read_pool(tree: HostTree, folder: str, *, size_kib: int) -> HugepagePool | None:

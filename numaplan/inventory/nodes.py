@@ -1,7 +1,7 @@
 """NUMA nodes (/sys/devices/system/node, Documentation/ABI/stable/sysfs-devices-node)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,13 +9,15 @@ from numaplan.cpuset import CpuId, CpuSet, format_id_list
 from numaplan.inventory.attribute import (
     bits_of,
     cpus_of,
+    each_of,
     ids_of,
+    note_absent,
     parse_cpu_bits,
     parse_integer,
     parse_mask_bits,
     read_attribute,
 )
-from numaplan.inventory.memory import GLOBAL_POOLS, MemoryInfo, read_memory, read_pools
+from numaplan.inventory.memory import GLOBAL_POOLS, MemoryInfo, is_pool, read_memory, read_node_memories, read_pools
 from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.sources.tree import HostTree
 
@@ -23,6 +25,11 @@ NODE_ROOT: Final = "sys/devices/system/node"
 # CONFIG_NODES_SHIFT is at most 10 on every architecture.
 NODE_LIMIT: Final = 1024
 
+# The files that name the CPUs of a node, in the order of trust.
+_MEMBERS: Final[tuple[tuple[str, Callable[[str], int]], ...]] = (
+    ("cpulist", parse_cpu_bits),
+    ("cpumap", parse_mask_bits),
+)
 _NODE_NAME = re.compile(r"node(0|[1-9][0-9]{0,4})", re.ASCII)
 _CPU_NAME = re.compile(r"cpu(0|[1-9][0-9]{0,4})", re.ASCII)
 # ACPI 6.5, 5.2.17: a node is 10 from itself, no other distance is smaller, and 255 is out of reach. Device trees allow
@@ -50,12 +57,13 @@ def read_nodes(tree: HostTree, online: CpuSet) -> Nodes:
     listed = _read_online(tree, folders)
     ids = [id_ for id_ in listed if id_ in folders]
     members = _members(tree, ids, online=bits_of(online))
+    memories = read_node_memories(tree, f"{NODE_ROOT}/node{{}}/meminfo", ids)
+    pools = _read_all_pools(tree, memories)
+    rows = _read_distances(tree, ids, columns=listed)
     nodes = []
     for id_ in ids:
-        memory = read_memory(tree, f"{NODE_ROOT}/node{id_}/meminfo")
-        pools = _read_node_pools(tree, id_, memory=memory, single=len(ids) == 1)
-        node = _node(id_, cpus_of(members[id_]), memory=memory, pools=pools)
-        distances = _read_distances(tree, id_, columns=listed)
+        node = _node(id_, cpus_of(members[id_]), memory=memories[id_], pools=pools[id_])
+        distances = zip(listed, rows.get(id_, ()), strict=id_ in rows)
         shown = tuple((NodeId(other), value) for other, value in distances if other in folders)
         nodes.append(replace(node, distances=shown))
     node_of = {cpu: NodeId(id_) for id_ in ids for cpu in ids_of(members[id_])}
@@ -110,7 +118,7 @@ def _read_folders(tree: HostTree) -> frozenset[int]:
 def _read_online(tree: HostTree, folders: frozenset[int]) -> tuple[int, ...]:
     """Online nodes, ascending: the columns of the distance files stand for just these."""
     path = f"{NODE_ROOT}/online"
-    listed = read_attribute(tree, path, parse_node_list)
+    listed = read_attribute(tree, path, parse_node_list, expected=True)
     if not listed:
         if listed is not None:
             tree.note(path, "names no node: all that have a folder are taken")
@@ -127,9 +135,10 @@ def _read_online(tree: HostTree, folders: frozenset[int]) -> tuple[int, ...]:
 
 def _members(tree: HostTree, ids: Sequence[int], *, online: int) -> dict[int, int]:
     members: dict[int, int] = {}
+    ranks: dict[int, int] = {}
     taken = 0
     for id_ in ids:
-        cpus = _read_cpus(tree, id_, online=online)
+        cpus, ranks[id_] = _read_cpus(tree, id_, online=online)
         if twice := cpus & taken:
             tree.note(
                 f"{NODE_ROOT}/node{id_}",
@@ -137,11 +146,16 @@ def _members(tree: HostTree, ids: Sequence[int], *, online: int) -> dict[int, in
             )
         members[id_] = cpus & ~taken
         taken |= cpus
+    first = min(ranks.values()) % len(_MEMBERS)
+    note_absent(tree, f"{NODE_ROOT}/node{{}}/{_MEMBERS[first][0]}", [id_ for id_ in ids if ranks[id_] != first])
     return members
 
 
-def _read_cpus(tree: HostTree, id_: int, *, online: int) -> int:
-    """Online CPUs of a node: cpulist, else cpumap, else its cpuM links, which may name offline CPUs too."""
+def _read_cpus(tree: HostTree, id_: int, *, online: int) -> tuple[int, int]:
+    """Online CPUs of a node and the rank in `_MEMBERS` of the file that names them, past its end for none.
+
+    Without such a file these are its cpuM links, which may name offline CPUs too.
+    """
     folder = f"{NODE_ROOT}/node{id_}"
     links = 0
     for name in tree.names(folder):
@@ -149,33 +163,47 @@ def _read_cpus(tree: HostTree, id_: int, *, online: int) -> int:
         if match is not None and int(match[1]) < online.bit_length():
             links |= 1 << int(match[1])
     links &= online
-    for name, parse in (("cpulist", parse_cpu_bits), ("cpumap", parse_mask_bits)):
+    for rank, (name, parse) in enumerate(_MEMBERS):
         cpus = read_attribute(tree, f"{folder}/{name}", parse)
         if cpus is None:
             continue
         if links and links != cpus & online:
             said, linked = (format_id_list(ids_of(each)) or "none" for each in (cpus & online, links))
             tree.note(f"{folder}/{name}", f"CPUs {said}, but the links in the node's folder are of CPUs {linked}")
-        return cpus & online
-    return links
+        return cpus & online, rank
+    return links, len(_MEMBERS)
 
 
-def _read_node_pools(tree: HostTree, id_: int, *, memory: MemoryInfo, single: bool) -> tuple[HugepagePool, ...]:
-    folder = f"{NODE_ROOT}/node{id_}/hugepages"
-    if tree.exists(folder) or memory.total_kib == 0 or not tree.names(GLOBAL_POOLS):
-        return read_pools(tree, folder)
-    if single:
-        return read_pools(tree, GLOBAL_POOLS)
-    tree.note(folder, "not there: the node's share of the host's hugepages is not known")
-    return ()
+def _read_all_pools(tree: HostTree, memories: Mapping[int, MemoryInfo]) -> dict[int, tuple[HugepagePool, ...]]:
+    """Pools by node: the kernel shows each of its page sizes on each node that has memory."""
+    folder = f"{NODE_ROOT}/node{{}}/hugepages"
+    shown = {id_: tree.names(folder.format(id_)) for id_ in memories}
+    sizes = {name for names in (*shown.values(), tree.names(GLOBAL_POOLS)) for name in names if is_pool(name)}
+    peopled = [id_ for id_, memory in memories.items() if memory.total_kib != 0]
+    bare = [id_ for id_ in peopled if sizes and not tree.exists(folder.format(id_))]
+    pools = {id_: read_pools(tree, folder.format(id_)) for id_ in memories}
+    if bare == list(memories) and len(bare) == 1:
+        return {id_: read_pools(tree, GLOBAL_POOLS) for id_ in bare}
+    if bare:
+        tree.note(each_of(folder, bare), "not there: the node's share of the host's hugepages is not known")
+    for size in sorted(sizes):
+        if lacking := [id_ for id_ in peopled if id_ not in bare and size not in shown[id_]]:
+            tree.note(each_of(f"{folder}/{size}", lacking), "not there")
+    return pools
 
 
-def _read_distances(tree: HostTree, id_: int, *, columns: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    path = f"{NODE_ROOT}/node{id_}/distance"
-    entries = read_attribute(tree, path, parse_distances)
-    if entries is None:
-        return ()
-    if len(entries) != len(columns):
-        tree.note(path, f"{len(entries)} distances for {len(columns)} online nodes")
-        return ()
-    return tuple(zip(columns, entries, strict=True))
+def _read_distances(tree: HostTree, ids: Sequence[int], *, columns: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """The entries of each node that has as many as there are `columns`."""
+    pattern = f"{NODE_ROOT}/node{{}}/distance"
+    rows: dict[int, tuple[int, ...]] = {}
+    absent = []
+    for id_ in ids:
+        entries = read_attribute(tree, pattern.format(id_), parse_distances)
+        if entries is None:
+            absent.append(id_)
+        elif len(entries) == len(columns):
+            rows[id_] = entries
+        else:
+            tree.note(pattern.format(id_), f"{len(entries)} distances for {len(columns)} online nodes")
+    note_absent(tree, pattern, absent)
+    return rows

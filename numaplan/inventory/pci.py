@@ -1,8 +1,10 @@
 """PCI functions and their SR-IOV state (/sys/bus/pci/devices, Documentation/ABI/testing/sysfs-bus-pci)."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from numaplan.inventory.attribute import (
@@ -13,6 +15,7 @@ from numaplan.inventory.attribute import (
     parse_mask_bits,
     read_attribute,
 )
+from numaplan.inventory.pcie import read_pcie_link, read_resets
 from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice, Sriov
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.sources.tree import HostTree
@@ -41,7 +44,7 @@ class _Locality:
 def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tuple[PciDevice, ...]:
     """Every PCI function, by address; `nodes` are the host's, `exposed` whether it shows them."""
     locality = _locality(nodes, exposed=exposed)
-    folders = _read_folders(tree)
+    folders = read_pci_folders(tree)
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
     for address, folder in folders.items():
@@ -50,10 +53,14 @@ def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tup
         if device is not None:
             found[address] = device
             vf_links[address] = _read_vf_links(tree, folder, names=names)
-    return tuple(
-        replace(device, sriov=_read_sriov(tree, folders[address], links=vf_links[address], known=found))
-        for address, device in found.items()
-    )
+    devices = []
+    for address, device in found.items():
+        folder, links = folders[address], vf_links[address]
+        sriov = None
+        if links or "sriov_totalvfs" in tree.names(folder):
+            sriov = _read_sriov(tree, folder, links=links, known=found)
+        devices.append(device if sriov is None else replace(device, sriov=sriov))
+    return tuple(devices)
 
 
 def parse_pci_id(text: str) -> str:
@@ -72,6 +79,7 @@ def parse_pci_class(text: str) -> str:
     return match[1]
 
 
+@lru_cache(maxsize=DEVICE_LIMIT)  # the bus, its PF, its group and its interfaces all name a VF
 def parse_pci_name(name: str) -> PciAddress | None:
     """The address that a folder's name is; None for any other name."""
     return PciAddress.parse(name) if _ADDRESS.fullmatch(name) else None
@@ -95,7 +103,7 @@ def _locality(nodes: Sequence[NumaNode], *, exposed: bool) -> _Locality:
     return _Locality(frozenset(node.id for node in nodes), by_cpus)
 
 
-def _read_folders(tree: HostTree) -> dict[PciAddress, str]:
+def read_pci_folders(tree: HostTree) -> dict[PciAddress, str]:
     """Folders of all functions: those that the bus lists, or where a capture lacks the bus, those below the roots."""
     folders: dict[PciAddress, str] = {}
     listed = tree.names(PCI_DEVICES)
@@ -142,19 +150,30 @@ def _read_device(
     if vendor is None or device is None or pci_class is None:
         tree.note(folder, "its vendor, device or class is not known: the device is left out")
         return None
-    group = tree.link_name(f"{folder}/iommu_group") if "iommu_group" in names else None
-    physfn = tree.link_name(f"{folder}/physfn") if "physfn" in names else None
+    group = _read_link(tree, folder, name="iommu_group", names=names)
+    physfn = _read_link(tree, folder, name="physfn", names=names)
     return PciDevice(
         address=address,
         vendor=vendor,
         device=device,
         pci_class=pci_class,
         numa_node=_read_numa_node(tree, folder, locality=locality),
-        driver=tree.link_name(f"{folder}/driver") if "driver" in names else None,
+        driver=_read_link(tree, folder, name="driver", names=names),
         iommu_group=None if group is None else _group_or_note(tree, f"{folder}/iommu_group", name=group),
         netdevs=_read_netdevs(tree, folder, names=names),
         physfn=None if physfn is None else _address_or_note(tree, f"{folder}/physfn", name=physfn),
+        link=read_pcie_link(tree, folder, names=names) if physfn is None else None,
+        resets=read_resets(tree, folder, names=names),
     )
+
+
+def _read_link(tree: HostTree, folder: str, *, name: str, names: Sequence[str]) -> str | None:
+    if name not in names:
+        return None
+    target = tree.link_name(f"{folder}/{name}")
+    if target is None:
+        tree.note(f"{folder}/{name}", "no link that names anything")
+    return target
 
 
 def _group_or_note(tree: HostTree, path: str, *, name: str) -> IommuGroupId | None:
@@ -206,17 +225,25 @@ def _infer_numa_node(tree: HostTree, folder: str, *, locality: _Locality) -> Nod
 def _read_netdevs(tree: HostTree, folder: str, *, names: Sequence[str]) -> tuple[str, ...]:
     """Network interfaces of the function: its own, and those of a virtio device on it."""
     found = set(tree.names(f"{folder}/net")) if "net" in names else set()
-    for name in names:
-        if name.startswith("virtio"):
-            found.update(tree.names(f"{folder}/{name}/net"))
-        elif name.startswith("net:"):  # Linux before 2.6.26
-            found.add(name.removeprefix("net:"))
+    for name in _starting(names, "virtio"):
+        found.update(tree.names(f"{folder}/{name}/net"))
+    found.update(name.removeprefix("net:") for name in _starting(names, "net:"))  # Linux before 2.6.26
     return tuple(sorted(found))
+
+
+def _starting(names: Sequence[str], prefix: str) -> list[str]:
+    """Those of sorted names that begin so; nearly always none of thirty."""
+    found = []
+    for name in names[bisect_left(names, prefix) :]:
+        if not name.startswith(prefix):
+            break
+        found.append(name)
+    return found
 
 
 def _read_vf_links(tree: HostTree, folder: str, *, names: Sequence[str]) -> tuple[PciAddress, ...]:
     """Targets of virtfnN, in the order of N: that is the VF's index, which its address does not tell."""
-    indexes = sorted(int(match[1]) for name in names if (match := _VF_LINK.fullmatch(name)))
+    indexes = sorted(int(match[1]) for name in _starting(names, "virtfn") if (match := _VF_LINK.fullmatch(name)))
     addresses = []
     for index in indexes:
         path = f"{folder}/virtfn{index}"
@@ -241,7 +268,7 @@ def _read_sriov(
         tree.note(path, f"not there, but the device has {len(links)} VFs")
         total = len(links)
     counted = f"{folder}/sriov_numvfs"
-    configured = read_attribute(tree, counted, parse_vf_count)
+    configured = read_attribute(tree, counted, parse_vf_count, expected=True)
     if configured is None:
         if links:
             tree.note(counted, f"does not say how many VFs are configured; {len(links)} are there")

@@ -4,12 +4,23 @@ Sibling masks decide who belongs together; ids only name what was found, and gro
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet, format_id_list
-from numaplan.inventory.attribute import cpus_of, ids_of, parse_cpu_bits, parse_id, parse_mask_bits, read_attribute
+from numaplan.inventory.attribute import (
+    bits_of,
+    cpus_of,
+    each_of,
+    ids_of,
+    note_absent,
+    parse_cpu_bits,
+    parse_id,
+    parse_mask_bits,
+    read_attribute,
+)
 from numaplan.inventory.cpus import CPU_ROOT
 from numaplan.inventory.siblings import Grouping, group_siblings, note_disputes, vote
 from numaplan.model.host import Core, DieId, NodeId, Package, PackageId
@@ -30,6 +41,10 @@ _PACKAGE: Final[tuple[tuple[str, Parser], ...]] = (
     ("package_cpus", parse_mask_bits),
     ("core_siblings", parse_mask_bits),
 )
+# Above this, CPUs of a kind share one gap.
+_MOST_STRAYS: Final = 4
+# Where no CPU has any of them, the list of Linux before 5.4 is the one that is missed.
+_OLD_LIST: Final = 1
 _CPUINFO_CORES = re.compile(r"^cpu cores\s*:\s*([0-9]+)$", re.ASCII | re.MULTILINE)
 _CPUINFO_SIBLINGS = re.compile(r"^siblings\s*:\s*([0-9]+)$", re.ASCII | re.MULTILINE)
 
@@ -51,35 +66,39 @@ class _Ids:
     core: Mapping[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """Whom each CPU names as its siblings, and the file that does."""
+
+    masks: Mapping[int, int]
+    where: Mapping[int, str]
+
+
 def read_topology(tree: HostTree, online: CpuSet, node_of: Mapping[CpuId, NodeId]) -> Topology:
     """Packages and cores of the online CPUs; `node_of` says on which node each CPU is, where that is known."""
+    bits = bits_of(online)
+    shown = _with_folder(tree, bits)
     ids = _Ids(
-        package=_read_ids(tree, online, name="physical_package_id"),
-        die=_read_ids(tree, online, name="die_id"),
-        core=_read_ids(tree, online, name="core_id"),
+        package=_read_ids(tree, shown, name="physical_package_id", always=True),
+        die=_read_ids(tree, shown, name="die_id", always=False),
+        core=_read_ids(tree, shown, name="core_id", always=True),
     )
-    bits = sum(1 << cpu for cpu in online)
-    packages = _group(tree, bits, files=_PACKAGE, keys=ids.package)
-    # A core id may repeat even within a package (Magny-Cours: once in each of its two nodes).
-    # Where it does within a node, as on the same machine with its nodes interleaved, /proc/cpuinfo can still tell.
-    single = has_single_threads(tree.text("proc/cpuinfo") or "")
-    core_keys = {
-        cpu: (ids.package.get(cpu), ids.die.get(cpu), node_of.get(CpuId(cpu)), core, cpu if single else None)
-        for cpu, core in ids.core.items()
-    }
-    cores = _group(tree, bits, files=_THREADS, keys=core_keys)
+    claims = _read_claims(tree, shown, files=_THREADS)
+    cores = _group(tree, bits, claims=claims, keys=_core_keys(tree, ids, node_of=node_of, masked=claims.masks))
     if cores.alone:
         which = format_id_list(ids_of(cores.alone))
         tree.note(CPU_ROOT, f"CPUs {which} have neither sibling masks nor a core id: each counts as a core")
-    if packages.alone:
-        which = format_id_list(ids_of(packages.alone))
-        tree.note(CPU_ROOT, f"CPUs {which} have neither sibling masks nor a package id: each counts as a package")
-    package_ids = [_agreed(tree, group, values=ids.package, name="physical_package_id") for group in packages.groups]
+    claims = _read_claims(tree, shown, files=_PACKAGE)
+    packages = _group(tree, bits, claims=claims, keys=_package_keys(ids, cores.groups))
+    if lost := _unplaced(packages.groups, known=claims.masks.keys() | ids.package.keys()):
+        which = format_id_list(lost)
+        tree.note(CPU_ROOT, f"CPUs {which} have neither sibling masks nor a package id: each core counts as a package")
+    package_ids = _agreed(tree, packages.groups, values=ids.package, name="physical_package_id")
     _note_doubles(tree, packages.groups, package_ids)
     package_of = {cpu: id_ for group, id_ in zip(packages.groups, package_ids, strict=True) for cpu in ids_of(group)}
     return Topology(
         packages=_packages(packages.groups, package_ids, node_of=node_of),
-        cores=tuple(_core(tree, group, ids=ids, package_of=package_of, node_of=node_of) for group in cores.groups),
+        cores=_cores(tree, cores.groups, ids=ids, package_of=package_of, node_of=node_of),
     )
 
 
@@ -104,38 +123,58 @@ def _packages(
     return tuple(sorted(found, key=lambda package: (package.id is None, package.id or 0, package.cpus.lowest)))
 
 
-def _core(
+def _cores(
     tree: HostTree,
-    group: int,
+    groups: Sequence[int],
     *,
     ids: _Ids,
     package_of: Mapping[CpuId, int | None],
     node_of: Mapping[CpuId, NodeId],
-) -> Core:
-    cpus = ids_of(group)
-    nodes = {node_of[cpu] for cpu in cpus if cpu in node_of}
-    packages = {package_of[cpu] for cpu in cpus}
-    if len(nodes) > 1:
-        tree.note(f"{CPU_ROOT}/cpu{cpus[0]}/topology", f"the core of CPUs {format_id_list(cpus)} spans several nodes")
-    if len(packages) > 1:
-        tree.note(f"{CPU_ROOT}/cpu{cpus[0]}/topology", f"the core of CPUs {format_id_list(cpus)} spans packages")
-    package = packages.pop() if len(packages) == 1 else None
-    die = _agreed(tree, group, values=ids.die, name="die_id")
-    return Core(
-        cpus=cpus_of(group),
-        package=None if package is None else PackageId(package),
-        numa_node=nodes.pop() if len(nodes) == 1 else None,
-        core_id=_agreed(tree, group, values=ids.core, name="core_id"),
-        die_id=None if die is None else DieId(die),
-    )
+) -> tuple[Core, ...]:
+    core_ids = _agreed(tree, groups, values=ids.core, name="core_id")
+    die_ids = _agreed(tree, groups, values=ids.die, name="die_id")
+    cores = []
+    for group, core_id, die_id in zip(groups, core_ids, die_ids, strict=True):
+        cpus = ids_of(group)
+        where = f"{CPU_ROOT}/cpu{cpus[0]}/topology"
+        nodes = {node_of[cpu] for cpu in cpus if cpu in node_of}
+        packages = {package_of[cpu] for cpu in cpus}
+        if len(nodes) > 1:
+            tree.note(where, f"the core of CPUs {format_id_list(cpus)} spans several nodes")
+        if len(packages) > 1:
+            tree.note(where, f"the core of CPUs {format_id_list(cpus)} spans packages")
+        package = packages.pop() if len(packages) == 1 else None
+        cores.append(
+            Core(
+                cpus=cpus_of(group),
+                package=None if package is None else PackageId(package),
+                numa_node=nodes.pop() if len(nodes) == 1 else None,
+                core_id=core_id,
+                die_id=None if die_id is None else DieId(die_id),
+            )
+        )
+    return tuple(cores)
 
 
-def _read_ids(tree: HostTree, online: CpuSet, *, name: str) -> dict[int, int]:
+def _with_folder(tree: HostTree, online: int) -> Sequence[int]:
+    """CPUs that show a topology at all; the kernel takes the folder of a CPU away when it takes the CPU offline."""
+    cpus = ids_of(online)
+    bare = [cpu for cpu in cpus if not tree.exists(f"{CPU_ROOT}/cpu{cpu}/topology")]
+    if not bare:
+        return cpus
+    tree.note(each_of(f"{CPU_ROOT}/cpu{{}}/topology", bare), "not there")
+    return [cpu for cpu in cpus if cpu not in bare]
+
+
+def _read_ids(tree: HostTree, cpus: Sequence[int], *, name: str, always: bool) -> dict[int, int]:
+    """`always`: every kernel has that file; any other is missed only where further CPUs have it."""
     values: dict[int, int] = {}
-    for cpu in map(int, online):
+    for cpu in cpus:
         value = read_attribute(tree, f"{CPU_ROOT}/cpu{cpu}/topology/{name}", parse_id)
         if value is not None:
             values[cpu] = value
+    if len(values) < len(cpus) and (values or always):
+        note_absent(tree, f"{CPU_ROOT}/cpu{{}}/topology/{name}", [cpu for cpu in cpus if cpu not in values])
     unknown = [cpu for cpu, value in values.items() if value < 0]
     if len(unknown) < len(values):
         for cpu in unknown:
@@ -143,15 +182,64 @@ def _read_ids(tree: HostTree, online: CpuSet, *, name: str) -> dict[int, int]:
     return {cpu: value for cpu, value in values.items() if value >= 0}
 
 
-def _agreed(tree: HostTree, group: int, *, values: Mapping[int, int], name: str) -> int | None:
-    voices = {cpu: values[cpu] for cpu in map(int, ids_of(group)) if cpu in values}
-    result = vote(voices)
-    for cpu in result.dissenters:
-        tree.note(
-            f"{CPU_ROOT}/cpu{cpu}/topology/{name}",
-            f"{voices[cpu]}, which its siblings do not agree on; {result.value} is taken",
-        )
-    return result.value
+def _read_claims(tree: HostTree, cpus: Sequence[int], *, files: Sequence[tuple[str, Parser]]) -> _Claims:
+    """The first of `files` that makes sense; one that is absent is missed where it is the first of other CPUs."""
+    masks: dict[int, int] = {}
+    where: dict[int, str] = {}
+    ranks: dict[int, int] = {}
+    for cpu in cpus:
+        for rank, (name, parse) in enumerate(files):
+            path = f"{CPU_ROOT}/cpu{cpu}/topology/{name}"
+            mask = read_attribute(tree, path, parse)
+            if mask is None:
+                continue
+            if not mask >> cpu & 1:
+                tree.note(path, f"does not name CPU {cpu} itself")
+                continue
+            masks[cpu], where[cpu], ranks[cpu] = mask, path, rank
+            break
+    first = min(ranks.values(), default=_OLD_LIST)
+    if lacking := [cpu for cpu in cpus if ranks.get(cpu) != first]:
+        note_absent(tree, f"{CPU_ROOT}/cpu{{}}/topology/{files[first][0]}", lacking)
+    return _Claims(masks, where)
+
+
+def _core_keys(
+    tree: HostTree, ids: _Ids, *, node_of: Mapping[CpuId, NodeId], masked: Mapping[int, int]
+) -> Mapping[int, tuple[int | None, ...]]:
+    """What tells the cores of CPUs without masks apart.
+
+    A core id may repeat even within a package (Magny-Cours: once in each of its two nodes).
+    Where it does within a node, as on the same machine with its nodes interleaved, /proc/cpuinfo can still tell.
+    """
+    unmasked = not ids.core.keys() <= masked.keys()
+    single = unmasked and has_single_threads(tree.text("proc/cpuinfo", expected=True) or "")
+    return {
+        cpu: (ids.package.get(cpu), ids.die.get(cpu), node_of.get(CpuId(cpu)), core, cpu if single else None)
+        for cpu, core in ids.core.items()
+    }
+
+
+def _agreed(tree: HostTree, groups: Sequence[int], *, values: Mapping[int, int], name: str) -> list[int | None]:
+    """One id a group: that of most of its CPUs, of equals that of the lowest one, with a gap for the others.
+
+    The halves of an AMD module are threads of one core to the kernel, yet have core ids of their own.
+    """
+    agreed: list[int | None] = []
+    strays: dict[int, str] = {}
+    for group in groups:
+        voices = {cpu: values[cpu] for cpu in map(int, ids_of(group)) if cpu in values}
+        result = vote(voices)
+        agreed.append(result.value)
+        for cpu in result.dissenters:
+            strays[cpu] = f"{voices[cpu]}, which its siblings do not agree on; {result.value} is taken"
+    pattern = f"{CPU_ROOT}/cpu{{}}/topology/{name}"
+    if len(strays) > _MOST_STRAYS:
+        tree.note(each_of(pattern, strays), "siblings do not agree; what most of them say is taken, or the lowest CPU")
+    else:
+        for cpu, why in strays.items():
+            tree.note(pattern.format(cpu), why)
+    return agreed
 
 
 def _note_doubles(tree: HostTree, groups: Sequence[int], ids: Sequence[int | None]) -> None:
@@ -168,23 +256,23 @@ def _note_doubles(tree: HostTree, groups: Sequence[int], ids: Sequence[int | Non
         seen.setdefault(id_, group)
 
 
-_K = TypeVar("_K")
+def _package_keys(ids: _Ids, cores: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
+    """A CPU's package id, else that of a sibling thread, else its core: no core spans packages."""
+    keys: dict[int, tuple[bool, int]] = {}
+    for core in cores:
+        cpus = ids_of(core)
+        own = [ids.package[cpu] for cpu in cpus if cpu in ids.package]
+        for cpu in cpus:
+            keys[cpu] = (True, ids.package.get(cpu, own[0])) if own else (False, cpus[0])
+    return keys
 
 
-def _group(tree: HostTree, online: int, *, files: Sequence[tuple[str, Parser]], keys: Mapping[int, _K]) -> Grouping:
-    claims: dict[int, int] = {}
-    where: dict[int, str] = {}
-    for cpu in map(int, ids_of(online)):
-        for name, parse in files:
-            path = f"{CPU_ROOT}/cpu{cpu}/topology/{name}"
-            mask = read_attribute(tree, path, parse)
-            if mask is None:
-                continue
-            if not mask >> cpu & 1:
-                tree.note(path, f"does not name CPU {cpu} itself")
-                continue
-            claims[cpu], where[cpu] = mask & online, path
-            break
-    grouping = group_siblings(online, claims, keys)
-    note_disputes(tree, grouping, where=where)
+def _unplaced(groups: Sequence[int], *, known: AbstractSet[int]) -> tuple[int, ...]:
+    """CPUs of groups of which nobody said anything."""
+    return tuple(cpu for group in groups for cpu in ids_of(group) if known.isdisjoint(ids_of(group)))
+
+
+def _group(tree: HostTree, online: int, *, claims: _Claims, keys: Mapping[int, Hashable]) -> Grouping:
+    grouping = group_siblings(online, {cpu: mask & online for cpu, mask in claims.masks.items()}, keys)
+    note_disputes(tree, grouping, where=claims.where)
     return grouping

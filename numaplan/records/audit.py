@@ -1,10 +1,11 @@
 """Audit reports to audit JSON (schema ``numaplan/audit/1``)."""
 
-from collections.abc import Mapping
+from typing import Final
 
 from numaplan.model.finding import Finding, Report, Severity
-from numaplan.records.audit_form import AUDIT_SCHEMA
-from numaplan.records.document import dump
+from numaplan.records.text import dump
+
+AUDIT_SCHEMA: Final = "numaplan/audit/1"
 
 
 def audit_json(report: Report) -> str:
@@ -22,7 +23,7 @@ def audit_json(report: Report) -> str:
     )
 
 
-def _finding_document(finding: Finding) -> Mapping[str, object]:
+def _finding_document(finding: Finding) -> dict[str, object]:
     return {
         "rule": finding.rule,
         "severity": finding.severity.value,

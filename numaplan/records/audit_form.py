@@ -8,8 +8,6 @@ from numaplan.model.finding import Severity
 from numaplan.records.document import Form
 from numaplan.records.fields import Id, Text
 
-AUDIT_SCHEMA: Literal["numaplan/audit/1"] = "numaplan/audit/1"
-
 
 class EvidenceForm(Form):
     """An entry of ``findings[].evidence``."""

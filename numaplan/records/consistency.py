@@ -5,7 +5,11 @@ from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.records.guest_form import GuestForm
-from numaplan.records.inventory_form import InventoryForm, NodeForm
+from numaplan.records.host_form import NodeForm
+from numaplan.records.inventory_form import InventoryForm
+from numaplan.records.kernel_form import KernelForm
+from numaplan.records.live_form import LiveForm
+from numaplan.records.switch_form import SwitchForm
 
 # More memory than any address space of today, so that a sum over 1024 nodes stays within 64 bits.
 POOL_LIMIT_KIB: Final = 1 << 50
@@ -23,6 +27,9 @@ def mistakes_of(form: InventoryForm) -> list[tuple[str, str]]:
         *_doubles("links", "name", (link.name for link in form.links)),
         *_doubles("guests", "name", (guest.name for guest in form.guests)),
         *(mistake for i, guest in enumerate(form.guests) for mistake in _guest(f"guests[{i}]", guest)),
+        *_doubles("irqs", "number", (irq.number for irq in form.irqs)),
+        *(() if form.kernel is None else _kernel(form.kernel)),
+        *(() if form.openvswitch is None else _switch(form.openvswitch)),
     ]
 
 
@@ -50,6 +57,7 @@ def _nodes(form: InventoryForm) -> Iterator[tuple[str, str]]:
         yield from _not_online(f"{path}.cpus", node.cpus, form.cpus.online)
         yield from _doubles(f"{path}.packages", "", node.packages)
         yield from _pools(path, node)
+        yield from _doubles(f"{path}.access", "access", (access.access for access in node.access))
     yield from _overlaps("numa_nodes", [node.cpus for node in form.numa_nodes])
 
 
@@ -127,6 +135,30 @@ def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:
     yield from _doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
     yield from _doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
     yield from _doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
+    if guest.live is not None:
+        yield from _live(f"{path}.live", guest.live)
+
+
+def _live(path: str, live: LiveForm) -> Iterator[tuple[str, str]]:
+    # An index above the vCPUs of the XML is none: the XML may say what holds after the next start.
+    yield from _doubles(f"{path}.threads", "tid", (thread.tid for thread in live.threads))
+    numbered = (f"{thread.kind.value} {thread.index}" if thread.index is not None else None for thread in live.threads)
+    yield from _doubles(f"{path}.threads", "index", numbered)
+    sizes = (f"node {part.node}, {part.page_size_kib} KiB" for part in live.memory)
+    yield from _doubles(f"{path}.memory", "", sizes)
+
+
+def _kernel(kernel: KernelForm) -> Iterator[tuple[str, str]]:
+    yield from _doubles("kernel.vulnerabilities", "name", (leak.name for leak in kernel.vulnerabilities))
+    yield from _doubles("kernel.cpusets", "path", (cpuset.path for cpuset in kernel.cpusets))
+
+
+def _switch(switch: SwitchForm) -> Iterator[tuple[str, str]]:
+    path = "openvswitch"
+    yield from _doubles(f"{path}.socket_memory", "node", (memory.node for memory in switch.socket_memory))
+    yield from _doubles(f"{path}.bridges", "name", (bridge.name for bridge in switch.bridges))
+    yield from _doubles(f"{path}.interfaces", "name", (interface.name for interface in switch.interfaces))
+    yield from _doubles(f"{path}.pmds", "cpu", (pmd.cpu for pmd in switch.pmds))
 
 
 def _not_online(path: str, cpus: CpuSet, online: CpuSet) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, InstanceOf, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from numaplan.cpuset import CPU_LIMIT, CpuSet
@@ -20,8 +20,48 @@ LIST_LIMIT: Final = 1 << 18
 # libvirt's largest guests have 4096 vCPUs (formatdomain, "CPU Allocation"; QEMU's q35 since 9.1).
 GUEST_CPU_LIMIT: Final = 1 << 16
 
+# 200 guests that float on sets of their own of 8192 CPUs name 1.6 million.
+NAMED_LIMIT: Final = 1 << 22
+
 LIST_PATTERN: Final = "^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$"
 ADDRESS_PATTERN: Final = r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$"
+
+
+class Known:
+    """The CPU lists and addresses of one document: each text is parsed once, however often it stands there.
+
+    All its lists together name `NAMED_LIMIT` CPUs at most: a document of a few MiB could fill many GiB of memory else.
+    """
+
+    def __init__(self) -> None:
+        self._cpu_sets: dict[str, CpuSet] = {}
+        self._addresses: dict[str, PciAddress] = {}
+        self._named = 0
+
+    def cpu_set(self, text: str) -> CpuSet:
+        """The CPUs of a kernel list; raises ValueError."""
+        known = self._cpu_sets.get(text)
+        if known is None:
+            # Ranges that overlap thousands of times would cost more than any honest list.
+            named = sum(int(last or first) - int(first) + 1 for first, last in _RANGE.findall(text))
+            if named > 2 * CPU_LIMIT:
+                raise ValueError("it names more CPUs than there can be")
+            if self._named + named > NAMED_LIMIT:
+                raise ValueError(f"the lists of the document together name more than {NAMED_LIMIT} CPUs")
+            known = self._cpu_sets[text] = CpuSet.parse(text)
+            self._named += named
+        return known
+
+    def address(self, text: str) -> PciAddress:
+        """A PCI address; raises ValueError."""
+        known = self._addresses.get(text)
+        if known is None:
+            known = self._addresses[text] = PciAddress.parse(text)
+        return known
+
+
+def _known(info: ValidationInfo) -> Known:
+    return info.context if isinstance(info.context, Known) else Known()
 
 
 def _text(value: object) -> str:
@@ -30,21 +70,18 @@ def _text(value: object) -> str:
     return value
 
 
-def _cpu_set(value: object) -> CpuSet:
+def _cpu_set(value: object, info: ValidationInfo) -> CpuSet:
     text = _text(value)
-    # Ranges that overlap thousands of times would cost more than any honest list.
-    if sum(int(last or first) - int(first) + 1 for first, last in _RANGE.findall(text)) > 2 * CPU_LIMIT:
-        raise PydanticCustomError("cpu_set", "expected a CPU list of at most {limit} CPUs", {"limit": CPU_LIMIT})
     try:
-        return CpuSet.parse(text)
+        return _known(info).cpu_set(text)
     except ValueError as error:
         raise PydanticCustomError("cpu_set", "expected a CPU list ({why})", {"why": str(error)}) from error
 
 
-def _address(value: object) -> PciAddress:
+def _address(value: object, info: ValidationInfo) -> PciAddress:
     text = _text(value)
     try:
-        return PciAddress.parse(text)
+        return _known(info).address(text)
     except ValueError as error:
         raise PydanticCustomError("pci", "expected a PCI address such as 0000:3b:02.0") from error
 
@@ -56,7 +93,8 @@ def _number(value: object) -> int:
     return int(text)
 
 
-Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+# Not `str`: pydantic refuses lone surrogates, which stand for bytes of the host that are no UTF-8.
+Text = InstanceOf[str]
 CpuList = Annotated[CpuSet, PlainValidator(_cpu_set), WithJsonSchema({"type": "string", "pattern": LIST_PATTERN})]
 Address = Annotated[
     PciAddress, PlainValidator(_address), WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN})

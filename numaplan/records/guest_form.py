@@ -1,11 +1,31 @@
-"""A guest in the inventory document. A ``line`` is where the part stands in the guest's domain XML, 0: not known."""
+"""A guest as the inventory document has it, and the noun that it makes.
+
+A ``line`` is where the part stands in the guest's domain XML, 0: not known.
+"""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from numaplan.model.guest import (
+    CellId,
+    EmulatorPin,
+    Guest,
+    GuestCell,
+    GuestHostdev,
+    GuestInterface,
+    GuestTopology,
+    HugepageRequest,
+    IothreadId,
+    IothreadPin,
+    MemoryBinding,
+    VcpuId,
+    VcpuPin,
+)
+from numaplan.model.host import NodeId
 from numaplan.records.document import Form
 from numaplan.records.fields import Address, Count, CpuList, Id, Size, Text
+from numaplan.records.live_form import LiveForm, to_live
 
 
 class TopologyForm(Form):
@@ -75,6 +95,10 @@ class GuestInterfaceForm(Form):
     source: Text | None = None
     pci: Address | None = None
     vlan: Id | None = None
+    target: Text | None = None
+    socket: Text | None = None
+    model: Text | None = None
+    queues: Id | None = None
     line: Id = 0
 
 
@@ -93,6 +117,9 @@ class GuestForm(Form):
     uuid: Text | None = None
     file: Text | None = None
     running: bool | None = None
+    state: Text | None = None
+    persistent: bool | None = None
+    managed_save: bool | None = None
     vcpus: Count
     vcpu_cpuset: CpuList | None = None
     vcpu_line: Id = 0
@@ -112,3 +139,76 @@ class GuestForm(Form):
     thread_policy: Text | None = None
     shared_vcpus: list[Count] = Field(default_factory=list)
     loose_devices: list[Address] = Field(default_factory=list)
+    live: LiveForm | None = None
+
+
+def to_topology(form: TopologyForm | None) -> GuestTopology | None:
+    """The noun of a form."""
+    return None if form is None else GuestTopology(form.sockets, form.dies, form.cores, form.threads)
+
+
+def to_guests(forms: list[GuestForm], file: str) -> tuple[Guest, ...]:
+    """The nouns of ``guests``, by name; `file` names the document where a guest does not name a file of its own."""
+    return tuple(sorted((_to_guest(form, file) for form in forms), key=lambda guest: guest.name))
+
+
+def _to_guest(form: GuestForm, file: str) -> Guest:
+    return Guest(
+        name=form.name,
+        file=file if form.file is None else form.file,
+        vcpus=form.vcpus,
+        memory_kib=form.memory_kib,
+        uuid=form.uuid,
+        vcpu_line=form.vcpu_line,
+        vcpu_cpuset=form.vcpu_cpuset,
+        auto_placement=form.auto_placement,
+        topology=to_topology(form.topology),
+        cells=tuple(
+            GuestCell(CellId(cell.id), tuple(VcpuId(vcpu) for vcpu in sorted(cell.vcpus)), cell.memory_kib, cell.line)
+            for cell in form.cells
+        ),
+        vcpu_pins=tuple(VcpuPin(VcpuId(pin.vcpu), pin.cpus, pin.line) for pin in form.vcpu_pins),
+        emulator_pin=None if form.emulator_pin is None else EmulatorPin(form.emulator_pin.cpus, form.emulator_pin.line),
+        iothreads=form.iothreads,
+        iothread_pins=tuple(IothreadPin(IothreadId(pin.iothread), pin.cpus, pin.line) for pin in form.iothread_pins),
+        memory=None if form.memory is None else _to_binding(form.memory),
+        memnodes=tuple(_to_binding(binding) for binding in form.memnodes),
+        hugepages=tuple(
+            HugepageRequest(
+                page.size_kib, None if page.cells is None else tuple(CellId(cell) for cell in page.cells), page.line
+            )
+            for page in form.hugepages
+        ),
+        interfaces=tuple(map(_to_interface, form.interfaces)),
+        hostdevs=tuple(GuestHostdev(hostdev.pci, hostdev.line, hostdev.alias) for hostdev in form.hostdevs),
+        thread_policy=form.thread_policy,
+        running=form.running,
+        shared_vcpus=tuple(VcpuId(vcpu) for vcpu in sorted(form.shared_vcpus)),
+        loose_devices=tuple(form.loose_devices),
+        state=form.state,
+        persistent=form.persistent,
+        managed_save=form.managed_save,
+        live=None if form.live is None else to_live(form.live),
+    )
+
+
+def _to_binding(form: MemoryBindingForm) -> MemoryBinding:
+    cell = None if form.cell is None else CellId(form.cell)
+    nodes = None if form.nodes is None else tuple(NodeId(node) for node in form.nodes)
+    return MemoryBinding(cell, form.mode, nodes, form.line)
+
+
+def _to_interface(form: GuestInterfaceForm) -> GuestInterface:
+    return GuestInterface(
+        form.type,
+        form.line,
+        mac=form.mac,
+        alias=form.alias,
+        source=form.source,
+        pci=form.pci,
+        vlan=form.vlan,
+        target=form.target,
+        socket=form.socket,
+        model=form.model,
+        queues=form.queues,
+    )

@@ -1,6 +1,6 @@
 """Plans to and from plan JSON (schema ``numaplan/plan/1``)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import CellId, IothreadId, VcpuId
@@ -16,9 +16,11 @@ from numaplan.model.plan import (
     Plan,
     Unplaced,
 )
-from numaplan.records.document import dump, load
-from numaplan.records.guests import to_topology, topology_document
+from numaplan.records.document import load
+from numaplan.records.guest_form import to_topology
+from numaplan.records.guests import topology_document
 from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, PlacementForm, PlanForm
+from numaplan.records.text import dump
 
 
 def plan_json(plan: Plan) -> str:
@@ -65,7 +67,7 @@ def read_plan(text: str, file: str) -> Plan:
     )
 
 
-def _placement_document(placement: Placement) -> Mapping[str, object]:
+def _placement_document(placement: Placement) -> dict[str, object]:
     return {
         "vm": placement.vm,
         "cells": [
@@ -89,11 +91,11 @@ def _placement_document(placement: Placement) -> Mapping[str, object]:
     }
 
 
-def _numbered(pairs: Iterable[tuple[int, CpuSet]]) -> Mapping[str, str]:
+def _numbered(pairs: Iterable[tuple[int, CpuSet]]) -> dict[str, str]:
     return {str(number): str(cpus) for number, cpus in sorted(pairs, key=lambda pair: pair[0])}
 
 
-def _conflict_document(conflict: Conflict) -> Mapping[str, object]:
+def _conflict_document(conflict: Conflict) -> dict[str, object]:
     return {
         "constraints": [
             {"vm": member.vm, "constraint": member.constraint, "sentence": member.sentence}

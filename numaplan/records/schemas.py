@@ -4,9 +4,11 @@ import json
 from enum import StrEnum
 from typing import assert_never
 
-from numaplan.records.audit_form import AUDIT_SCHEMA, AuditForm
+from numaplan.records.audit import AUDIT_SCHEMA
+from numaplan.records.audit_form import AuditForm
 from numaplan.records.document import Form
-from numaplan.records.inventory_form import INVENTORY_SCHEMA, InventoryForm
+from numaplan.records.inventory import INVENTORY_SCHEMA
+from numaplan.records.inventory_form import InventoryForm
 from numaplan.records.plan_form import PLAN_SCHEMA, PlanForm
 
 

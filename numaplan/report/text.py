@@ -43,6 +43,13 @@ def known(text: str | None) -> str:
     return UNKNOWN if text is None else clean(text)
 
 
+def yes(value: bool | None) -> str:  # noqa: FBT001  # the value to print, no option
+    """``yes`` or ``no``; "?" where the host does not say."""
+    if value is None:
+        return UNKNOWN
+    return "yes" if value else "no"
+
+
 def number(value: int | None) -> str:
     """A number, or "?" where the host does not say."""
     return UNKNOWN if value is None else str(value)

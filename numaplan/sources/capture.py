@@ -7,6 +7,7 @@ import json
 import lzma
 import tarfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -65,21 +66,36 @@ def replaying(store: Store) -> Store:
     except (OSError, UnreadableError):
         return store
     try:
-        faults = parse_manifest(text.decode("utf-8"))
+        manifest = parse_manifest(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"no manifest of a capture: {error}", MANIFEST, "take the capture anew") from error
-    return ReplayingStore(store, faults) if faults else store
+    return ReplayingStore(store, manifest.faults, manifest.unread)
 
 
-def parse_manifest(text: str) -> Mapping[tuple[Call, str], Fault]:
-    """The faults that a manifest lists; raises ValueError."""
-    document = json.loads(text)
-    if not isinstance(document, dict) or document.get("schema") != CAPTURE_SCHEMA:
-        raise ValueError(f"expected the schema {CAPTURE_SCHEMA}")
-    listed = document.get("faults", [])
-    if not isinstance(listed, list):
-        raise ValueError("faults is no list")  # noqa: TRY004 - a wrong document, as every other mistake in it
-    return dict(_fault(entry) for entry in listed)
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a capture says of itself: the calls that failed on the host, and by folder the files that were not read."""
+
+    faults: Mapping[tuple[Call, str], Fault]
+    unread: Mapping[str, frozenset[str]]
+
+
+def parse_manifest(text: str) -> Manifest:
+    """A manifest; raises ValueError."""
+    match json.loads(text):
+        case {"schema": schema, "faults": list(faults), "unread": list(unread)} if schema == CAPTURE_SCHEMA:
+            return Manifest(
+                dict(map(_fault, faults)), {folder: names for entry in unread for folder, names in _unread(entry)}
+            )
+    raise ValueError(f"expected the schema {CAPTURE_SCHEMA} with faults and unread")
+
+
+def _unread(entry: object) -> list[tuple[str, frozenset[str]]]:
+    match entry:
+        case {"folders": list(folders), "names": list(names)} if all(isinstance(text, str) for text in folders + names):
+            shared = frozenset(names)
+            return [(folder, shared) for folder in folders]
+    raise ValueError(f"no folders and names: {json.dumps(entry)[:80]}")
 
 
 def _fault(entry: object) -> tuple[tuple[Call, str], Fault]:
@@ -96,12 +112,20 @@ def _manifest(recording: Recording, *, taken: str, version: str, anonymized: boo
         {"call": call.value, "path": path, **({"why": fault.why} if fault.errno is None else {"errno": fault.errno})}
         for (call, path), fault in sorted(recording.faults.items())
     ]
+    # A PCI function's folder holds much the same files as its neighbour's.
+    alike: dict[frozenset[str], list[str]] = {}
+    for folder, names in recording.unread.items():
+        alike.setdefault(names, []).append(folder)
     document = {
         "schema": CAPTURE_SCHEMA,
         "numaplan": version,
         "taken": taken,
         "anonymized": anonymized,
         "faults": faults,
+        "unread": [
+            {"folders": sorted(folders), "names": sorted(names)}
+            for names, folders in sorted(alike.items(), key=lambda pair: min(pair[1]))
+        ],
     }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")
 

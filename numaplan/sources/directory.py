@@ -12,19 +12,36 @@ from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
 # Sysfs gives at most one page a read, and every attribute that a reader wants fits in one.
 _CHUNK: Final = 1 << 14
 # O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
+_REMEMBERED: Final = 64
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class DirectoryStore:
-    """Files below a directory. No call follows a symbolic link in the last component of its path."""
+    """Files below a directory. No call follows a symbolic link in the last component of its path.
+
+    What a look at a folder or a file has told of its kind is not asked for again: a file that changes its kind between
+    the look and the reading is refused once it is open.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._prefix = str(root).rstrip("/")
+        self._looked_at: str | None = None
+        # The entries of the folders listed last: what is read of a folder is mostly read right after it was listed.
+        self._kinds: dict[str, dict[str, Kind]] = {}
 
     def kind(self, path: str) -> Kind:
-        """By lstat(2)."""
-        return _kind(os.lstat(self._at(path)).st_mode)
+        """By what the folder's listing said, else by lstat(2)."""
+        if self._kinds:
+            folder, _, name = path.rpartition("/")
+            listed = self._kinds.get(folder)
+            kind = None if listed is None else listed.get(name)
+            if kind is not None:
+                self._looked_at = path if kind is Kind.FILE else None
+                return kind
+        kind = _kind(os.lstat(f"{self._prefix}/{path}").st_mode)
+        self._looked_at = path if kind is Kind.FILE else None
+        return kind
 
     def target(self, path: str) -> str:
         """By readlink(2)."""
@@ -32,20 +49,30 @@ class DirectoryStore:
 
     def names(self, path: str) -> Sequence[str]:
         """By getdents(2)."""
-        with os.scandir(self._at(path)) as entries:
-            names = [entry.name for entry in islice(entries, NAMES_LIMIT + 1)]
-        if len(names) > NAMES_LIMIT:
+        with os.scandir(f"{self._prefix}/{path}") as entries:
+            kinds = {entry.name: _entry_kind(entry) for entry in islice(entries, NAMES_LIMIT + 1)}
+        if len(kinds) > NAMES_LIMIT:
             raise UnreadableError(f"more than {NAMES_LIMIT} entries")
-        return names
+        if len(self._kinds) >= _REMEMBERED:
+            self._kinds.clear()
+        self._kinds[path] = kinds
+        return list(kinds)
 
     def read(self, path: str) -> bytes:
         """Regular files only: opening a device can have effects, opening a fifo can wait for ever."""
-        where = self._at(path)
-        _demand_file(os.lstat(where).st_mode)
+        where = f"{self._prefix}/{path}"
+        if path != self._looked_at:  # else this is the look that found it
+            _demand_file(os.lstat(where).st_mode)
         descriptor = os.open(where, _FLAGS)
         try:
-            _demand_file(os.fstat(descriptor).st_mode)
-            return _read_all(descriptor, limit_of(path))
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                _demand_file(mode)
+            data = os.read(descriptor, _CHUNK)
+            # Only an empty read tells the end: a file of /proc may give a line at a time.
+            if not data or not (more := os.read(descriptor, _CHUNK)):
+                return data
+            return _read_on(descriptor, [data, more], limit=limit_of(path))
         finally:
             os.close(descriptor)
 
@@ -57,9 +84,8 @@ class DirectoryStore:
         return f"{self._prefix}/{path}"
 
 
-def _read_all(descriptor: int, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+def _read_on(descriptor: int, chunks: list[bytes], *, limit: int) -> bytes:
+    size = sum(map(len, chunks))
     while chunk := os.read(descriptor, _CHUNK):
         chunks.append(chunk)
         size += len(chunk)
@@ -71,6 +97,15 @@ def _read_all(descriptor: int, limit: int) -> bytes:
 def _demand_file(mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise UnreadableError("is a directory" if stat.S_ISDIR(mode) else "is no regular file")
+
+
+def _entry_kind(entry: os.DirEntry[str]) -> Kind:
+    """As getdents(2) says, which is all that a look costs, but on file systems that do not tell it there."""
+    if entry.is_file(follow_symlinks=False):
+        return Kind.FILE
+    if entry.is_symlink():
+        return Kind.LINK
+    return Kind.FOLDER if entry.is_dir(follow_symlinks=False) else Kind.OTHER
 
 
 def _kind(mode: int) -> Kind:

@@ -6,12 +6,23 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from numaplan.sources.hypervisor import read_hypervisor
+from numaplan.sources.netlink import read_netlink
+from numaplan.sources.ovs import read_openvswitch
+from numaplan.sources.processes import read_processes
 from numaplan.sources.store import ROWS_FOLDER, Kind, Store, UnreadableError, rows_path
+from numaplan.sources.udev import read_udev
 
 # A door gives its rows as what JSON can hold, or None where the host has no such thing; DoorError says what failed.
 Door = Callable[[], object]
 
-DOORS: Final[Mapping[str, Door]] = {}
+DOORS: Final[Mapping[str, Door]] = {
+    "libvirt": read_hypervisor,
+    "netlink": read_netlink,
+    "openvswitch": read_openvswitch,
+    "processes": read_processes,
+    "udev": read_udev,
+}
 
 
 class LiveStore:
@@ -53,7 +64,7 @@ class LiveStore:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
         if rows is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return json.dumps(rows, ensure_ascii=True).encode("ascii")
+        return json.dumps(rows, ensure_ascii=True).encode("ascii") + b"\n"
 
     def below(self, path: str) -> Store:
         """The files alone: rows are of the whole host."""

@@ -1,16 +1,22 @@
 """Where a host's files come from: the live host, a directory, a tar."""
 
+import io
+import tarfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from numaplan.errors import BackendError, InputError
 from numaplan.model.host import Source
-from numaplan.sources.archive import open_archive
+from numaplan.sources.archive import open_archive, read_archive
 from numaplan.sources.capture import replaying
 from numaplan.sources.directory import DirectoryStore
 from numaplan.sources.files import read_refusal
 from numaplan.sources.live import LiveStore
 from numaplan.sources.store import Kind, Store, UnreadableError, find_root
+
+# A tar ends with two blocks of zeros; an empty one is nothing else.
+_BLOCKS: Final = 2
 
 
 def open_store(path: Path | None) -> tuple[Store, Source]:
@@ -37,6 +43,11 @@ def open_store(path: Path | None) -> tuple[Store, Source]:
     if root is None:
         raise InputError("there is no folder sys/ in it", str(path), _hint(store))
     return replaying(store.below(root)), Source.CAPTURE
+
+
+def empty_store() -> Store:
+    """A host that has no files."""
+    return read_archive(io.BytesIO(bytes(_BLOCKS * tarfile.BLOCKSIZE)))
 
 
 def _hint(store: Store) -> str:

@@ -42,12 +42,16 @@ class Fault:
 
 @dataclass(slots=True)
 class Recording:
-    """Files, links and folders by path, and the calls that failed, but for what was simply not there."""
+    """Files, links and folders by path, and the calls that failed, but for what was simply not there.
+
+    `unread`: names of files that a folder was seen to hold and whose text nobody asked for.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     faults: dict[tuple[Call, str], Fault] = field(default_factory=dict)
+    unread: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 class RecordingStore:
@@ -84,12 +88,16 @@ class RecordingStore:
         return RecordingStore(self._base.below(path))
 
     def recording(self) -> Recording:
-        """All that was asked so far, and what a listed folder holds besides: its folders and links, empty and unread.
-
-        A file that nobody looked at is left out: an empty one in its place would say something.
-        """
+        """All that was asked so far, and what listed folders hold besides: empty folders, links, names of files."""
         known = self._recording
-        kinds = dict.fromkeys(self._listings, Kind.FOLDER) | self._kinds | self._unasked()
+        unasked = self._unasked()
+        kinds = dict.fromkeys(self._listings, Kind.FOLDER) | self._kinds | unasked
+        unread: dict[str, set[str]] = {}
+        for path in [path for path, kind in unasked.items() if kind is Kind.FILE and path not in known.files]:
+            folder, _, name = path.rpartition("/")
+            unread.setdefault(folder, set()).add(name)
+            del kinds[path]
+        known.unread = {folder: frozenset(names) for folder, names in unread.items()}
         for path, kind in kinds.items():
             match kind:
                 case Kind.FOLDER:
@@ -113,9 +121,7 @@ class RecordingStore:
         for path in (join(folder, name) for folder, names in self._listings.items() for name in names):
             if path not in self._kinds:
                 with suppress(OSError, UnreadableError):
-                    kind = self._base.kind(path)
-                    if kind in {Kind.FOLDER, Kind.LINK}:
-                        found[path] = kind
+                    found[path] = self._base.kind(path)
         return found
 
     def _unasked_target(self, path: str) -> str:
@@ -144,16 +150,22 @@ class RecordingStore:
 
 
 class ReplayingStore:
-    """A capture's files, with the calls that failed on the host failing again."""
+    """A capture's files, with the calls that failed on the host failing again, and the names of files not read then."""
 
-    def __init__(self, base: Store, faults: Mapping[tuple[Call, str], Fault]) -> None:
+    def __init__(
+        self,
+        base: Store,
+        faults: Mapping[tuple[Call, str], Fault],
+        unread: Mapping[str, frozenset[str]],
+    ) -> None:
         self._base = base
         self._faults = faults
+        self._unread = unread
 
     def kind(self, path: str) -> Kind:
-        """The base's."""
+        """The base's; a file that was not read is one all the same."""
         self._fail(Call.KIND, path)
-        return self._base.kind(path)
+        return Kind.FILE if self._is_unread(path) else self._base.kind(path)
 
     def target(self, path: str) -> str:
         """The base's."""
@@ -161,18 +173,25 @@ class ReplayingStore:
         return self._base.target(path)
 
     def names(self, path: str) -> Sequence[str]:
-        """The base's."""
+        """The base's, and the files that were not read."""
         self._fail(Call.NAMES, path)
-        return self._base.names(path)
+        names = self._base.names(path)
+        return [*names, *self._unread[path].difference(names)] if path in self._unread else names
 
     def read(self, path: str) -> bytes:
-        """The base's."""
+        """The base's; UnreadableError for a file that was not read then."""
         self._fail(Call.READ, path)
+        if self._is_unread(path):
+            raise UnreadableError("its text is not in the capture, which holds what an earlier version read")
         return self._base.read(path)
 
     def below(self, path: str) -> Store:
         """The base's: faults are of the whole host."""
         return self._base.below(path)
+
+    def _is_unread(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return name in self._unread.get(folder, ())
 
     def _fail(self, call: Call, path: str) -> None:
         fault = self._faults.get((call, path))

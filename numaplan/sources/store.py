@@ -8,6 +8,8 @@ FILE_LIMIT: Final = 1 << 20
 # What netlink, libvirt and their kin say of a host stands beside sys/ and proc/ in a capture, one file a source.
 ROWS_FOLDER: Final = "numaplan"
 ROWS_LIMIT: Final = 16 << 20
+# With its flags a CPU takes up to 4 KiB there, and hosts of 2,048 CPUs are sold.
+CPUINFO_LIMIT: Final = 8 << 20
 NAMES_LIMIT: Final = 200_000
 
 # Must-gathers nest a node's files about six folders deep; a search without a bound would walk a home directory.
@@ -85,6 +87,8 @@ def rows_path(name: str) -> str:
 
 def limit_of(path: str) -> int:
     """How many bytes of that file are read at most; `path` may stand below other folders, as in an archive."""
+    if f"/{path}".endswith("/proc/cpuinfo"):
+        return CPUINFO_LIMIT
     return ROWS_LIMIT if f"/{path}".rpartition("/")[0].endswith(f"/{ROWS_FOLDER}") else FILE_LIMIT
 
 

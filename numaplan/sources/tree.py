@@ -7,9 +7,10 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from numaplan.model.host import Source
@@ -36,6 +37,7 @@ _PAUSE_S: Final = 0.002
 # As path_resolution(7): Linux gives up at the forty-first link.
 _HOPS: Final = 40
 _PATH_LIMIT: Final = 4096
+_DOTS: Final = frozenset({"", ".", ".."})
 _WORDS: Final = {
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
@@ -50,11 +52,10 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """Text, or why there is none: both None where the file is absent. `unsaid`: the kernel answered EINVAL."""
+class _Failure:
+    """Why there is no text, None where the file is absent. `unsaid`: the kernel answered EINVAL."""
 
-    text: str | None
-    why: str | None = None
+    why: str | None
     unsaid: bool = False
 
 
@@ -69,9 +70,15 @@ class HostTree:
     def __init__(self, store: Store, source: Source) -> None:
         self.source = source
         self._store = store
-        self._readings: dict[str, _Reading] = {}
+        self._texts: dict[str, str] = {}
+        self._failures: dict[str, _Failure] = {}
         self._listings: dict[str, tuple[str, ...]] = {}
-        self._parents: dict[str, tuple[str, int]] = {"": ("", 0)}
+        # What was read by another path, by the one that it really has.
+        self._real_texts: dict[str, str] = {}
+        self._real_listings: dict[str, tuple[str, ...]] = {}
+        # Where paths really lead, and how many links were met on the way; and which paths are folders without any.
+        self._ways: dict[str, tuple[str, int]] = {"": ("", 0)}
+        self._folders: set[str] = {""}
         self._gaps: set[Gap] = set()
 
     @property
@@ -82,7 +89,12 @@ class HostTree:
     @property
     def opened(self) -> tuple[str, ...]:
         """Every path whose text was read so far, sorted, as it was asked for (a link in it is not resolved)."""
-        return tuple(sorted(path for path, reading in self._readings.items() if reading.text is not None))
+        return tuple(sorted(self._texts))
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """What was read so far, by path."""
+        return MappingProxyType(self._texts)
 
     def text(self, path: str, *, optional: bool = False, expected: bool = False) -> str | None:
         """A file's text, nothing stripped; None where it is absent, and with a `Gap` where it is forbidden or broken.
@@ -93,14 +105,16 @@ class HostTree:
         Bytes that are no UTF-8 become surrogates (errors="surrogateescape").
         """
         path = path.strip("/")
-        reading = self._readings.get(path)
-        if reading is None:
-            reading = self._readings[path] = self._read(path)
-        if reading.why is not None and not (optional and reading.unsaid):
-            self.note(path, reading.why)
-        elif expected and reading.text is None:
-            self.note(path, "not there")
-        return reading.text
+        text = self._texts.get(path)
+        if text is None:
+            text = self._text(path)
+        if text is None:
+            failure = self._failures[path]
+            if failure.why is not None and not (optional and failure.unsaid):
+                self.note(path, failure.why)
+            elif expected:
+                self.note(path, "not there")
+        return text
 
     def rows(self, name: str) -> object | None:
         """What another source than files said ("netlink"), as decoded JSON; None where it said nothing.
@@ -109,15 +123,16 @@ class HostTree:
         whose rows are no JSON bears the name of the source.
         """
         path = rows_path(name)
-        reading = self._readings.get(path)
-        if reading is None:
-            reading = self._readings[path] = self._read(path)
-        if reading.text is None:
-            if reading.why is not None:
-                self.note(name, reading.why)
+        text = self._texts.get(path)
+        if text is None:
+            text = self._text(path)
+        if text is None:
+            why = self._failures[path].why
+            if why is not None:
+                self.note(name, why)
             return None
         try:
-            document: object = json.loads(reading.text)
+            document: object = json.loads(text)
         except (ValueError, RecursionError) as error:
             self.note(name, f"no JSON: {error}")
             return None
@@ -148,10 +163,11 @@ class HostTree:
         """The last component of a symbolic link's text, even if its target is not in the tree; None for no link."""
         path = path.strip("/")
         try:
-            real = self._real(path, follow=False)
-            if self._store.kind(real) is not Kind.LINK:
+            folder, last, _ = self._last(path)
+            there = join(folder, last)
+            if last in _DOTS or self._kind(there) is not Kind.LINK:
                 return None
-            name = self._store.target(real).rstrip("/").rpartition("/")[2]
+            name = self._store.target(there).rstrip("/").rpartition("/")[2]
         except OSError as error:
             self._refused(path, error)
             return None
@@ -163,21 +179,49 @@ class HostTree:
 
     def _list(self, path: str) -> tuple[str, ...]:
         try:
-            return tuple(sorted(_patiently(lambda: self._store.names(self._real(path)))))
+            return _patiently(self._names, path)
         except OSError as error:
             self._refused(path, error)
         except UnreadableError as error:
             self.note(path, error.why)
         return ()
 
-    def _read(self, path: str) -> _Reading:
+    def _names(self, path: str) -> tuple[str, ...]:
+        real = self._real(path)
+        names = self._listings.get(real)
+        if names is None:
+            names = self._real_listings.get(real)
+        if names is None:
+            names = tuple(sorted(self._store.names(real)))
+        if real != path:
+            self._real_listings[real] = names
+        return names
+
+    def _text(self, path: str) -> str | None:
+        if path in self._failures:
+            return None
         try:
-            data = _patiently(lambda: self._store.read(self._real(path)))
+            text = self._texts[path] = _patiently(self._read, path)
         except OSError as error:
-            return _Reading(None, _why(error) or self._gone(path, error), unsaid=error.errno == errno.EINVAL)
+            self._failures[path] = _Failure(_why(error) or self._gone(path, error), unsaid=error.errno == errno.EINVAL)
         except UnreadableError as error:
-            return _Reading(None, error.why)
-        return _Reading(data.decode("utf-8", "surrogateescape"))
+            self._failures[path] = _Failure(error.why)
+        else:
+            return text
+        return None
+
+    def _read(self, path: str) -> str:
+        real = self._real(path)
+        if real == path and not self._real_texts:
+            return self._store.read(real).decode("utf-8", "surrogateescape")
+        text = self._texts.get(real)
+        if text is None:
+            text = self._real_texts.get(real)
+        if text is None:
+            text = self._store.read(real).decode("utf-8", "surrogateescape")
+        if real != path:
+            self._real_texts[real] = text
+        return text
 
     def _gone(self, path: str, error: OSError) -> str | None:
         """A file that its folder lists, but that is not there: the host changed in between, or a link dangles."""
@@ -190,18 +234,42 @@ class HostTree:
         if why is not None:
             self.note(path, why)
 
-    def _real(self, path: str, *, follow: bool = True) -> str:
+    def _real(self, path: str) -> str:
+        way = self._ways.get(path)
+        if way is not None:
+            return way[0]
+        folder, name, hops = self._last(path)
+        if name not in _DOTS:
+            there = f"{folder}/{name}" if folder else name
+            if self._kind(there) is not Kind.LINK:
+                return there
+        way = self._ways[path] = self._walk(folder, name, hops=hops)
+        return way[0]
+
+    def _last(self, path: str) -> tuple[str, str, int]:
+        """The real folder of a path's last component, that component, and how many links were met so far."""
         if "\0" in path:
             raise FileNotFoundError(errno.ENOENT, "no path holds a NUL", path)
         if len(path) > _PATH_LIMIT:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
         parent, _, name = path.rpartition("/")
-        start = self._parents.get(parent)
-        if start is None:
-            start = self._parents[parent] = self._walk("", parent, follow=True, hops=0)
-        return self._walk(start[0], name, follow=follow, hops=start[1])[0]
+        folder, hops = self._ways.get(parent) or self._way(parent)
+        return folder, name, hops
 
-    def _walk(self, start: str, path: str, *, follow: bool, hops: int) -> tuple[str, int]:
+    def _way(self, folder: str) -> tuple[str, int]:
+        """Where a folder really is, one component after the other from the nearest that is known."""
+        missing = []
+        while (way := self._ways.get(folder)) is None:
+            missing.append(folder)
+            folder = folder.rpartition("/")[0]
+        for whole in reversed(missing):
+            way = self._walk(way[0], whole.rpartition("/")[2], hops=way[1])
+            if way[0] not in self._folders:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), whole)
+            self._ways[whole] = way
+        return way
+
+    def _walk(self, start: str, path: str, *, hops: int) -> tuple[str, int]:
         """`path` from the real folder `start`, and the number of links met; the kernel's path_resolution(7)."""
         here = start
         todo = path.split("/")[::-1]
@@ -213,20 +281,40 @@ class HostTree:
                 here = here.rpartition("/")[0]
                 continue
             there = join(here, name)
-            kind = self._store.kind(there)
-            if kind is Kind.LINK and (follow or todo):
+            kind = self._kind(there)
+            if kind is Kind.LINK:
                 hops += 1
                 target = self._store.target(there)
                 if hops > _HOPS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                if target.startswith("/"):
-                    here = ""
-                todo.extend(target.split("/")[::-1])
+                here, rest = self._leap(here, target)
+                todo.extend(rest.split("/")[::-1])
             elif todo and kind is not Kind.FOLDER:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
             else:
                 here = there
         return here, hops
+
+    def _leap(self, here: str, target: str) -> tuple[str, str]:
+        """Where a link in the real folder `here` starts, and what is left to walk: a folder known to be real is not
+        walked again. Nothing above a real folder is a link, so ".." needs no look either.
+        """
+        if target.startswith("/"):
+            here = ""
+        while target.startswith("../"):
+            here = here.rpartition("/")[0]
+            target = target[3:]
+        head, _, last = target.rpartition("/")
+        folder = join(here, head)
+        return (folder, last) if head and folder in self._folders else (here, target)
+
+    def _kind(self, path: str) -> Kind:
+        if path in self._folders:
+            return Kind.FOLDER
+        kind = self._store.kind(path)
+        if kind is Kind.FOLDER:
+            self._folders.add(path)
+        return kind
 
 
 def open_tree(path: Path | None) -> HostTree:
@@ -234,15 +322,15 @@ def open_tree(path: Path | None) -> HostTree:
     return HostTree(*open_store(path))
 
 
-def _patiently(action: Callable[[], _T]) -> _T:
+def _patiently(action: Callable[[str], _T], path: str) -> _T:
     for _ in range(_RETRIES):
         try:
-            return action()
+            return action(path)
         except OSError as error:
             if error.errno not in _AGAIN:
                 raise
             time.sleep(_PAUSE_S)
-    return action()
+    return action(path)
 
 
 def _why(error: OSError) -> str | None:

@@ -12,6 +12,7 @@ import psutil
 
 from numaplan.api.capture import capture_host
 from numaplan.api.inventory import take_inventory
+from numaplan.api.where import Where
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Snapshot
 from numaplan.records.inventory import inventory_json
@@ -61,11 +62,11 @@ def check(read: Snapshot) -> None:
 
 
 def test_the_live_host_is_read() -> None:
-    check(take_inventory(None))
+    check(take_inventory(Where()))
 
 
 def test_nobody_reads_the_live_host_too_and_learns_what_is_hidden() -> None:
-    read = as_nobody(lambda: take_inventory(None))
+    read = as_nobody(lambda: take_inventory(Where()))
     check(read)
     assert all(gap.what and gap.why for gap in read.gaps)
 
@@ -79,10 +80,10 @@ def test_the_command_reads_the_live_host() -> None:
 def test_a_capture_of_the_live_host_replays_to_the_same_but_for_its_source(tmp_path: Path) -> None:
     out = tmp_path / "host.tar.gz"
     captured = capture_host(None, out, anonymize=False)
-    again = take_inventory(out)
+    again = take_inventory(Where(out))
     assert again == captured.snapshot
     assert again.host.source is Source.CAPTURE
-    live = json.loads(inventory_json(take_inventory(None)))
+    live = json.loads(inventory_json(take_inventory(Where())))
     assert facts(json.loads(inventory_json(again))) == facts(live)
 
 
@@ -92,16 +93,16 @@ def test_nobody_captures_the_live_host_and_anybody_replays_it() -> None:
         Path(folder).chmod(0o777)
         out = Path(folder) / "host.tar.gz"
         captured = as_nobody(lambda: capture_host(None, out, anonymize=False))
-        assert take_inventory(out) == captured.snapshot
+        assert take_inventory(Where(out)) == captured.snapshot
 
 
 def test_an_anonymous_capture_of_the_live_host_does_not_name_it(tmp_path: Path) -> None:
     out = tmp_path / "host.tar"
     capture_host(None, out, anonymize=True)
     data = out.read_bytes()
-    macs = [link.mac for link in take_inventory(None).links if link.mac and link.mac != "00:00:00:00:00:00"]
+    macs = [link.mac for link in take_inventory(Where()).links if link.mac and link.mac != "00:00:00:00:00:00"]
     assert [mac for mac in macs if mac.encode() in data] == []
-    assert take_inventory(out).host.hostname != os.uname().nodename
+    assert take_inventory(Where(out)).host.hostname != os.uname().nodename
 
 
 def test_capture_says_what_it_wrote(tmp_path: Path) -> None:

@@ -131,6 +131,44 @@ def test_everything_that_placement_cares_for_is_read_with_its_line() -> None:
     assert guest.running is None
 
 
+def test_the_hosts_end_of_an_interface_is_read_with_its_model_and_its_queues() -> None:
+    tap = (
+        "<interface type='bridge'><source bridge='br0'/><target dev='vnet3'/><model type='virtio'/>"
+        "<driver name='vhost' queues='4'/></interface>"
+    )
+    vhost_user = (
+        "<interface type='vhostuser'><source type='unix' path='/run/ovs/fw1-0' mode='server'/>"
+        "<target dev='vhu0'/><model type='virtio-non-transitional'/><driver queues='0'/></interface>"
+    )
+    guest = read(devices=(tap, vhost_user))
+    assert guest.interfaces == (
+        GuestInterface("bridge", 4, source="br0", target="vnet3", model="virtio", queues=4),
+        GuestInterface(
+            "vhostuser", 5, source="/run/ovs/fw1-0", target="vhu0", socket="/run/ovs/fw1-0",
+            model="virtio-non-transitional",
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("interface", "socket", "queues"),
+    [
+        ("<interface type='vhostuser'><source path='/run/a'/></interface>", None, None),
+        ("<interface type='bridge'><source type='unix' path='/run/a'/></interface>", None, None),
+        ("<interface type='vhostuser'><source type='unix' path=''/></interface>", None, None),
+        ("<interface type='bridge'><model type='e1000'/><driver queues='x'/></interface>", None, None),
+        ("<interface type='bridge'><driver queues='4'/></interface>", None, None),
+        ("<interface type='bridge'><model type='virtio'/><driver queues='-5'/></interface>", None, None),
+        ("<interface type='bridge'><model type='virtio'/><driver name='vhost'/></interface>", None, None),
+    ],
+)
+def test_sockets_are_of_vhost_user_alone_and_queues_of_virtio(
+    interface: str, socket: str | None, queues: int | None
+) -> None:
+    (found,) = read(devices=(interface,)).interfaces
+    assert (found.socket, found.queues) == (socket, queues)
+
+
 def test_a_domain_that_says_little_has_one_vcpu_and_nothing_made_up() -> None:
     assert read() == Guest("fw1", "fw1.xml", 1, 0)
 

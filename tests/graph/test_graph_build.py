@@ -1,15 +1,18 @@
 """build_graph and the questions to it."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.graph.build import build_graph
+from numaplan.graph.keys import Vertex
 from numaplan.graph.query import devices_at, distance, guests_on, nearest_nodes, node_of, nodes, users_of
-from numaplan.model.devices import PciAddress
-from numaplan.model.guest import Guest, MemoryBinding, VcpuId, VcpuPin
-from numaplan.model.host import NodeId
+from numaplan.model.devices import Link, PciAddress
+from numaplan.model.guest import Guest, GuestInterface, MemoryBinding, VcpuId, VcpuPin
+from numaplan.model.host import DieId, NodeId
+from numaplan.model.switch import OpenVswitch, OvsBridge, OvsInterface, OvsPort
 from tests.hosts import GIB, Nic, host
 from tests.records.samples import full_snapshot
 
@@ -19,11 +22,13 @@ NOWHERE = PciAddress(0, 0x20, 0, 0)
 
 
 def test_every_part_of_the_host_is_a_node_of_its_kind() -> None:
-    graph = build_graph(full_snapshot())
-    kinds: dict[str, int] = {}
-    for _, data in graph.nodes(data=True):
-        kinds[data["kind"]] = kinds.get(data["kind"], 0) + 1
-    assert kinds == {
+    snapshot = full_snapshot()
+    graph = build_graph(snapshot)
+    kinds = Counter(data["kind"] for _, data in graph.nodes(data=True))
+    assert set(kinds) == {kind.value for kind in Vertex} - {"die"}
+    switch = snapshot.openvswitch
+    assert switch is not None
+    said = {
         "host": 1,
         "package": 2,
         "node": 2,
@@ -33,9 +38,14 @@ def test_every_part_of_the_host_is_a_node_of_its_kind() -> None:
         "pool": 4,
         "pci": 9,
         "iommu_group": 8,
-        "link": 3,
+        "openvswitch": 1,
+        "ovs_bridge": len(switch.bridges),
+        "ovs_port": sum(len(bridge.ports) for bridge in switch.bridges),
+        "pmd": len(switch.pmds),
         "guest": 2,
+        "interface": sum(len(guest.interfaces) for guest in snapshot.guests),
     }
+    assert {kind: kinds[kind] for kind in said} == said
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,23 @@ def test_every_part_of_the_host_is_a_node_of_its_kind() -> None:
         ("guest:fw1", "cpu:1", "pins"),
         ("guest:fw1", "node:0", "binds"),
         ("guest:fw1", "pci:0000:11:00.0", "uses"),
+        ("guest:fw1", "interface:fw1:1", "contains"),
+        ("interface:fw1:0", "pci:0000:11:00.0", "link"),
+        ("interface:fw1:1", "link:vnet3", "link"),
+        ("interface:fw1:1", "link:br0", "member"),
+        ("interface:fw1:2", "ovs_interface:vhu1", "link"),
+        ("host", "openvswitch", "contains"),
+        ("openvswitch", "ovs_bridge:br-int", "contains"),
+        ("openvswitch", "node:1", "binds"),
+        ("openvswitch", "pmd:5", "contains"),
+        ("ovs_bridge:br-phy", "ovs_port:bond0", "member"),
+        ("ovs_port:bond0", "ovs_interface:dpdk1", "member"),
+        ("ovs_interface:dpdk0", "pci:0000:20:00.0", "link"),
+        ("ovs_interface:dpdk0", "node:1", "near"),
+        ("ovs_interface:patch-phy", "ovs_interface:patch-int", "link"),
+        ("pmd:5", "cpu:5", "pins"),
+        ("pmd:5", "node:1", "near"),
+        ("pmd:5", "ovs_interface:vhu1", "polls"),
     ],
 )
 def test_what_belongs_together_is_joined(one: str, other: str, kind: str) -> None:
@@ -89,8 +116,94 @@ def test_two_packages_without_an_id_stay_two() -> None:
 
 def test_a_pin_says_whose_thread_may_run_there() -> None:
     graph = build_graph(full_snapshot())
-    assert graph.edges["guest:fw1", "cpu:0"] == {"kind": "pins", "vcpus": "3", "emulator": 1, "iothreads": "1"}
-    assert graph.edges["guest:fw1", "cpu:1"] == {"kind": "pins", "vcpus": "0,3"}
+    assert graph.edges["guest:fw1", "cpu:0"] == {
+        "kind": "pins",
+        "vcpus": "3",
+        "emulator": 1,
+        "iothreads": "1",
+        "threads": "emulator,iothread:1,vhost",
+    }
+    assert graph.edges["guest:fw1", "cpu:1"] == {"kind": "pins", "vcpus": "0,3", "threads": "vcpu:0,vhost"}
+
+
+def test_a_thread_that_may_run_on_every_cpu_is_confined_to_none() -> None:
+    graph = build_graph(full_snapshot())
+    assert "other" not in ",".join(data.get("threads", "") for *_, data in graph.edges(data=True))
+    assert not graph.has_edge("guest:fw1", "cpu:15")
+
+
+def test_a_guest_is_where_its_threads_are_and_not_where_its_pins_say() -> None:
+    graph = build_graph(full_snapshot())
+    assert graph.nodes["guest:fw1"]["vcpu_cpus"] == "1-2"
+    assert "vcpu_cpus" not in graph.nodes["guest:web"]
+
+
+def test_the_whole_of_a_membership_is_named() -> None:
+    graph = build_graph(full_snapshot())
+    assert graph.edges["link:ens1f0", "link:br0"]["of"] == "link:br0"
+    assert graph.edges["ovs_port:bond0", "ovs_interface:dpdk0"]["of"] == "ovs_port:bond0"
+    assert graph.edges["interface:fw1:1", "link:br0"]["of"] == "link:br0"
+
+
+def test_ends_of_a_veth_pair_are_joined_and_a_vlan_consists_of_its_parent() -> None:
+    links = (
+        Link("a", pci=PF),
+        Link("a.7", "vlan", lowers=("a",), vlan=7, up=False, mtu=9000, mac="52:54:00:00:00:07"),
+        Link("v0", "veth", peer="v1"),
+    )
+    graph = build_graph(replace(host("1n:1c:1t", nics=[Nic("a", 0, 0)]), links=links))
+    assert graph.edges["link:v0", "link:v1"] == {"kind": "link"}
+    assert graph.edges["link:a", "link:a.7"] == {"kind": "member", "of": "link:a.7"}
+    assert graph.nodes["link:a.7"] == {
+        "kind": "link",
+        "name": "a.7",
+        "link_kind": "vlan",
+        "mac": "52:54:00:00:00:07",
+        "mtu": 9000,
+        "up": 0,
+        "vlan": 7,
+    }
+
+
+def test_a_device_says_where_its_interrupts_are_served() -> None:
+    graph = build_graph(full_snapshot())
+    device = graph.nodes["pci:0000:10:00.0"]
+    assert (device["interrupts"], device["interrupt_cpus"]) == (1, "3")
+    assert "interrupts" not in graph.nodes["pci:0000:20:00.0"]
+
+
+def test_an_interface_of_a_bridge_of_open_vswitch_is_its_port() -> None:
+    switch = OpenVswitch(bridges=(OvsBridge("br-int", "system", ()),))
+    guest = Guest("a", "a", 1, GIB, interfaces=(GuestInterface("bridge", 1, source="br-int"),))
+    graph = build_graph(replace(host("1n:1c:1t", guests=[guest]), openvswitch=switch))
+    assert graph.edges["interface:a:0", "ovs_bridge:br-int"] == {"kind": "member", "of": "ovs_bridge:br-int"}
+    assert "link:br-int" not in graph
+
+
+def test_an_interface_of_open_vswitch_is_the_link_of_its_name() -> None:
+    switch = OpenVswitch(
+        bridges=(OvsBridge("br0", "system", (OvsPort("a", ("a",)), OvsPort("gone", ("gone",)))),),
+        interfaces=(OvsInterface("a"), OvsInterface("gone")),
+    )
+    graph = build_graph(replace(host("1n:1c:1t", nics=[Nic("a", 0, 0)]), openvswitch=switch))
+    assert graph.edges["ovs_interface:a", "link:a"]["kind"] == "link"
+    assert "link:gone" not in graph
+
+
+def test_dies_are_nodes_where_a_package_has_several() -> None:
+    built = host("2n:2c:1t")
+    cores = (replace(built.cores[0], die_id=DieId(1)), *built.cores[1:])
+    graph = build_graph(replace(built, cores=cores))
+    assert graph.has_edge("package:0", "die:package:0:1")
+    assert graph.has_edge("die:package:0:1", "core:0")
+    assert graph.has_edge("die:package:0:0", "core:1")
+    assert "die:package:1:0" not in graph
+
+
+def test_the_same_host_gives_the_same_graph_in_the_same_order() -> None:
+    one, other = build_graph(full_snapshot()), build_graph(full_snapshot())
+    assert list(one.nodes(data=True)) == list(other.nodes(data=True))
+    assert list(one.edges(data=True)) == list(other.edges(data=True))
 
 
 def test_the_distance_is_the_larger_of_two_slit_entries_less_ten() -> None:

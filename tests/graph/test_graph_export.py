@@ -36,8 +36,8 @@ def test_graphml_reads_back_as_the_same_graph() -> None:
 
 
 def test_graphml_of_captured_hosts_reads_back_as_the_same_graph() -> None:
-    captures = sorted([*corpus().glob("lab/*.tar.gz"), *corpus().glob("hwloc-*/capture.*")])
-    assert len(captures) > 20
+    captures = sorted([*corpus().glob("lab/*.tar.gz"), *corpus().glob("hwloc-*/capture.*")])[::6]
+    assert len(captures) > 3
     for capture in captures:
         graph = build_graph(read_host(open_tree(capture)))
         assert len(graph) > 2

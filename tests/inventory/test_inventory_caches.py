@@ -6,7 +6,7 @@ from numaplan.inventory.nodes import read_nodes
 from numaplan.inventory.topology import read_topology
 from numaplan.model.host import LlcDomain
 from numaplan.sources.tree import HostTree
-from tests.inventory.trees import To, cpu_files, gaps, tree
+from tests.inventory.trees import To, absent, cpu_files, flaws, tree
 
 CPU = "sys/devices/system/cpu"
 Files = dict[str, str | To | None]
@@ -41,7 +41,7 @@ def cached(count: int, *, per_l3: int, nodes: int = 1) -> Files:
 
 
 def cache_gaps(made: HostTree) -> list[tuple[str, str]]:
-    return [(what, why) for what, why in gaps(made) if "/cache" in what or what == CPU]
+    return [(what, why) for what, why in flaws(made) if "/cache" in what or what == CPU]
 
 
 def shape(llcs: tuple[LlcDomain, ...]) -> list[tuple[int, str, int | None, tuple[int, ...]]]:
@@ -101,14 +101,14 @@ def test_cpus_without_a_cache_folder_are_where_the_others_put_them() -> None:
     files = {path: text for path, text in cached(4, per_l3=2).items() if f"{CPU}/cpu1/cache" not in path}
     made = tree(files)
     assert [cpus for _, cpus, *_ in shape(read(made))] == ["0-1", "2-3"]
-    assert cache_gaps(made) == [(f"{CPU}/cpu1/cache", "shows no cache of level 3, which other CPUs say CPU 1 shares")]
+    assert cache_gaps(made) == [(f"{CPU}/cpu1/cache", "shows no cache of level 3, which other CPUs say it shares")]
 
 
 def test_cpus_that_nobody_puts_anywhere_are_a_gap() -> None:
     files = {path: text for path, text in cached(3, per_l3=1).items() if f"{CPU}/cpu1/cache" not in path}
     made = tree(files)
     assert [cpus for _, cpus, *_ in shape(read(made))] == ["0", "2"]
-    assert cache_gaps(made) == [(CPU, "CPUs 1 show no cache, unlike the others")]
+    assert cache_gaps(made) == [(f"{CPU}/cpu1/cache", "shows no cache, unlike that of other CPUs")]
 
 
 def test_cpus_of_one_host_may_have_different_last_levels() -> None:
@@ -124,7 +124,10 @@ def test_a_cache_that_says_not_who_shares_it_is_shared_by_the_threads_of_a_core(
         files |= cache(cpu, 0, level=3, shared="")
     made = tree(files)
     assert [cpus for _, cpus, *_ in shape(read(made))] == ["0-1", "2-3"]
-    assert len(cache_gaps(made)) == 8
+    assert cache_gaps(made) == [
+        (f"{CPU}/cpu{{0-3}}/cache/index0", "does not say who shares it: the threads of a core are taken to"),
+        (f"{CPU}/cpu{{0-3}}/cache/index0/shared_cpu_list", "does not name its own CPU"),
+    ]
 
 
 def test_a_broken_level_of_one_cpu_is_a_gap_and_changes_nothing() -> None:
@@ -146,7 +149,23 @@ def test_a_size_that_nobody_says_is_unknown() -> None:
     files = {path: text for path, text in cached(2, per_l3=2).items() if not path.endswith("/size")}
     made = tree(files)
     assert [size for _, _, size, _ in shape(read(made))] == [None]
-    assert not cache_gaps(made)
+    assert not [what for what in absent(made) if "/cache" in what]
+
+
+def test_a_size_that_only_other_caches_say_is_missed() -> None:
+    files = cached(2, per_l3=1)
+    made = tree({path: text for path, text in files.items() if not path.endswith("/index10/size")})
+    assert [size for _, _, size, _ in shape(read(made))] == [None, None]
+    assert f"{CPU}/cpu{{0-1}}/cache/index10/size" in absent(made)
+
+
+@pytest.mark.parametrize("file", ["level", "type", "shared_cpu_list"])
+def test_what_every_cache_says_is_missed_where_it_is_absent(file: str) -> None:
+    files = cached(2, per_l3=1)
+    del files[f"{CPU}/cpu1/cache/index10/{file}"]
+    made = tree(files)
+    read(made)
+    assert f"{CPU}/cpu1/cache/index10/{file}" in absent(made)
 
 
 def test_a_second_cache_of_the_last_level_is_a_gap() -> None:

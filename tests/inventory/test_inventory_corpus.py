@@ -1,186 +1,49 @@
 """Captures of real machines against what other tools and the kernel's own files say of them."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from numaplan.cpuset import CpuSet, parse_id_list
+from numaplan.cpuset import CpuSet
 from numaplan.inventory.host import read_host
-from numaplan.model.snapshot import Snapshot
 from tests.corpus import corpus
 from tests.inventory.trees import capture_id, captures, fresh, snapshot
+from tests.inventory.truth import (
+    Comparison,
+    hwloc,
+    hwloc_cores,
+    hwloc_distances,
+    hwloc_llcs,
+    hwloc_nodes,
+    hwloc_package_ids,
+    hwloc_packages,
+    hwloc_pci,
+    ids,
+    lscpu_groups,
+    lscpu_online,
+    our_distances,
+    our_hugepages,
+    our_ids,
+    our_llcs,
+    our_pci,
+    raw_assumed_node,
+    raw_distances,
+    raw_global_hugepages,
+    raw_hugepages,
+    raw_id_list,
+    raw_ids,
+    raw_isolated,
+    raw_memory,
+    raw_node_cpus,
+    raw_node_links,
+    raw_nodes,
+    raw_pci,
+    raw_sriov,
+    truth,
+)
 
 NAMES = [capture_id(path) for path in captures()]
 WITH_TRUTH = [name for name in NAMES if (corpus() / name / "truth.json").is_file()]
-
-Truth = dict[str, Any]
-Facts = Any
-
-
-@cache
-def truth(name: str) -> Truth:
-    loaded: Truth = json.loads((corpus() / name / "truth.json").read_text(encoding="utf-8"))
-    return loaded
-
-
-def ids(cpus: CpuSet) -> list[int]:
-    return [int(cpu) for cpu in cpus]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What we say and what they say, both None where they say nothing."""
-
-    ours: Callable[[Snapshot], Facts]
-    theirs: Callable[[Truth], Facts]
-
-
-def hwloc(truth_: Truth, key: str) -> Facts:
-    return truth_["hwloc"].get(key)
-
-
-def hwloc_packages(truth_: Truth) -> Facts:
-    packages = hwloc(truth_, "packages")
-    return None if packages is None else sorted(package["pus"] for package in packages)
-
-
-def hwloc_package_ids(truth_: Truth) -> Facts:
-    packages = hwloc(truth_, "packages")
-    unknown = [-1, None]
-    return packages and sorted(
-        [-1 if package["os_index"] in unknown else package["os_index"], package["pus"]] for package in packages
-    )
-
-
-def hwloc_cores(truth_: Truth) -> Facts:
-    cores = hwloc(truth_, "cores")
-    return None if cores is None else sorted(cores)
-
-
-def hwloc_llcs(truth_: Truth) -> Facts:
-    """Their last level: L3 where there is one, else L2."""
-    if hwloc(truth_, "l3") is None:
-        return None
-    level = 3 if hwloc(truth_, "l3") else 2
-    return sorted([level, cache["pus"], cache["size"]] for cache in hwloc(truth_, f"l{level}"))
-
-
-def our_llcs(ours: Snapshot) -> Facts:
-    level = 3 if any(llc.level == 3 for llc in ours.llcs) else 2
-    found = [llc for llc in ours.llcs if llc.level == level]
-    return sorted([llc.level, ids(llc.cpus), (llc.size_kib or 0) * 1024] for llc in found)
-
-
-def hwloc_distances(truth_: Truth) -> Facts:
-    distances = hwloc(truth_, "distances")
-    return distances and distances["matrix"]
-
-
-def hwloc_pci(truth_: Truth) -> Facts:
-    devices = hwloc(truth_, "pci")
-    return devices and sorted([each["busid"], each["vendor"], each["device"], each["class"]] for each in devices)
-
-
-def lscpu_online(truth_: Truth) -> Facts:
-    cpus = lscpu(truth_)
-    return cpus and sorted(int(cpu) for cpu, row in cpus.items() if row["online"] == "Y")
-
-
-def lscpu(truth_: Truth) -> Facts:
-    """Rows by CPU; None where lscpu failed, or printed a table without CPU numbers."""
-    cpus = truth_["lscpu"].get("cpus")
-    return None if not cpus or "" in cpus or all(row["online"] is None for row in cpus.values()) else cpus
-
-
-def lscpu_groups(column: str) -> Callable[[Truth], Facts]:
-    def read(truth_: Truth) -> Facts:
-        cpus = lscpu(truth_)
-        if not cpus:
-            return None
-        groups: dict[str, list[int]] = {}
-        for cpu, row in cpus.items():
-            if row["online"] == "Y" and row[column] is not None:
-                groups.setdefault(row[column], []).append(int(cpu))
-        return sorted(sorted(group) for group in groups.values()) or None
-
-    return read
-
-
-def raw_nodes(truth_: Truth) -> Facts:
-    return [node["id"] for node in truth_["raw"]["nodes"]] or None
-
-
-def raw_node_cpus(truth_: Truth) -> Facts:
-    """None where members are links alone, which the truth only counts."""
-    cpus = {node["id"]: node["cpus"] for node in truth_["raw"]["nodes"]}
-    return None if None in cpus.values() else cpus or None
-
-
-def raw_memory(truth_: Truth) -> Facts:
-    return {node["id"]: [node["memtotal_kb"], node["memfree_kb"]] for node in truth_["raw"]["nodes"]} or None
-
-
-def raw_isolated(truth_: Truth) -> Facts:
-    text = truth_["raw"]["cpu_isolated"]
-    return None if text is None else sorted(parse_id_list(text))
-
-
-def raw_hugepages(truth_: Truth) -> Facts:
-    return {
-        node["id"]: {int(size): [pool["nr"], pool["free"], pool["surplus"]] for size, pool in node["hugepages"].items()}
-        for node in truth_["raw"]["nodes"]
-        if node["hugepages"]
-    }
-
-
-def our_hugepages(ours: Snapshot) -> Facts:
-    return {
-        node.id: {pool.size_kib: [pool.total, pool.free, pool.surplus] for pool in node.hugepages}
-        for node in ours.nodes
-        if node.hugepages
-    }
-
-
-def raw_distances(truth_: Truth) -> Facts:
-    return {node["id"]: node["distance"] for node in truth_["raw"]["nodes"] if node["distance"]}
-
-
-def our_distances(ours: Snapshot) -> Facts:
-    return {node.id: [value for _, value in node.distances] for node in ours.nodes if node.distances}
-
-
-def raw_pci(truth_: Truth) -> Facts:
-    devices = truth_["raw"]["pci"]
-    return {
-        each["busid"]: [
-            each["vendor"],
-            each["device"],
-            each["class"],
-            each["numa_node"],
-            each.get("driver"),
-            None if each.get("iommu_group") is None else int(each["iommu_group"]),
-        ]
-        for each in devices
-    }
-
-
-def our_pci(ours: Snapshot) -> Facts:
-    return {
-        str(each.address): [
-            each.vendor,
-            each.device,
-            each.pci_class,
-            -1 if each.numa_node is None else each.numa_node,
-            each.driver,
-            each.iommu_group,
-        ]
-        for each in ours.pci
-    }
-
 
 COMPARISONS: Final = {
     "hwloc online": Comparison(lambda ours: ids(ours.cpus.online), lambda t: hwloc(t, "online_pus")),
@@ -212,6 +75,31 @@ COMPARISONS: Final = {
     "raw memory": Comparison(
         lambda ours: {node.id: [node.memory_kib, node.free_kib] for node in ours.nodes}, raw_memory
     ),
+    "hwloc nodes": Comparison(lambda ours: {node.id: node.memory_kib or 0 for node in ours.nodes}, hwloc_nodes),
+    "raw nodes with cpus": Comparison(
+        lambda ours: [node.id for node in ours.nodes if len(node.cpus)], raw_id_list("node_has_cpu")
+    ),
+    "raw nodes with memory": Comparison(
+        lambda ours: [node.id for node in ours.nodes if node.memory_kib], raw_id_list("node_has_memory")
+    ),
+    "raw assumed node": Comparison(
+        lambda ours: [[node.id, ids(node.cpus), node.memory_kib] for node in ours.nodes], raw_assumed_node
+    ),
+    "raw node links": Comparison(lambda ours: {node.id: ids(node.cpus) for node in ours.nodes}, raw_node_links),
+    "raw global hugepages": Comparison(
+        lambda ours: {pool.size_kib: [pool.total, pool.free] for pool in ours.nodes[0].hugepages}, raw_global_hugepages
+    ),
+    "raw package ids": Comparison(our_ids(lambda package: package.id, "packages"), raw_ids("physical_package_id")),
+    "raw core ids": Comparison(our_ids(lambda core: core.core_id, "cores"), raw_ids("core_id")),
+    "raw die ids": Comparison(our_ids(lambda core: core.die_id, "cores"), raw_ids("die_id")),
+    "raw sriov": Comparison(
+        lambda ours: {
+            str(each.address): [each.sriov.total, each.sriov.configured, len(each.sriov.vfs)]
+            for each in ours.pci
+            if each.sriov is not None
+        },
+        raw_sriov,
+    ),
     "raw hugepages": Comparison(our_hugepages, raw_hugepages),
     "raw distances": Comparison(our_distances, raw_distances),
     "raw pci": Comparison(our_pci, raw_pci),
@@ -223,16 +111,30 @@ COMPARISONS: Final = {
 
 OFFLINE = "the file of the node names CPUs that are offline, and a node's CPUs are its online ones"
 AMD_MODULES = "the kernel's thread siblings are the halves of a module; hwloc splits them, since their core ids differ"
+TWO_CORE_IDS = (
+    "the halves of a module are threads of one core to the kernel; of their core ids the lower is taken, with a gap"
+)
+HALF_OFFLINE = "the folder of a CPU that is offline was captured with it"
+HWLOC_NODES = "hwloc leaves out nodes that have no cpumap, and then makes up one of its own"
 ARM_CLUSTERS = "lscpu makes one socket of three clusters, and cores of CPUs whose core ids repeat from one to the next"
 
 # Where we differ from what others say, and why.
 DIFFERENCES: Final = {
     ("hwloc-16amd64-8n2c-cpusets", "raw node cpus"): OFFLINE,
+    ("hwloc-16amd64-8n2c-cpusets", "raw core ids"): HALF_OFFLINE,
+    ("hwloc-16amd64-8n2c-cpusets", "raw package ids"): HALF_OFFLINE,
     ("hwloc-16em64t-4s2c2t-offlines", "raw node cpus"): OFFLINE,
     ("hwloc-2pa-pcidomain32bits", "hwloc pci"): "hwloc 2.9 drops PCI domains of more than four digits",
     ("hwloc-4fake-4gr1nu1pu", "hwloc cores"): "nothing says what a core is: each CPU counts as one, with a gap",
     ("hwloc-64amd64-4p2n4ca2co", "hwloc cores"): AMD_MODULES,
     ("hwloc-64amd64-4s2n4ca2co", "hwloc cores"): AMD_MODULES,
+    ("hwloc-64amd64-4p2n4ca2co", "raw core ids"): TWO_CORE_IDS,
+    ("hwloc-64amd64-4s2n4ca2co", "raw core ids"): TWO_CORE_IDS,
+    ("lscpu-vmware_fpe", "raw core ids"): TWO_CORE_IDS,
+    ("procfs-fixtures", "hwloc nodes"): HWLOC_NODES,
+    ("virhostcpu-ppc64-deconf-cpus", "hwloc nodes"): HWLOC_NODES,
+    ("virhostcpu-ppc64-subcores1", "hwloc nodes"): HWLOC_NODES,
+    ("virhostcpu-x86_64-test1", "hwloc nodes"): HWLOC_NODES,
     ("hwloc-8ia64-2s2c2t", "raw distances"): "a node at distance 0 from itself: less than 10 is no SLIT entry",
     ("lscpu-arm-A510-A710-A715-X3", "lscpu cores"): ARM_CLUSTERS,
     ("lscpu-arm-A510-A710-A715-X3", "lscpu packages"): ARM_CLUSTERS,
@@ -279,6 +181,35 @@ PAIRS = [
 
 def test_every_difference_is_one_that_is_looked_at() -> None:
     assert set(DIFFERENCES) <= set(PAIRS)
+
+
+# The nine facts of a host, and what may witness each.
+FACTS: Final = {
+    "packages": ("hwloc packages", "lscpu packages", "raw package ids"),
+    "nodes": ("raw nodes", "hwloc nodes", "raw assumed node"),
+    "CPUs of each node": ("raw node cpus", "raw node links", "raw assumed node"),
+    "memory": ("raw memory", "raw assumed node"),
+    "cores": ("hwloc cores", "lscpu cores", "raw core ids"),
+    "L3 domains": ("hwloc llcs",),
+    "distances": ("raw distances", "hwloc distances"),
+    "PCI ids": ("raw pci",),
+    "PCI locality": ("raw pci",),
+}
+UNWITNESSED: Final = {
+    ("virhostcpu-x86_64-test3", "L3 domains"): "hwloc gives up on it, and it has no caches",
+    ("virhostcpu-x86_64-test7", "L3 domains"): "hwloc gives up on it, and it has no caches",
+}
+
+
+def test_each_of_the_nine_facts_has_a_witness_on_every_capture() -> None:
+    looked_at = set(PAIRS)
+    missing = {
+        (name, fact)
+        for name in WITH_TRUTH
+        for fact, witnesses in FACTS.items()
+        if not any((name, each) in looked_at for each in witnesses)
+    }
+    assert missing == set(UNWITNESSED)
 
 
 @pytest.mark.parametrize(("name", "what"), PAIRS)

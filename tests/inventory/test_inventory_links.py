@@ -1,15 +1,24 @@
+import errno
+import os
+
 import pytest
 
 from numaplan.inventory.addresses import parse_connected, parse_if_inet6, parse_local_addresses, read_addressed
-from numaplan.inventory.links import (
+from numaplan.inventory.link_files import (
     parse_device_type,
+    parse_flags,
     parse_interface_names,
     parse_speed,
     parse_tun_flags,
-    read_links,
+    parse_vlan,
+    parse_vlan_list,
 )
+from numaplan.inventory.link_rows import parse_mac, parse_operstate
+from numaplan.inventory.links import read_links
 from numaplan.model.devices import Link
-from tests.inventory.trees import To, gaps, tree
+from numaplan.model.host import Source
+from numaplan.sources.tree import HostTree
+from tests.inventory.trees import MadeStore, To, gaps, tree
 
 Files = dict[str, str | To | None]
 NET = "sys/class/net"
@@ -35,6 +44,12 @@ Local:
         /24 link UNICAST
      |-- 192.0.2.7
         /32 host LOCAL
+"""
+VLANS = """\
+VLAN Dev name\t | VLAN ID
+Name-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD
+b              | 7  | a
+a.4094         | 4094  | a
 """
 
 
@@ -195,3 +210,84 @@ def test_flags_of_neither_kind_tell_nothing() -> None:
 
 def test_speeds_are_megabits() -> None:
     assert parse_speed("100000\n") == 100000
+
+
+@pytest.mark.parametrize(
+    ("indexes", "paired"),
+    [((5, 6, 6, 5), True), ((6, 5, 5, 6), True), ((5, 8, 8, 5), False), ((5, 6, 6, 9), False), ((5, 6, 6, 6), False)],
+)
+def test_files_tell_a_pair_by_both_ends(indexes: tuple[int, int, int, int], *, paired: bool) -> None:
+    one, other, two, another = (f"{index}\n" for index in indexes)
+    links = read(port("a", ifindex=one, iflink=other) | port("b", ifindex=two, iflink=another))
+    assert [links[name].peer for name in "ab"] == (["b", "a"] if paired else [None, None])
+
+
+def test_a_driver_without_a_state_works_once_it_is_switched_on() -> None:
+    links = read(
+        port("a", operstate="unknown\n", flags="0x1003\n") | port("b", operstate="unknown\n", flags="0x1002\n")
+    )
+    assert [link.up for link in links.values()] == [True, False]
+
+
+def test_vlan_ids_come_from_one_file_or_from_the_interfaces_own() -> None:
+    files = port("a.4094") | port("b") | port("c") | {"proc/net/vlan/config": VLANS}
+    files |= {
+        f"proc/net/vlan/{name}": "c  VID: 12\t REORDER_HDR: 1  dev->priv_flags: 1021\n" for name in ("a.4094", "b", "c")
+    }
+    made = tree(files)
+    assert [link.vlan for link in read_links(made)] == [4094, 7, 12]
+    assert "proc/net/vlan/b" not in made.opened
+    assert not made.gaps
+
+
+@pytest.mark.parametrize("name", ["address", "mtu", "operstate", "flags", "ifindex", "iflink"])
+@pytest.mark.parametrize("fault", ["", "garbage\xff\n", "-1\n", errno.EACCES, errno.EIO, errno.EINVAL])
+def test_a_fault_of_a_file_costs_one_fact_and_leaves_a_gap(name: str, fault: str | int) -> None:
+    whole = {"address": "52:54:00:00:00:01\n", "mtu": "1400\n", "operstate": "unknown\n", "flags": "0x1003\n"}
+    files = port("a", **whole, ifindex="5\n", iflink="6\n") | port("b", ifindex="6\n", iflink="5\n")
+    path = f"{VIRTUAL}/a/{name}"
+    sound = read(files)["a"]
+    fact = {"address": "mac", "mtu": "mtu"}.get(name, "peer" if name.startswith("if") else "up")
+    made = HostTree(Faulty(files, path, fault), Source.CAPTURE)
+    broken = read_links(made)[0]
+    assert getattr(sound, fact) is not None
+    assert {key for key in Link.__slots__ if getattr(broken, key) != getattr(sound, key)} == {fact}
+    assert getattr(broken, fact) is None
+    assert path in [what for what, _ in gaps(made)]
+
+
+class Faulty(MadeStore):
+    def __init__(self, files: Files, path: str, fault: str | int) -> None:
+        super().__init__(files | ({path: fault} if isinstance(fault, str) else {}))
+        self.path, self.fault = path, fault
+
+    def read(self, path: str) -> bytes:
+        if path == self.path and isinstance(self.fault, int):
+            raise OSError(self.fault, os.strerror(self.fault), path)
+        return super().read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "mac"),
+    [
+        ("52:54:00:AA:01:02\n", "52:54:00:aa:01:02"),
+        ("00:00:00:00:00:00\n", None),
+        ("\n", None),
+        ("c0:00:02:01\n", None),
+        (":".join(["80"] * 20) + "\n", None),
+    ],
+)
+def test_only_an_address_of_ethernet_is_a_mac(text: str, mac: str | None) -> None:
+    assert parse_mac(text) == mac
+
+
+def test_what_is_no_state_no_vlan_and_no_flags_is_refused() -> None:
+    with pytest.raises(ValueError, match="state"):
+        parse_operstate("u")
+    with pytest.raises(ValueError, match="VLAN"):
+        parse_vlan("c  VID: 5000\t\n")
+    for text in ("", "garbage\n", VLANS + "b | x | a\n", VLANS + "b | 4095 | a\n"):
+        with pytest.raises(ValueError, match="VLAN"):
+            parse_vlan_list(text)
+    with pytest.raises(ValueError, match="flags"):
+        parse_flags("1003\n")

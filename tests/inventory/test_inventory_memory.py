@@ -2,7 +2,7 @@ import pytest
 
 from numaplan.inventory.memory import MemoryInfo, parse_memory, parse_pages, read_memory, read_pools
 from numaplan.model.host import HugepagePool
-from tests.inventory.trees import To, gaps, tree
+from tests.inventory.trees import To, flaws, tree
 
 WHOLE = """\
 Node 1 MemTotal:        1000 kB
@@ -41,7 +41,7 @@ def test_available_is_unknown_where_an_addend_is_missing(key: str) -> None:
     info = read_memory(made, "proc/meminfo")
     assert info.total_kib == 1000
     assert info.available_kib is None
-    assert gaps(made) == [("proc/meminfo", f"has no {key}: the memory available is not known")]
+    assert flaws(made) == [("proc/meminfo", f"has no {key}: the memory available is not known")]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_available_is_unknown_where_an_addend_is_missing(key: str) -> None:
 def test_a_broken_line_is_refused(old: str, new: str, why: str) -> None:
     made = tree({"proc/meminfo": WHOLE.replace(old, new, 1)})
     assert read_memory(made, "proc/meminfo") == MemoryInfo()
-    assert [(what, reason.partition(":")[0]) for what, reason in gaps(made)] == [("proc/meminfo", why)]
+    assert [(what, reason.partition(":")[0]) for what, reason in flaws(made)] == [("proc/meminfo", why)]
 
 
 @pytest.mark.parametrize("text", ["", "\0\0", "garbage\n", "MemTotal:\n"])
@@ -71,7 +71,7 @@ def test_what_is_no_meminfo_is_refused(text: str) -> None:
 def test_an_absent_meminfo_is_no_gap() -> None:
     made = tree({"sys": None})
     assert read_memory(made, "proc/meminfo") == MemoryInfo()
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_pools_of_every_size_by_size() -> None:
@@ -86,22 +86,23 @@ def test_pools_of_every_size_by_size() -> None:
         HugepagePool(2048, total=9, free=1, surplus=2),
         HugepagePool(1048576, total=16, free=12),
     )
-    assert not made.gaps
+    assert not flaws(made)
 
 
 @pytest.mark.parametrize("text", ["", "x\n", "-1\n", "99999999999999999999\n", "\0"])
 def test_a_pool_with_a_broken_number_is_left_out_with_a_gap(text: str) -> None:
     made = tree(pool(2048, total="9\n", free=text))
     assert read_pools(made, POOLS) == ()
-    assert [what for what, _ in gaps(made)] == [f"{POOLS}/hugepages-2048kB/free_hugepages"]
+    assert [what for what, _ in flaws(made)] == [f"{POOLS}/hugepages-2048kB/free_hugepages"]
 
 
 def test_a_pool_with_more_free_pages_than_pages_is_left_out_with_a_gap() -> None:
     made = tree(pool(2048, total="9\n", free="90\n"))
     assert read_pools(made, POOLS) == ()
-    assert (f"{POOLS}/hugepages-2048kB/free_hugepages", "9 pages, 90 free and 0 surplus: the pool is left out") in gaps(
-        made
-    )
+    assert (
+        f"{POOLS}/hugepages-2048kB/free_hugepages",
+        "9 pages, 90 free and 0 surplus: the pool is left out",
+    ) in flaws(made)
 
 
 def test_a_pool_that_does_not_say_what_is_free_is_left_out_with_a_gap() -> None:
@@ -109,13 +110,13 @@ def test_a_pool_that_does_not_say_what_is_free_is_left_out_with_a_gap() -> None:
     del files[f"{POOLS}/hugepages-2048kB/free_hugepages"]
     made = tree(files)
     assert read_pools(made, POOLS) == ()
-    assert gaps(made) == [(f"{POOLS}/hugepages-2048kB/free_hugepages", "not there: the pool is left out")]
+    assert flaws(made) == [(f"{POOLS}/hugepages-2048kB/free_hugepages", "not there: the pool is left out")]
 
 
 def test_a_folder_without_a_page_size_is_a_gap() -> None:
     made = tree({f"{POOLS}/hugepages-hugekB": None})
     assert read_pools(made, POOLS) == ()
-    assert gaps(made) == [(f"{POOLS}/hugepages-hugekB", "no page size")]
+    assert flaws(made) == [(f"{POOLS}/hugepages-hugekB", "no page size")]
 
 
 def test_pages_are_counted_in_whole_numbers() -> None:

@@ -4,7 +4,7 @@ from numaplan.cpuset import CpuSet
 from numaplan.inventory.nodes import Nodes, parse_distances, parse_node_list, read_nodes
 from numaplan.model.host import HugepagePool
 from numaplan.sources.tree import HostTree
-from tests.inventory.trees import To, gaps, tree
+from tests.inventory.trees import To, absent, cpu_files, flaws, tree
 
 NODE = "sys/devices/system/node"
 POOLS = "sys/kernel/mm/hugepages"
@@ -45,7 +45,7 @@ def test_distances_follow_the_online_nodes_and_not_their_ids() -> None:
     assert shape(nodes) == [(0, "0-1"), (2, "2-3"), (8, "")]
     assert distances(nodes) == [{0: 10, 2: 20, 8: 30}, {0: 21, 2: 10, 8: 31}, {0: 32, 2: 33, 8: 10}]
     assert nodes.exposed
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_without_a_list_of_online_nodes_the_folders_are_all_online() -> None:
@@ -55,26 +55,26 @@ def test_without_a_list_of_online_nodes_the_folders_are_all_online() -> None:
     nodes = read(made)
     assert shape(nodes) == [(4, "0-1"), (12, "2-3")]
     assert distances(nodes) == [{4: 10, 12: 40}, {}]
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_a_row_of_another_length_is_a_gap_and_says_nothing() -> None:
     made = tree({f"{NODE}/online": "0-1\n", f"{NODE}/node0/distance": "10 21 21\n", f"{NODE}/node1/cpulist": "0-3\n"})
     assert distances(read(made)) == [{}, {}]
-    assert gaps(made) == [(f"{NODE}/node0/distance", "3 distances for 2 online nodes")]
+    assert flaws(made) == [(f"{NODE}/node0/distance", "3 distances for 2 online nodes")]
 
 
 def test_a_node_that_is_offline_is_left_out() -> None:
     made = tree({f"{NODE}/online": "0\n", f"{NODE}/node0/cpulist": "0-3\n", f"{NODE}/node1/cpulist": "\n"})
     assert shape(read(made)) == [(0, "0-3")]
-    assert gaps(made) == [(f"{NODE}/node1", f"not in {NODE}/online: the node is left out")]
+    assert flaws(made) == [(f"{NODE}/node1", f"not in {NODE}/online: the node is left out")]
 
 
 def test_an_online_node_without_a_folder_keeps_its_column() -> None:
     made = tree({f"{NODE}/online": "0-2\n", f"{NODE}/node0/cpulist": "0-3\n", f"{NODE}/node2/distance": "21 31 10\n"})
     nodes = read(made)
     assert distances(nodes) == [{}, {0: 21, 2: 10}]
-    assert gaps(made) == [(f"{NODE}/online", "nodes 1 have no folder and are left out")]
+    assert flaws(made) == [(f"{NODE}/online", "nodes 1 have no folder and are left out")]
 
 
 def test_asymmetric_distances_stay_as_they_are() -> None:
@@ -87,44 +87,44 @@ def test_asymmetric_distances_stay_as_they_are() -> None:
 def test_members_may_stand_in_a_mask_only() -> None:
     made = tree({f"{NODE}/node0/cpumap": "00000000,00000003\n", f"{NODE}/node1/cpumap": "c\n"})
     assert shape(read(made)) == [(0, "0-1"), (1, "2-3")]
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_members_may_be_links_only_and_offline_ones_do_not_count() -> None:
     made = tree({f"{NODE}/node0/cpu{cpu}": To(f"../../cpu/cpu{cpu}") for cpu in (0, 1, 2, 3, 900)})
     assert shape(read(made, "0,2-3")) == [(0, "0,2-3")]
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_a_broken_list_gives_way_to_the_mask_with_a_gap() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-\n", f"{NODE}/node0/cpumap": "f\n"})
     assert shape(read(made)) == [(0, "0-3")]
-    assert gaps(made) == [(f"{NODE}/node0/cpulist", "no list of ids: '0-\\n'")]
+    assert flaws(made) == [(f"{NODE}/node0/cpulist", "no list of ids: '0-\\n'")]
 
 
 def test_a_list_that_contradicts_the_links_is_a_gap() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-3\n", f"{NODE}/node0/cpu0": None, f"{NODE}/node0/cpu1": None})
     assert shape(read(made)) == [(0, "0-3")]
-    assert gaps(made) == [(f"{NODE}/node0/cpulist", "CPUs 0-3, but the links in the node's folder are of CPUs 0-1")]
+    assert flaws(made) == [(f"{NODE}/node0/cpulist", "CPUs 0-3, but the links in the node's folder are of CPUs 0-1")]
 
 
 def test_of_two_nodes_that_overlap_the_lower_keeps_the_cpus() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-2\n", f"{NODE}/node1/cpulist": "2-3\n"})
     assert shape(read(made)) == [(0, "0-2"), (1, "3")]
-    assert gaps(made) == [(f"{NODE}/node1", "CPUs 2 are in a lower node too, and stay there")]
+    assert flaws(made) == [(f"{NODE}/node1", "CPUs 2 are in a lower node too, and stay there")]
 
 
 def test_a_cpu_in_no_node_is_a_gap() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-1\n"})
     nodes = read(made)
     assert set(nodes.node_of) == {0, 1}
-    assert gaps(made) == [(NODE, "CPUs 2-3 are in no node")]
+    assert flaws(made) == [(NODE, "CPUs 2-3 are in no node")]
 
 
 def test_a_node_all_of_whose_cpus_are_offline_has_none() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-3\n", f"{NODE}/node1/cpulist": "4-7\n"})
     assert shape(read(made)) == [(0, "0-3"), (1, "")]
-    assert not made.gaps
+    assert not flaws(made)
 
 
 def test_a_host_without_nodes_has_one_with_all_cpus_and_a_gap() -> None:
@@ -141,7 +141,7 @@ def test_a_host_without_nodes_has_one_with_all_cpus_and_a_gap() -> None:
     assert (node.memory_kib, node.free_kib, node.available_kib, node.distances) == (9, 5, 8, ())
     assert node.hugepages == (HugepagePool(2048, total=7, free=7),)
     assert not nodes.exposed
-    assert gaps(made) == [(NODE, "NUMA is not exposed: one node 0 with all CPUs is assumed")]
+    assert flaws(made) == [(NODE, "NUMA is not exposed: one node 0 with all CPUs is assumed")]
 
 
 def test_the_pool_of_the_host_is_that_of_its_only_node() -> None:
@@ -160,8 +160,8 @@ def test_the_pool_of_the_host_is_not_shared_out_among_nodes() -> None:
     )
     assert [node.hugepages for node in read(made).nodes] == [(), ()]
     # Node 1 has no memory, so it cannot have pages.
-    assert (f"{NODE}/node0/hugepages", "not there: the node's share of the host's hugepages is not known") in gaps(made)
-    assert not [what for what, _ in gaps(made) if what == f"{NODE}/node1/hugepages"]
+    why = "not there: the node's share of the host's hugepages is not known"
+    assert [gap for gap in flaws(made) if "hugepages" in gap[0]] == [(f"{NODE}/node0/hugepages", why)]
 
 
 def test_a_nodes_own_pool_is_above_that_of_the_host() -> None:
@@ -172,13 +172,13 @@ def test_a_nodes_own_pool_is_above_that_of_the_host() -> None:
 def test_a_broken_list_of_online_nodes_is_a_gap_and_the_folders_decide() -> None:
     made = tree({f"{NODE}/online": "0-4294967295\n", f"{NODE}/node0/cpulist": "0-3\n"})
     assert shape(read(made)) == [(0, "0-3")]
-    assert gaps(made) == [(f"{NODE}/online", "no list of ids: '0-4294967295\\n'")]
+    assert flaws(made) == [(f"{NODE}/online", "no list of ids: '0-4294967295\\n'")]
 
 
 def test_nodes_beyond_any_kernels_are_gaps() -> None:
     made = tree({f"{NODE}/node0/cpulist": "0-3\n", f"{NODE}/node1024/cpulist": "\n"})
     assert shape(read(made)) == [(0, "0-3")]
-    assert gaps(made) == [(f"{NODE}/node1024", "a node id of 1024 or more")]
+    assert flaws(made) == [(f"{NODE}/node1024", "a node id of 1024 or more")]
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,33 @@ def test_what_are_no_distances_is_refused(text: str) -> None:
 def test_a_node_list_is_bounded() -> None:
     with pytest.raises(ValueError, match="1024 or more"):
         parse_node_list("0-1024\n")
+
+
+@pytest.mark.parametrize("file", ["cpulist", "distance", "meminfo"])
+def test_a_file_that_one_node_lacks_is_missed(file: str) -> None:
+    files: Files = cpu_files(4, nodes=2) | {f"{NODE}/node{node}/meminfo": MEMINFO for node in (0, 1)}
+    whole = tree(files)
+    read(whole)
+    assert absent(whole) == []
+    del files[f"{NODE}/node1/{file}"]
+    made = tree(files)
+    read(made)
+    assert absent(made) == [f"{NODE}/node1/{file}"]
+
+
+def test_files_that_all_nodes_lack_are_one_gap() -> None:
+    made = tree(cpu_files(4, nodes=2))
+    read(made)
+    assert absent(made) == [f"{NODE}/node{{0-1}}/meminfo"]
+
+
+def test_a_page_size_that_one_node_lacks_is_missed() -> None:
+    files: Files = cpu_files(4, nodes=2) | {f"{NODE}/node{node}/meminfo": MEMINFO for node in (0, 1)}
+    for node in (0, 1):
+        pool = f"{NODE}/node{node}/hugepages/hugepages-2048kB"
+        files |= {f"{pool}/{name}_hugepages": "0\n" for name in ("nr", "free", "surplus")}
+    pool = f"{NODE}/node0/hugepages/hugepages-1048576kB"
+    files |= {f"{pool}/{name}_hugepages": "0\n" for name in ("nr", "free", "surplus")}
+    made = tree(files)
+    read(made)
+    assert absent(made) == [f"{NODE}/node1/hugepages/hugepages-1048576kB"]

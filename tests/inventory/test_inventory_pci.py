@@ -201,6 +201,13 @@ def test_groups_come_from_their_folders_and_platform_devices_do_not_count() -> N
     assert groups == [(3, ["0000:3b:02.0"]), (12, ["0000:3a:00.0", "0000:3b:00.0"])]
 
 
+def test_groups_are_not_listed_where_every_device_links_to_its_own() -> None:
+    made = tree({f"{GROUPS}/5/devices/0000:01:00.0": None})
+    linked, unlinked = device("0000:01:00.0", 5), device("0000:01:00.1", None)
+    assert read_iommu_groups(made, [linked]) == ()
+    assert [group.id for group in read_iommu_groups(made, [linked, unlinked])] == [5]
+
+
 def device(address: str, group: int | None) -> PciDevice:
     return PciDevice(
         PciAddress.parse(address),

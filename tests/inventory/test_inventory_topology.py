@@ -5,7 +5,7 @@ from numaplan.inventory.nodes import read_nodes
 from numaplan.inventory.topology import Topology, has_single_threads, read_topology
 from numaplan.model.host import Core, Package
 from numaplan.sources.tree import HostTree
-from tests.inventory.trees import To, cpu_files, gaps, tree
+from tests.inventory.trees import To, absent, cpu_files, flaws, tree
 
 CPU = "sys/devices/system/cpu"
 Files = dict[str, str | To | None]
@@ -17,7 +17,11 @@ def read(made: HostTree) -> Topology:
 
 
 def topology_gaps(made: HostTree) -> list[tuple[str, str]]:
-    return [(what, why) for what, why in gaps(made) if what.startswith(CPU)]
+    return [(what, why) for what, why in flaws(made) if what.startswith(CPU)]
+
+
+def topology_absent(made: HostTree) -> list[str]:
+    return [what for what in absent(made) if "/topology" in what]
 
 
 def shape(cores: tuple[Core, ...]) -> list[str]:
@@ -183,7 +187,7 @@ def test_without_any_ids_each_cpu_is_a_core_with_a_gap() -> None:
     assert shape(topology.cores) == ["0", "1"]
     assert [why for _, why in topology_gaps(made)] == [
         "CPUs 0-1 have neither sibling masks nor a core id: each counts as a core",
-        "CPUs 0-1 have neither sibling masks nor a package id: each counts as a package",
+        "CPUs 0-1 have neither sibling masks nor a package id: each core counts as a package",
     ]
 
 
@@ -217,3 +221,39 @@ def test_a_core_that_spans_nodes_has_none_with_a_gap() -> None:
 )
 def test_cpuinfo_counts_threads(cpuinfo: str, *, single: bool) -> None:
     assert has_single_threads(cpuinfo) is single
+
+
+@pytest.mark.parametrize("file", ["physical_package_id", "core_id", "thread_siblings_list", "core_siblings_list"])
+def test_a_file_that_one_cpu_lacks_is_missed(file: str) -> None:
+    files: Files = cpu_files(4, threads=2)
+    whole = tree(files)
+    read(whole)
+    assert topology_absent(whole) == []
+    del files[f"{CPU}/cpu2/topology/{file}"]
+    made = tree(files)
+    read(made)
+    assert topology_absent(made) == [f"{CPU}/cpu2/topology/{file}"]
+
+
+def test_a_die_id_is_missed_only_where_other_cpus_have_one() -> None:
+    files: Files = cpu_files(4) | {f"{CPU}/cpu{cpu}/topology/die_id": "0\n" for cpu in (0, 1, 3)}
+    made = tree(files)
+    read(made)
+    assert topology_absent(made) == [f"{CPU}/cpu2/topology/die_id"]
+
+
+def test_cpus_without_a_topology_are_one_gap() -> None:
+    files = {path: text for path, text in cpu_files(4).items() if not path.startswith((f"{CPU}/cpu1/", f"{CPU}/cpu2/"))}
+    made = tree(files)
+    assert len(read(made).cores) == 4
+    assert topology_absent(made) == [f"{CPU}/cpu{{1-2}}/topology"]
+
+
+def test_threads_of_a_core_are_in_one_package_even_where_nothing_names_it() -> None:
+    # As on a PlayStation 3: sibling masks of threads, and nothing else.
+    dropped = ("core_siblings_list", "physical_package_id", "core_id")
+    made = tree({path: text for path, text in cpu_files(4, threads=2).items() if not path.endswith(dropped)})
+    assert packages(read(made).packages) == [(None, "0-1", (0,)), (None, "2-3", (0,))]
+    assert [why for _, why in topology_gaps(made)] == [
+        "CPUs 0-3 have neither sibling masks nor a package id: each core counts as a package"
+    ]

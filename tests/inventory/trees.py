@@ -113,6 +113,16 @@ def gaps(read: HostTree) -> list[tuple[str, str]]:
     return [(gap.what, gap.why) for gap in read.gaps]
 
 
+def flaws(read: HostTree) -> list[tuple[str, str]]:
+    """Gaps, but for files that a tree of a few files simply lacks."""
+    return [(what, why) for what, why in gaps(read) if why != "not there"]
+
+
+def absent(read: HostTree) -> list[str]:
+    """What a gap says is not there."""
+    return [what for what, why in gaps(read) if why == "not there"]
+
+
 def cpu_files(
     count: int, *, threads: int = 1, nodes: int = 1, offline: Sequence[int] = ()
 ) -> dict[str, str | To | None]:

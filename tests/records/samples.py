@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from numaplan.cpuset import CpuId, CpuSet
-from numaplan.model.devices import Link, PciAddress
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
+from numaplan.model.devices import Link, PciAddress, PciDevice, PcieLink, VfSettings
 from numaplan.model.finding import Evidence, Finding, NotChecked, Report, Severity
 from numaplan.model.guest import (
     CellId,
@@ -12,15 +12,20 @@ from numaplan.model.guest import (
     GuestCell,
     GuestHostdev,
     GuestInterface,
+    GuestThread,
     GuestTopology,
     HugepageRequest,
     IothreadId,
     IothreadPin,
     MemoryBinding,
+    ResidentMemory,
+    RunningGuest,
+    ThreadKind,
     VcpuId,
     VcpuPin,
 )
-from numaplan.model.host import HostIdentity, NodeId, Source
+from numaplan.model.host import CoreKind, HostIdentity, MemoryAccess, NodeId, Source
+from numaplan.model.kernel import Irq
 from numaplan.model.plan import (
     LEVELS,
     CellPlacement,
@@ -37,6 +42,7 @@ from numaplan.model.plan import (
 )
 from numaplan.model.snapshot import Gap, Snapshot
 from tests.hosts import GIB, Nic, host
+from tests.records.settings import evil_kernel, evil_switch, full_kernel, full_switch
 
 EVIL = (
     "\x1b]0;owned\x07\x1b[2J",
@@ -91,13 +97,30 @@ def pinned_guest(name: str = "fw1") -> Guest:
         hugepages=(HugepageRequest(GIB, (CellId(0),), 25), HugepageRequest(None, None, 26)),
         interfaces=(
             GuestInterface("hostdev", 40, "52:54:00:00:00:01", "data", None, PciAddress(0, 0x11, 0, 0), 100),
-            GuestInterface("bridge", 44, source="br0"),
+            GuestInterface("bridge", 44, source="br0", target="vnet3", model="virtio", queues=4),
+            GuestInterface("vhostuser", 48, socket="/run/openvswitch/vhu1"),
         ),
         hostdevs=(GuestHostdev(PciAddress(0x10000, 0x11, 0, 1), 50, "gpu"),),
         thread_policy="isolate",
         running=True,
         shared_vcpus=(VcpuId(1), VcpuId(2)),
         loose_devices=(PciAddress(0, 0x11, 0, 0),),
+        state="running",
+        persistent=True,
+        managed_save=False,
+        live=RunningGuest(
+            pid=4711,
+            threads=(
+                GuestThread(ThreadKind.EMULATOR, CpuSet.parse("0,8"), None, 4711, "qemu-system-x86"),
+                GuestThread(ThreadKind.VCPU, CpuSet.parse("1"), 0, 4720, "CPU 0/KVM"),
+                GuestThread(ThreadKind.VCPU, CpuSet.parse("2"), 1),
+                GuestThread(ThreadKind.IOTHREAD, CpuSet.parse("0"), 1, 4725, "IO iothread1"),
+                GuestThread(ThreadKind.VHOST, CpuSet.parse("0-2,8-11"), None, 4730, "vhost-4711"),
+                GuestThread(ThreadKind.OTHER, CpuSet.parse("0-15"), None, 4731, "worker"),
+            ),
+            memory=(ResidentMemory(NodeId(0), GIB, 2 * GIB), ResidentMemory(NodeId(1), 4, 512)),
+            allowed_nodes=(NodeId(0), NodeId(1)),
+        ),
     )
 
 
@@ -114,33 +137,98 @@ def full_snapshot() -> Snapshot:
     )
     return replace(
         built,
-        host=HostIdentity(Source.LIVE, "compute-7", "6.12.0-1", "x86_64", "Xeon(R) CPU", kvm=True, iommu=False),
+        host=HostIdentity(
+            Source.LIVE,
+            "compute-7",
+            "6.12.0-1",
+            "x86_64",
+            "Xeon(R) CPU",
+            kvm=True,
+            iommu=False,
+            cpu_flags=("vmx", "pdpe1gb"),
+            nested=False,
+        ),
+        nodes=(replace(built.nodes[0], access=_accesses()), *built.nodes[1:]),
+        cores=(replace(built.cores[0], kind=CoreKind.PERFORMANCE, capacity=1024), *built.cores[1:]),
+        pci=tuple(_told(device) for device in built.pci),
         links=(
-            Link("br0", "bridge", lowers=("ens1f0",), addresses=True),
+            Link("br0", "bridge", lowers=("ens1f0",), addresses=True, mac="52:54:00:00:00:10", mtu=9000, up=True),
             Link("ens1f0", None, PciAddress(0, 0x10, 0, 0), 25000, "br0", (), addresses=False),
             Link("ens2f0", None, PciAddress(0, 0x20, 0, 0)),
         ),
+        kernel=full_kernel(),
+        irqs=(
+            Irq(0, CpuSet.parse("0-15"), actions=("timer",)),
+            Irq(
+                24,
+                CpuSet.parse("0-7"),
+                CpuSet.parse("3"),
+                NodeId(0),
+                PciAddress(0, 0x10, 0, 0),
+                ("i40e-ens1f0-TxRx-0",),
+            ),
+        ),
+        openvswitch=full_switch(),
         gaps=(Gap("sys/devices/system/node/node1/meminfo", "permission denied"),),
     )
+
+
+def _accesses() -> tuple[MemoryAccess, ...]:
+    return (MemoryAccess(0, (NodeId(0),), 131072, 65536, 80, 90), MemoryAccess(1, (NodeId(0), NodeId(1))))
+
+
+def _told(device: PciDevice) -> PciDevice:
+    """A PF with its link, or the first VF of a PF with its settings."""
+    if device.sriov is not None:
+        link = PcieLink(8000, 8, 16000, 16)
+        return replace(device, link=link, resets=("flr", "bus"), name="Intel Corporation Ethernet Controller X710")
+    if device.address.function:
+        return device
+    settings = VfSettings(
+        0,
+        mac="52:54:00:00:00:01",
+        vlan=100,
+        qos=3,
+        trust=True,
+        spoof_check=False,
+        link_state="auto",
+        min_rate_mbps=0,
+        max_rate_mbps=10000,
+    )
+    return replace(device, vf=settings)
 
 
 def evil_snapshot(text: str) -> Snapshot:
     """A host that says `text` wherever a host can say a string."""
     snapshot = full_snapshot()
-    device = replace(snapshot.pci[0], driver=text, netdevs=(text,), vendor=text, device=text)
+    device = replace(
+        snapshot.pci[0],
+        driver=text,
+        netdevs=(text,),
+        vendor=text,
+        device=text,
+        resets=(text,),
+        name=text,
+        vf=VfSettings(0, text, link_state=text),
+    )
     guest = replace(
         pinned_guest(f"g{text}"),
         file=text,
         uuid=text,
         memory=MemoryBinding(None, text, (NodeId(0),), 20),
         thread_policy=text,
-        interfaces=(GuestInterface(text, 1, text, text, text),),
+        interfaces=(GuestInterface(text, 1, text, text, text, target=text, socket=text, model=text),),
+        state=text,
+        live=RunningGuest(threads=(GuestThread(ThreadKind.OTHER, EMPTY, name=text),)),
     )
     return replace(
         snapshot,
-        host=HostIdentity(Source.CAPTURE, text, text, text, text),
+        host=HostIdentity(Source.CAPTURE, text, text, text, text, cpu_flags=(text,)),
         pci=(device, *snapshot.pci[1:]),
-        links=(Link(text, text, device.address, master=f"m{text}", lowers=(f"l{text}",)),),
+        links=(Link(text, text, device.address, master=f"m{text}", lowers=(f"l{text}",), mac=text, peer=text),),
+        kernel=evil_kernel(text),
+        irqs=(Irq(1, actions=(text,)),),
+        openvswitch=evil_switch(text),
         guests=(guest,),
         gaps=(Gap(text, text),),
     )

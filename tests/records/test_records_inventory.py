@@ -14,7 +14,8 @@ from numaplan.cpuset import CpuSet
 from numaplan.errors import ExitCode, InputError
 from numaplan.inventory.host import read_host
 from numaplan.model.host import PackageId, Source
-from numaplan.records.inventory import inventory_json, read_inventory
+from numaplan.records.inventory import inventory_json
+from numaplan.records.read import read_inventory
 from numaplan.sources.tree import open_tree
 from tests.corpus import corpus
 from tests.hosts import Nic, host
@@ -81,7 +82,7 @@ def test_any_hostname_reads_back_equal_unless_two_surrogates_pair_up(name: str) 
 def test_the_same_snapshot_gives_the_same_bytes_with_two_spaces_and_a_newline_at_the_end() -> None:
     written = inventory_json(full_snapshot())
     assert written == inventory_json(full_snapshot())
-    assert written.startswith('{\n  "schema": "numaplan/inventory/1",\n  "host": {\n    "hostname"')
+    assert written.startswith('{\n  "schema": "numaplan/inventory/1",\n  "host": {"hostname": "compute-7", ')
     assert written.endswith("}\n")
     assert not written.endswith("\n\n")
 
@@ -89,7 +90,7 @@ def test_the_same_snapshot_gives_the_same_bytes_with_two_spaces_and_a_newline_at
 def test_a_document_with_the_contract_s_keys_alone_is_read() -> None:
     text = """{"schema": "numaplan/inventory/1",
      "host": {"hostname": null, "kernel": null, "architecture": null, "source": "capture", "cpu_model": null,
-              "virtualization": {"kvm": true, "iommu": null, "nested": "Y"}},
+              "virtualization": {"kvm": true, "iommu": null, "sev": "Y"}},
      "packages": [{"id": null, "cpus": "0-1", "numa_nodes": [0]}],
      "numa_nodes": [{"id": 0, "packages": [], "cpus": "0-1", "memory_kib": null, "free_kib": null,
                      "available_kib": null, "hugepages": [], "distances": {}}],
@@ -189,7 +190,7 @@ WRONG_TYPES: list[tuple[Edit, str]] = [
     (lambda d: d["cpus"].update(online="0-8192"), "cpus.online: expected a CPU list (id 8192 is 8192 or more)"),
     (
         lambda d: d["cpus"].update(online=",".join(["0-8191"] * 5000)),
-        "cpus.online: expected a CPU list of at most 8192",
+        "cpus.online: expected a CPU list (it names more CPUs than there can be)",
     ),
     (lambda d: d["cores"][0].update(cpus=[8192]), "cores[0].cpus[0]: expected a number of 8191 or less, found 8192"),
     (lambda d: d["cores"][0].update(cpus="0"), "cores[0].cpus: expected a list, found '0'"),
@@ -197,6 +198,18 @@ WRONG_TYPES: list[tuple[Edit, str]] = [
     (lambda d: d["pci"][0].update(address="nope\x1b"), "pci[0].address: expected a PCI address such as 0000:3b:02.0"),
     (lambda d: d["pci"][0].pop("class"), "pci[0].class: is missing"),
     (lambda d: d.update(gaps=None), "gaps: expected a list, found null"),
+    (lambda d: d["host"]["virtualization"].update(nested=1), "virtualization.nested: expected true or false, found 1"),
+    (lambda d: d["cores"][0].update(kind="tiny"), "cores[0].kind: expected 'performance', 'efficiency' or 'low_power'"),
+    (lambda d: d["pci"][0].update(link=[]), "pci[0].link: expected an object, found a list"),
+    (lambda d: d["pci"][0].update(vf={}), "pci[0].vf.index: is missing"),
+    (lambda d: d["links"][0].update(mtu=-1), "links[0].mtu: expected a number of 0 or more, found -1"),
+    (lambda d: d.update(irqs=None), "irqs: expected a list, found null"),
+    (lambda d: d.update(irqs=[{"number": 2**31}]), "irqs[0].number: expected a number of 2147483647 or less"),
+    (lambda d: d.update(irqs=[{"number": 1, "device": "x"}]), "irqs[0].device: expected a PCI address"),
+    (lambda d: d.update(kernel=[]), "kernel: expected an object, found a list"),
+    (lambda d: d.update(kernel={"isolcpus": {"cpus": "a"}}), "kernel.isolcpus.cpus: expected a CPU list (no CPU list"),
+    (lambda d: d.update(kernel={"cpusets": [{"path": 3}]}), "kernel.cpusets[0].path: expected a string, found 3"),
+    (lambda d: d.update(openvswitch={"pmds": [{"cpu": 8192}]}), "pmds[0].cpu: expected a number of 8191 or less"),
 ]
 
 
@@ -244,12 +257,61 @@ CONTRADICTIONS: list[tuple[Edit, str]] = [
         lambda d: d["numa_nodes"][0]["hugepages"][0].update(free=2**40),
         "numa_nodes[0].hugepages[0]: 4 total and 1099511627776 free pages of 1048576 KiB are more than any host has",
     ),
+    (lambda d: d["numa_nodes"][0].update(access=[{"access": 1}] * 2), "numa_nodes[0].access[1].access: 1 stands"),
+    (lambda d: d.update(irqs=[{"number": 7}, {"number": 7}]), "irqs[1].number: 7 stands there twice"),
+    (lambda d: d.update(kernel={"cpusets": [{"path": "/a"}] * 2}), "kernel.cpusets[1].path: '/a' stands there twice"),
+    (
+        lambda d: d.update(kernel={"vulnerabilities": [{"name": "mds", "status": "?"}] * 2}),
+        "kernel.vulnerabilities[1].name: 'mds' stands there twice",
+    ),
+    *(
+        (
+            lambda d, key=key, entry=entry: d.update(openvswitch={key: [entry, entry]}),
+            f"openvswitch.{key}[1].{sentence}",
+        )
+        for key, entry, sentence in (
+            ("socket_memory", {"node": 0, "size_kib": 1024}, "node: 0 stands there twice"),
+            ("bridges", {"name": "br0", "datapath": "system"}, "name: 'br0' stands there twice"),
+            ("interfaces", {"name": "dpdk0"}, "name: 'dpdk0' stands there twice"),
+            ("pmds", {"cpu": 3}, "cpu: 3 stands there twice"),
+        )
+    ),
+    *(
+        (
+            lambda d, live=live: d.update(guests=[{"name": "a", "vcpus": 1, "memory_kib": 1, "live": live}]),
+            f"guests[0].live.{sentence}",
+        )
+        for live, sentence in (
+            (
+                {"threads": [{"kind": "vcpu", "index": 2, "affinity": cpus} for cpus in ("1", "2")]},
+                "threads[1].index: 'vcpu 2' stands there twice",
+            ),
+            (
+                {"threads": [{"kind": kind, "tid": 9, "affinity": ""} for kind in ("vhost", "other")]},
+                "threads[1].tid: 9 stands there twice",
+            ),
+            (
+                {"memory": [{"node": 1, "page_size_kib": 4, "size_kib": size} for size in (4, 8)]},
+                "memory[1]: 'node 1, 4 KiB' stands there twice",
+            ),
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize(("edit", "sentence"), CONTRADICTIONS, ids=[sentence for _, sentence in CONTRADICTIONS])
 def test_a_document_that_contradicts_itself_is_refused(edit: Edit, sentence: str) -> None:
     assert f"host.json: {sentence}" in refusal_of(edit)
+
+
+def test_a_document_that_would_fill_the_memory_with_cpu_sets_is_refused() -> None:
+    irqs = [{"number": i, "affinity": f"{i}-8191"} for i in range(531)]
+    assert refusal_of(lambda d: d.update(irqs=irqs)).startswith(
+        "host.json: irqs[529].affinity: expected a CPU list "
+        "(the lists of the document together name more than 4194304 CPUs), found '529-8191'\n"
+    )
+    same = document() | {"irqs": [{"number": i, "affinity": "0-8191"} for i in range(1000)]}
+    assert len(read_inventory(json.dumps(same), "host.json").irqs) == 1000
 
 
 def test_two_packages_of_one_id_are_taken_as_broken_firmware_has_them() -> None:

@@ -84,14 +84,17 @@ def test_what_was_read_reads_the_same_again() -> None:
     assert asked == ["1\n", "3\n", None, "sys/folder/three"]
 
 
-def test_a_listed_folder_keeps_its_folders_and_links_but_no_file_that_nobody_read() -> None:
+def test_a_listed_folder_keeps_its_entries_but_not_the_text_that_nobody_read() -> None:
     recorder, live = both()
     assert live.names("sys") == ("away", "closed", "folder", "link", "one", "two")
     assert live.text("sys/one") == "1\n"
     again = replayed(recorder)
-    assert again.names("sys") == ("away", "closed", "folder", "link", "one")
+    assert again.names("sys") == live.names("sys")
     assert again.names("sys/folder") == ()
     assert again.link_name("sys/away") == "nowhere"
+    assert again.text("sys/two") is None
+    assert [gap.what for gap in again.gaps] == ["sys/two"]
+    assert "not in the capture" in again.gaps[0].why
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EINVAL, errno.EPERM, errno.ENODEV])
@@ -198,11 +201,12 @@ def test_a_capture_can_be_unpacked_and_read_as_a_directory(tmp_path: Path) -> No
         "[]",
         "{}",
         '{"schema": "numaplan/plan/1"}',
-        '{"schema": "numaplan/capture/1", "faults": 3}',
-        '{"schema": "numaplan/capture/1", "faults": [3]}',
-        '{"schema": "numaplan/capture/1", "faults": [{"call": "write", "path": "sys/one", "errno": "EIO"}]}',
-        '{"schema": "numaplan/capture/1", "faults": [{"call": "read", "path": "sys/one", "errno": "EVIL"}]}',
-        '{"schema": "numaplan/capture/1", "faults": [{"call": "read", "path": 1, "why": "because"}]}',
+        '{"schema": "numaplan/capture/1", "faults": 3, "unread": []}',
+        '{"schema": "numaplan/capture/1", "faults": [3], "unread": []}',
+        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "write", "path": "s", "errno": "EIO"}]}',
+        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "read", "path": "s", "errno": "EVIL"}]}',
+        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "read", "path": 1, "why": "because"}]}',
+        '{"schema": "numaplan/capture/1", "faults": [], "unread": [{"folders": ["sys"], "names": [1]}]}',
         "[" * 100_000,
     ],
 )
@@ -217,12 +221,15 @@ def test_a_capture_of_another_tool_has_no_manifest_and_is_taken_as_it_is() -> No
     assert replaying(store) is store
 
 
-def test_a_manifest_lists_calls_paths_and_reasons() -> None:
+def test_a_manifest_lists_calls_paths_reasons_and_names() -> None:
     faults = [
         {"call": "read", "path": "sys/one", "errno": "EIO"},
         {"call": "names", "path": "sys", "why": "more than 200000 entries"},
     ]
-    assert parse_manifest(json.dumps({"schema": CAPTURE_SCHEMA, "faults": faults})) == {
+    unread = [{"folders": ["sys/a", "sys/b"], "names": ["x", "y"]}]
+    manifest = parse_manifest(json.dumps({"schema": CAPTURE_SCHEMA, "faults": faults, "unread": unread}))
+    assert manifest.faults == {
         (Call.READ, "sys/one"): Fault(errno="EIO"),
         (Call.NAMES, "sys"): Fault(why="more than 200000 entries"),
     }
+    assert manifest.unread == {"sys/a": {"x", "y"}, "sys/b": {"x", "y"}}

@@ -1,0 +1,221 @@
+"""Interrupts of PCI functions: who raises them, who handles them, and on which CPUs (/proc/irq, msi_irqs).
+
+Timers, inter-processor and platform interrupts are left out: no plan moves them, and a large host has thousands.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from numaplan.cpuset import CpuSet
+from numaplan.inventory.attribute import (
+    cpus_of,
+    parse_cpu_bits,
+    parse_id,
+    parse_integer,
+    parse_mask_bits,
+    read_attribute,
+)
+from numaplan.inventory.pci import parse_pci_name, read_pci_folders
+from numaplan.model.devices import PciAddress, PciDevice
+from numaplan.model.host import NodeId, NumaNode
+from numaplan.model.kernel import Irq
+from numaplan.sources.tree import HostTree
+
+IRQ_ROOT: Final = "proc/irq"
+INTERRUPTS: Final = "proc/interrupts"
+
+Files = tuple[tuple[str, Callable[[str], int]], ...]
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+# kernel/irq/proc.c: what stands beside a folder for each handler.
+_AFFINITY: Final[Files] = (("smp_affinity_list", parse_cpu_bits), ("smp_affinity", parse_mask_bits))
+_EFFECTIVE: Final[Files] = (("effective_affinity_list", parse_cpu_bits), ("effective_affinity", parse_mask_bits))
+_NODE: Final[Files] = (("node", parse_id),)
+_FILES: Final = frozenset({"affinity_hint", "spurious"} | {name for name, _ in (*_AFFINITY, *_EFFECTIVE, *_NODE)})
+# show_interrupts() there: counts for each CPU, the chip, its own number with "-edge" or "Level" behind it, and after
+# two blanks or more the handlers.
+_COLUMN = re.compile(r"CPU[0-9]+", re.ASCII)
+_HANDLED = re.compile(r"(\S+)(?: +[0-9]+)?(?:-\S+| +(?:Level|Edge) *(?:-\S+)?)? *(?:  (\S.*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """A line of /proc/interrupts: the function that its chip is named for, if it is, and the names of its handlers."""
+
+    device: PciAddress | None
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Raisers:
+    """Which functions raise an interrupt. `lines` are shared wires; `messages`: any function shows its MSIs."""
+
+    devices: Mapping[int, frozenset[PciAddress]]
+    lines: frozenset[int]
+    messages: bool
+
+
+def read_irqs(tree: HostTree, devices: Sequence[PciDevice], nodes: Sequence[NumaNode]) -> tuple[Irq, ...]:
+    """Interrupts in /proc/irq that one of `devices` raises, by number; `nodes` are the host's.
+
+    A message (MSI) that nobody asked for yet has no folder there, and a line (INTx) without a handler is only wired:
+    neither counts. A line that several functions share has no `device`.
+
+    A handler is named by a folder of its interrupt. /proc/interrupts names it too, but with a count for each CPU, which
+    makes it larger than the bound of a file on a thousand CPUs, and slow for the kernel to write; it is opened for
+    captures alone that lack those folders, or msi_irqs.
+    """
+    ids = frozenset(node.id for node in nodes)
+    known = frozenset(int(name) for name in tree.names(IRQ_ROOT) if _NUMBER.fullmatch(name))
+    if not known:
+        return ()
+    raisers = _read_raisers(tree, devices, known=known)
+    table = {} if raisers.messages else _read_table(tree)
+    owners = _with_table(raisers.devices, table, devices=devices, known=known)
+    found = [_read_irq(tree, number, raisers=owners[number], ids=ids) for number in sorted(owners)]
+    if not any(irq.actions for irq in found):
+        table = table or _read_table(tree)
+        named = {number: handled.actions for number, handled in table.items()}
+        found = [replace(irq, actions=named.get(irq.number, ())) for irq in found]
+    _note_lacking(tree, found)
+    handled = any(irq.actions for irq in found)
+    return tuple(irq for irq in found if irq.actions or not handled or irq.number not in raisers.lines)
+
+
+def parse_interrupts(text: str) -> Mapping[int, Handled]:
+    """Numbered lines of /proc/interrupts, those without a handler too; raises ValueError for another file."""
+    header, *lines = text.splitlines() or [""]
+    columns = header.split()
+    if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
+        raise ValueError("no table of interrupts")
+    table = {}
+    for line in lines:
+        number, _, rest = line.strip().partition(":")
+        if not _NUMBER.fullmatch(number):
+            continue  # "NMI" and its kin are none that anybody could move
+        parts = rest.split(None, len(columns))
+        match = _HANDLED.fullmatch(parts[-1].rstrip()) if len(parts) > len(columns) else None
+        if match is None:
+            raise ValueError(f"no chip and number for interrupt {number}")
+        names = (match[2] or "").split(", ")
+        table[int(number)] = Handled(
+            parse_pci_name(match[1].rpartition("-")[2]), tuple(sorted({name.strip() for name in names} - {""}))
+        )
+    return table
+
+
+def parse_line(text: str) -> int:
+    """The number of the interrupt that a function's pin is wired to, 0 for none; raises ValueError."""
+    return parse_integer(text)
+
+
+def _read_raisers(tree: HostTree, devices: Sequence[PciDevice], *, known: Collection[int]) -> _Raisers:
+    """By the folder msi_irqs, else by the file irq (Documentation/ABI/testing/sysfs-bus-pci).
+
+    A function without a driver raises nothing, and a VF has no pin.
+    """
+    folders = read_pci_folders(tree)
+    found: dict[int, set[PciAddress]] = {}
+    lines: set[int] = set()
+    messages = False
+    for device in devices:
+        if device.address not in folders:
+            continue
+        folder = folders[device.address]
+        names = tree.names(folder)
+        own = _read_messages(tree, folder) if "msi_irqs" in names else ()
+        messages = messages or bool(own)
+        if not own and "irq" in names and device.driver is not None and device.physfn is None:
+            line = read_attribute(tree, f"{folder}/irq", parse_line)
+            own = (line,) if line else ()
+            lines.update(own)
+        for number in own:
+            if number not in known:
+                continue
+            raisers = found.setdefault(number, set())
+            if raisers and number not in lines:
+                tree.note(f"{folder}/msi_irqs/{number}", f"an interrupt of {min(raisers)} too")
+            raisers.add(device.address)
+    return _Raisers({number: frozenset(raisers) for number, raisers in found.items()}, frozenset(lines), messages)
+
+
+def _read_messages(tree: HostTree, folder: str) -> tuple[int, ...]:
+    numbers = []
+    for name in tree.names(f"{folder}/msi_irqs"):
+        if _NUMBER.fullmatch(name):
+            numbers.append(int(name))
+        else:
+            tree.note(f"{folder}/msi_irqs/{name}", "no number of an interrupt")
+    return tuple(numbers)
+
+
+def _read_table(tree: HostTree) -> Mapping[int, Handled]:
+    return read_attribute(tree, INTERRUPTS, parse_interrupts) or {}
+
+
+def _with_table(
+    raisers: Mapping[int, frozenset[PciAddress]],
+    table: Mapping[int, Handled],
+    *,
+    devices: Sequence[PciDevice],
+    known: Collection[int],
+) -> Mapping[int, frozenset[PciAddress]]:
+    """`raisers`, and those that /proc/interrupts names in the chip's place ("IR-PCI-MSIX-0000:18:00.0")."""
+    addresses = {device.address for device in devices}
+    named = {
+        number: frozenset({handled.device})
+        for number, handled in table.items()
+        if handled.device in addresses and number in known
+    }
+    return {**raisers, **{number: named[number] | raisers.get(number, frozenset()) for number in named}}
+
+
+def _read_irq(tree: HostTree, number: int, *, raisers: frozenset[PciAddress], ids: Collection[NodeId]) -> Irq:
+    folder = f"{IRQ_ROOT}/{number}"
+    names = tree.names(folder)
+    if not names:
+        tree.note(folder, "nothing is in it")
+    affinity = _read_first(tree, folder, files=_AFFINITY, names=names)
+    effective = _read_first(tree, folder, files=_EFFECTIVE, names=names)
+    node = _read_first(tree, folder, files=_NODE, names=names)
+    if node is not None and node >= 0 and node not in ids:
+        tree.note(f"{folder}/node", f"node {node} is not one of the host's")
+        node = None
+    return Irq(
+        number=number,
+        affinity=None if affinity is None else _cpu_set(affinity),
+        effective=None if effective is None else _cpu_set(effective),
+        node=None if node is None or node < 0 else NodeId(node),
+        device=next(iter(raisers)) if len(raisers) == 1 else None,
+        actions=tuple(name for name in names if name not in _FILES),
+    )
+
+
+def _read_first(tree: HostTree, folder: str, *, files: Files, names: Collection[str]) -> int | None:
+    """What the first of `files` says that is there and makes sense."""
+    for name, parse in files:
+        if name in names:
+            value = read_attribute(tree, f"{folder}/{name}", parse)
+            if value is not None:
+                return value
+    return None
+
+
+def _note_lacking(tree: HostTree, irqs: Sequence[Irq]) -> None:
+    """A kernel shows the same files for each interrupt, so one that lacks what another has is odd."""
+    names = {irq.number: frozenset(tree.names(f"{IRQ_ROOT}/{irq.number}")) for irq in irqs}
+    for files in (_AFFINITY, _EFFECTIVE, _NODE):
+        ours = frozenset(name for name, _ in files)
+        lacking = [number for number, each in names.items() if each and ours.isdisjoint(each)]
+        if len(lacking) < len(names):
+            for number in lacking:
+                tree.note(f"{IRQ_ROOT}/{number}/{files[0][0]}", "not there, but other interrupts have it")
+
+
+@lru_cache(maxsize=4096)
+def _cpu_set(bits: int) -> CpuSet:
+    """Thousands of interrupts share a few sets of a thousand CPUs."""
+    return cpus_of(bits)
