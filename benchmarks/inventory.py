@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from commands import NUMAPLAN, run
-from synthetic import Shape, make_host
+from benchmarks.commands import NUMAPLAN, run
+from benchmarks.synthetic import Shape, make_host
 
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source

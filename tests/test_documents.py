@@ -12,7 +12,6 @@ from numaplan.api.profiles import shipped_profiles
 from numaplan.spec.vnf import parse_vnf
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
 
 
@@ -30,12 +29,14 @@ def output_of(command: str) -> str:
     return ran.stdout
 
 
-def test_the_readme_shows_what_its_commands_print(golden: Callable[[Path, str], None]) -> None:
-    text = README.read_text(encoding="utf-8")
-    blocks = list(BLOCK.finditer(text))
-    assert len(blocks) >= 6
+@pytest.mark.parametrize(("document", "blocks"), [("README.md", 8), ("docs/inventory.md", 1)])
+def test_a_document_shows_what_its_commands_print(
+    document: str, blocks: int, golden: Callable[[Path, str], None]
+) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) >= blocks
     current = BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{output_of(block['command'])}```", text)
-    golden(README, current)
+    golden(ROOT / document, current)
 
 
 def test_the_live_host_can_be_read() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from numaplan.api.where import Where
 from numaplan.domxml.read import read_guest
 from numaplan.errors import BackendError, InputError
+from numaplan.inventory.folding import fold_gaps
 from numaplan.inventory.guests import read_domain_xml, read_guests
 from numaplan.inventory.host import read_host
 from numaplan.model.guest import Guest
@@ -52,7 +53,6 @@ def take_host(where: Where) -> Taken:
         from numaplan.records.read import read_inventory  # noqa: PLC0415
 
         # The forms of documents, and pydantic with them, cost a capture or the live host nothing.
-        from numaplan.records.read import read_inventory  # noqa: PLC0415  # see above
 
         document = read_text(where.source, limit=INVENTORY_LIMIT, what="inventory")
         taken = _with_connection(read_inventory(document, str(where.source)), rows)
@@ -66,7 +66,7 @@ def read_tree(tree: HostTree, connected: object | None = None) -> Taken:
     snapshot = read_host(tree)
     guests = read_guests(tree, connected)
     domains = tuple(DomainFile(Path(xml.file), xml.data, xml.guest) for xml in read_domain_xml(tree, connected))
-    return Taken(replace(snapshot, guests=guests, gaps=tree.gaps), domains)
+    return Taken(replace(snapshot, guests=guests, gaps=fold_gaps(tree.gaps)), domains)
 
 
 def read_domains(directory: Path) -> tuple[DomainFile, ...]:

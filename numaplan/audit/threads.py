@@ -148,7 +148,7 @@ class _Affinities:
 def _cells(guest: Guest, vcpus: tuple[Thread, ...]) -> Iterator[CellView]:
     if not guest.cells:
         whole = CellId(0)
-        yield CellView(whole, vcpus, _binding(guest, whole), guest.memory_kib, _page_kib(guest, whole))
+        yield CellView(whole, vcpus, _binding(guest, whole), guest.memory_kib or 0, _page_kib(guest, whole))
         return
     for cell in guest.cells:
         own = tuple(vcpus[number] for number in cell.vcpus if 0 <= number < len(vcpus))

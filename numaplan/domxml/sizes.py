@@ -28,7 +28,7 @@ def patch_memory(task: Task, *, has_cells: bool) -> None:
     current = root.child("currentMemory")
     if current is not None:
         size = memory_kib(document, current, current.text, what="<currentMemory>") if current.text else 0
-        if not size or size >= task.guest.memory_kib or size > wanted:
+        if not size or size >= (task.guest.memory_kib or 0) or size > wanted:
             set_size(task, current, wanted, current_kib=size)
     most = root.child("maxMemory")
     if most is not None and most.text and memory_kib(document, most, most.text, what="<maxMemory>") < wanted:

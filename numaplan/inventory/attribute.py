@@ -32,6 +32,26 @@ def read_attribute(tree: HostTree, path: str, parse: Callable[[str], _T], *, exp
     return None if text is None else parse_or_note(tree, path, text=text, parse=parse)
 
 
+def read_each(tree: HostTree, pattern: str, ids: Iterable[int], parse: Callable[[str], _T]) -> dict[int, _T]:
+    """What `parse` makes of files of one kind, by id; those that it refuses for one reason share a gap.
+
+    `pattern` has "{}" where the id stands, as for `each_of`.
+    """
+    values: dict[int, _T] = {}
+    refused: dict[str, list[int]] = {}
+    for id_ in ids:
+        text = tree.text(pattern.format(id_))
+        if text is None:
+            continue
+        try:
+            values[id_] = parse(unpad(text))
+        except ValueError as error:
+            refused.setdefault(f"{error}: {excerpt(text)}", []).append(id_)
+    for why, which in refused.items():
+        tree.note(each_of(pattern, which), why)
+    return values
+
+
 def parse_or_note(tree: HostTree, path: str, *, text: str, parse: Callable[[str], _T]) -> _T | None:
     """What `parse` makes of `text`; None and a gap that names `path` where it raises ValueError."""
     try:

@@ -9,10 +9,12 @@ from numaplan.cpuset import CPU_LIMIT, CpuSet, format_id_list, parse_id_list
 from numaplan.inventory.attribute import (
     cpus_of,
     ids_of,
+    note_absent,
     parse_cpu_bits,
     parse_integer,
     parse_or_note,
     read_attribute,
+    read_each,
 )
 from numaplan.model.host import CpuStates
 from numaplan.sources.tree import HostTree
@@ -117,10 +119,13 @@ def _with_list(tree: HostTree, folders: int, *, listed: int) -> int:
 def _without_list(tree: HostTree, folders: int) -> int:
     """A CPU is online unless cpu/offline or its own file says otherwise; one that cannot be unplugged has no file."""
     offline = read_attribute(tree, f"{CPU_ROOT}/offline", parse_cpu_bits) or 0
-    for cpu in ids_of(folders & ~offline):
-        if read_attribute(tree, f"{CPU_ROOT}/cpu{cpu}/online", parse_switch) is False:
-            offline |= 1 << cpu
-    return folders & ~offline
+    pattern = f"{CPU_ROOT}/cpu{{}}/online"
+    cpus = ids_of(folders & ~offline)
+    switches = read_each(tree, pattern, cpus, parse_switch)
+    # On most machines that is the CPU that they start with, and number 0.
+    if switches:
+        note_absent(tree, pattern, [cpu for cpu in cpus if cpu and cpu not in switches])
+    return folders & ~offline & ~sum(1 << cpu for cpu, online in switches.items() if not online)
 
 
 def _read_isolcpus(tree: HostTree, present: int) -> CpuSet:

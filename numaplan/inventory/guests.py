@@ -259,7 +259,7 @@ def _stranger(tree: HostTree, process: _Process, guests: Mapping[str, Guest]) ->
         name,
         f"proc/{process.pid}",
         vcpus=max(vcpus) + 1,
-        memory_kib=0,
+        memory_kib=None,
         uuid=process.uuid,
         vcpu_pins=tuple(VcpuPin(VcpuId(vcpu), cpus, 0) for vcpu, cpus in vcpus.items()),
         emulator_pin=None if emulator is None else EmulatorPin(emulator.affinity, 0),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from numaplan.inventory.attribute import is_cut_short
 from numaplan.inventory.caches import read_llcs
 from numaplan.inventory.cpus import read_cpu_states
+from numaplan.inventory.folding import fold_gaps
 from numaplan.inventory.hmat import with_access
 from numaplan.inventory.hybrid import with_kinds
 from numaplan.inventory.identity import read_identity
@@ -55,7 +56,7 @@ def read_host(tree: HostTree) -> Snapshot:
         kernel=kernel,
         irqs=irqs,
         openvswitch=openvswitch,
-        gaps=tree.gaps,
+        gaps=fold_gaps(tree.gaps),
     )
 
 

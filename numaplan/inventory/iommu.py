@@ -24,9 +24,9 @@ def read_iommu_groups(tree: HostTree, devices: Sequence[PciDevice] = ()) -> tupl
             tree.note(f"{IOMMU_GROUPS}/{name}", "no IOMMU group")
             continue
         names = tree.names(f"{IOMMU_GROUPS}/{name}/devices")
-        devices = [address for each in names if (address := parse_pci_name(each)) is not None]
-        if devices:
-            groups.append(IommuGroup(group, tuple(sorted(devices))))
+        members = [address for each in names if (address := parse_pci_name(each)) is not None]
+        if members:
+            groups.append(IommuGroup(group, tuple(sorted(members))))
     return tuple(sorted(groups, key=lambda group: group.id))
 
 

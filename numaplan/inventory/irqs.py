@@ -153,7 +153,7 @@ def _read_messages(tree: HostTree, folder: str) -> tuple[int, ...]:
 
 
 def _read_table(tree: HostTree) -> Mapping[int, Handled]:
-    return read_attribute(tree, INTERRUPTS, parse_interrupts) or {}
+    return read_attribute(tree, INTERRUPTS, parse_interrupts, expected=True) or {}
 
 
 def _with_table(

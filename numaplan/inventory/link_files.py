@@ -67,9 +67,9 @@ def read_kind(tree: HostTree, interface: Interface) -> str | None:
         return interface.mark
     if "tun_flags" in names:
         return read_tun_kind(tree, interface)
-    if read_attribute(tree, f"{folder}/type", parse_arp_type) == _LOOPBACK_TYPE:
+    if read_attribute(tree, f"{folder}/type", parse_arp_type, expected=True) == _LOOPBACK_TYPE:
         return "loopback"
-    said = read_attribute(tree, f"{folder}/uevent", parse_device_type)
+    said = read_attribute(tree, f"{folder}/uevent", parse_device_type, expected=True)
     return said or ("physical" if "device" in names else None)
 
 
@@ -121,7 +121,9 @@ def read_up(tree: HostTree, interface: Interface) -> bool | None:
     state = read_attribute(tree, f"{interface.folder}/operstate", parse_operstate)
     if state is None:
         return None
-    return can_carry(state, read_attribute(tree, f"{interface.folder}/flags", parse_flags) if state == "unknown" else 0)
+    if state != "unknown":
+        return can_carry(state, 0)
+    return can_carry(state, read_attribute(tree, f"{interface.folder}/flags", parse_flags, expected=True))
 
 
 def read_vlan(tree: HostTree, interface: Interface) -> int | None:

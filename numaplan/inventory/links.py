@@ -29,6 +29,7 @@ from numaplan.model.devices import Link
 from numaplan.sources.tree import HostTree
 
 _NAMED = 5
+_ALWAYS = ("address", "mtu", "operstate")
 
 
 def read_links(tree: HostTree) -> tuple[Link, ...]:
@@ -55,10 +56,19 @@ def read_links(tree: HostTree) -> tuple[Link, ...]:
 def _links_of_files(tree: HostTree, interfaces: Sequence[Interface]) -> tuple[Link, ...]:
     if not interfaces:
         return ()
+    _note_lacking(tree, interfaces)
     addressed = read_addressed(tree)
     links = [_read_link(tree, interface, addressed) for interface in interfaces]
     peers = _peers(tree, interfaces, links)
     return tuple(replace(link, peer=peers.get(link.name)) for link in links)
+
+
+def _note_lacking(tree: HostTree, interfaces: Sequence[Interface]) -> None:
+    """The kernel shows these files for each interface; a capture may lack some, but the same for each."""
+    for name in _ALWAYS:
+        lacking = [interface for interface in interfaces if name not in interface.names]
+        for interface in lacking if len(lacking) < len(interfaces) else ():
+            tree.note(f"{interface.folder}/{name}", "not there, but other interfaces have it")
 
 
 def _read_link(tree: HostTree, interface: Interface, addressed: Addressed) -> Link:

@@ -16,6 +16,7 @@ from numaplan.inventory.attribute import (
     parse_integer,
     parse_mask_bits,
     read_attribute,
+    read_each,
 )
 from numaplan.inventory.memory import GLOBAL_POOLS, MemoryInfo, is_pool, read_memory, read_node_memories, read_pools
 from numaplan.model.host import HugepagePool, NodeId, NumaNode
@@ -195,15 +196,9 @@ def _read_all_pools(tree: HostTree, memories: Mapping[int, MemoryInfo]) -> dict[
 def _read_distances(tree: HostTree, ids: Sequence[int], *, columns: Sequence[int]) -> dict[int, tuple[int, ...]]:
     """The entries of each node that has as many as there are `columns`."""
     pattern = f"{NODE_ROOT}/node{{}}/distance"
-    rows: dict[int, tuple[int, ...]] = {}
-    absent = []
-    for id_ in ids:
-        entries = read_attribute(tree, pattern.format(id_), parse_distances)
-        if entries is None:
-            absent.append(id_)
-        elif len(entries) == len(columns):
-            rows[id_] = entries
-        else:
+    rows = read_each(tree, pattern, ids, parse_distances)
+    note_absent(tree, pattern, [id_ for id_ in ids if id_ not in rows])
+    for id_, entries in rows.items():
+        if len(entries) != len(columns):
             tree.note(pattern.format(id_), f"{len(entries)} distances for {len(columns)} online nodes")
-    note_absent(tree, pattern, absent)
-    return rows
+    return {id_: entries for id_, entries in rows.items() if len(entries) == len(columns)}

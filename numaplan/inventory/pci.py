@@ -15,7 +15,7 @@ from numaplan.inventory.attribute import (
     parse_mask_bits,
     read_attribute,
 )
-from numaplan.inventory.pcie import read_pcie_link, read_resets
+from numaplan.inventory.pcie import note_lacking_links, read_pcie_link, read_resets
 from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice, Sriov
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.sources.tree import HostTree
@@ -29,6 +29,7 @@ _VF_LINK = re.compile(r"virtfn(0|[1-9][0-9]{0,4})", re.ASCII)
 _ID = re.compile(r"0x([0-9a-f]{4})", re.ASCII)
 _CLASS = re.compile(r"0x([0-9a-f]{6})", re.ASCII)
 _GROUP = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_COUNTS: Final = frozenset({"sriov_totalvfs", "sriov_numvfs"})
 # The SR-IOV capability counts VFs in 16 bits.
 _MOST_VFS: Final = 65535
 
@@ -53,11 +54,13 @@ def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tup
         if device is not None:
             found[address] = device
             vf_links[address] = _read_vf_links(tree, folder, names=names)
+    _note_lacking_nodes(tree, folders, found)
+    note_lacking_links(tree, [folders[address] for address, device in found.items() if device.physfn is None])
     devices = []
     for address, device in found.items():
         folder, links = folders[address], vf_links[address]
         sriov = None
-        if links or "sriov_totalvfs" in tree.names(folder):
+        if links or not _COUNTS.isdisjoint(tree.names(folder)):
             sriov = _read_sriov(tree, folder, links=links, known=found)
         devices.append(device if sriov is None else replace(device, sriov=sriov))
     return tuple(devices)
@@ -144,9 +147,9 @@ def _read_device(
     tree: HostTree, folder: str, *, address: PciAddress, names: Sequence[str], locality: _Locality
 ) -> PciDevice | None:
     """None for a folder without the ids and the class: all PCI functions have them."""
-    vendor = read_attribute(tree, f"{folder}/vendor", parse_pci_id)
-    device = read_attribute(tree, f"{folder}/device", parse_pci_id)
-    pci_class = read_attribute(tree, f"{folder}/class", parse_pci_class)
+    vendor = read_attribute(tree, f"{folder}/vendor", parse_pci_id, expected=True)
+    device = read_attribute(tree, f"{folder}/device", parse_pci_id, expected=True)
+    pci_class = read_attribute(tree, f"{folder}/class", parse_pci_class, expected=True)
     if vendor is None or device is None or pci_class is None:
         tree.note(folder, "its vendor, device or class is not known: the device is left out")
         return None
@@ -205,6 +208,16 @@ def _read_numa_node(tree: HostTree, folder: str, *, locality: _Locality) -> Node
     return NodeId(node)
 
 
+def _note_lacking_nodes(
+    tree: HostTree, folders: Mapping[PciAddress, str], found: Mapping[PciAddress, PciDevice]
+) -> None:
+    """A gap for each function of no known node that lacks the file which other functions have."""
+    lacking = [address for address in found if "numa_node" not in tree.names(folders[address])]
+    for address in lacking if len(lacking) < len(found) else ():
+        if found[address].numa_node is None:
+            tree.note(f"{folders[address]}/numa_node", "not there, but other functions have it")
+
+
 def _infer_numa_node(tree: HostTree, folder: str, *, locality: _Locality) -> NodeId | None:
     """A kernel without numa_node for the device may still say which CPUs are local to it."""
     if not locality.by_cpus:
@@ -257,7 +270,7 @@ def _read_sriov(
     tree: HostTree, folder: str, *, links: Sequence[PciAddress], known: Mapping[PciAddress, PciDevice]
 ) -> Sriov | None:
     path = f"{folder}/sriov_totalvfs"
-    total = read_attribute(tree, path, parse_vf_count)
+    total = read_attribute(tree, path, parse_vf_count, expected=True)
     vfs = tuple(address for address in links if address in known)
     for address in links:
         if address not in known:

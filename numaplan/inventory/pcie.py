@@ -8,6 +8,7 @@ from numaplan.inventory.attribute import parse_integer, read_attribute
 from numaplan.model.devices import PcieLink
 from numaplan.sources.tree import HostTree
 
+_FILES: Final = frozenset({"current_link_speed", "current_link_width", "max_link_speed", "max_link_width"})
 _NOTHING: Final = PcieLink()
 # "8.0 GT/s PCIe"; older kernels say "8 GT/s" and "Unknown speed".
 _SPEED = re.compile(r"([0-9]{1,3})(?:\.([0-9]))? GT/s(?: PCIe)?", re.ASCII)
@@ -39,6 +40,19 @@ def read_pcie_link(tree: HostTree, folder: str, *, names: Collection[str]) -> Pc
         max_width=max_width,
     )
     return None if link == _NOTHING else link
+
+
+def note_lacking_links(tree: HostTree, folders: Collection[str]) -> None:
+    """A gap for each file of a link that one of the functions at `folders` lacks and another has.
+
+    The kernel shows all of them or none (drivers/pci/pci-sysfs.c, "pcie_dev_attr_group"), and a capture may have a
+    choice of them, but the same for each function.
+    """
+    shown = {folder: _FILES.intersection(tree.names(folder)) for folder in folders}
+    offered = frozenset().union(*shown.values())
+    for folder, own in shown.items():
+        for name in sorted(offered - own if own else ()):
+            tree.note(f"{folder}/{name}", "not there, but other functions have it")
 
 
 def read_resets(tree: HostTree, folder: str, *, names: Collection[str]) -> tuple[str, ...]:

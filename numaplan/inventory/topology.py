@@ -20,6 +20,7 @@ from numaplan.inventory.attribute import (
     parse_id,
     parse_mask_bits,
     read_attribute,
+    read_each,
 )
 from numaplan.inventory.cpus import CPU_ROOT
 from numaplan.inventory.siblings import Grouping, group_siblings, note_disputes, vote
@@ -168,13 +169,11 @@ def _with_folder(tree: HostTree, online: int) -> Sequence[int]:
 
 def _read_ids(tree: HostTree, cpus: Sequence[int], *, name: str, always: bool) -> dict[int, int]:
     """`always`: every kernel has that file; any other is missed only where further CPUs have it."""
-    values: dict[int, int] = {}
-    for cpu in cpus:
-        value = read_attribute(tree, f"{CPU_ROOT}/cpu{cpu}/topology/{name}", parse_id)
-        if value is not None:
-            values[cpu] = value
-    if len(values) < len(cpus) and (values or always):
-        note_absent(tree, f"{CPU_ROOT}/cpu{{}}/topology/{name}", [cpu for cpu in cpus if cpu not in values])
+    pattern = f"{CPU_ROOT}/cpu{{}}/topology/{name}"
+    values = read_each(tree, pattern, cpus, parse_id)
+    lacking = [cpu for cpu in cpus if cpu not in values]
+    if lacking and (always or values or any(tree.exists(pattern.format(cpu)) for cpu in cpus)):
+        note_absent(tree, pattern, lacking)
     unknown = [cpu for cpu, value in values.items() if value < 0]
     if len(unknown) < len(values):
         for cpu in unknown:
@@ -269,7 +268,7 @@ def _package_keys(ids: _Ids, cores: Sequence[int]) -> Mapping[int, tuple[bool, i
 
 def _unplaced(groups: Sequence[int], *, known: AbstractSet[int]) -> tuple[int, ...]:
     """CPUs of groups of which nobody said anything."""
-    return tuple(cpu for group in groups for cpu in ids_of(group) if known.isdisjoint(ids_of(group)))
+    return tuple(cpu for group in groups if known.isdisjoint(ids_of(group)) for cpu in ids_of(group))
 
 
 def _group(tree: HostTree, online: int, *, claims: _Claims, keys: Mapping[int, Hashable]) -> Grouping:

@@ -161,7 +161,8 @@ class RunningGuest:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A libvirt domain. `vcpus` is its maximum; `vcpu_cpuset` is ``<vcpu cpuset>``; `running` None: not known.
+    """A libvirt domain. `vcpus` is its maximum; `vcpu_cpuset` is ``<vcpu cpuset>``; `running` and
+    `memory_kib` None: not known.
 
     `thread_policy` is what its numaplan metadata says. `file` names the XML for messages.
     `shared_vcpus` share their CPUs with others, however narrow their pins, and `loose_devices` may be on another node
@@ -173,7 +174,7 @@ class Guest:
     name: str
     file: str
     vcpus: int
-    memory_kib: int
+    memory_kib: int | None
     uuid: str | None = None
     vcpu_line: int = 0
     vcpu_cpuset: CpuSet | None = None

@@ -204,7 +204,7 @@ def _capacity(policy: HostPolicy, snapshot: Snapshot, returning: list[Guest]) ->
 
 def held_memory(guest: Guest) -> tuple[tuple[tuple[NodeId, int], int], ...]:
     """((node, page size in KiB), KiB) of its memory that its XML binds to exactly one node; the rest is anywhere."""
-    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib)]
+    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     bindings = {binding.cell: binding for binding in guest.memnodes}
     held = []
     for cell, size in cells:

@@ -124,7 +124,7 @@ class GuestForm(Form):
     vcpu_cpuset: CpuList | None = None
     vcpu_line: Id = 0
     auto_placement: bool = False
-    memory_kib: Size
+    memory_kib: Size | None = None
     topology: TopologyForm | None = None
     cells: list[GuestCellForm] = Field(default_factory=list)
     vcpu_pins: list[VcpuPinForm] = Field(default_factory=list)

@@ -40,7 +40,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Who is where: `holders` have the threads whose only CPU it is, `floaters` the guests that may run on it and others.
+    """Who is where: `holders` have the threads whose only CPU it is, `floaters` the guests that may run on it too.
 
     A thread that may run on every online CPU is in neither. `threads` are all of them, guest by guest.
     """

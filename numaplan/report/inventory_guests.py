@@ -34,7 +34,7 @@ def _guest_row(snapshot: Snapshot, guest: Guest) -> list[str]:
     return [
         clean(guest.name),
         str(guest.vcpus),
-        format_size(guest.memory_kib),
+        UNKNOWN if guest.memory_kib is None else format_size(guest.memory_kib),
         "any" if anywhere else wrap_list(str(cpus) or NONE, _LIST_WIDTH),
         "any" if anywhere else _nodes(snapshot, cpus),
         "\n".join(str(address) for address in guest.pci_addresses) or NONE,

@@ -1,6 +1,7 @@
 """What stands beside the packages in a host's picture: distances, guests, offline CPUs, lost devices, the marks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from numaplan.cpuset import CpuSet
@@ -33,17 +34,35 @@ _VCPUS_SPACE: Final = 62
 _MEMORY_SPACE: Final = 78
 
 
-def panels(drawing: Drawing, *, width: int) -> list[Box]:
-    """Those that have something to say."""
-    snapshot = drawing.cells.snapshot
-    found = [
-        _distances(snapshot),
-        _guests(drawing.cells, width=width),
-        _offline(drawing.cells),
-        _nowhere(drawing, width=width),
-        _marks(drawing.cells),
-    ]
-    return [panel for panel in found if panel is not None]
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """All panels of a picture; those of guests and devices take the shape that the room for them allows."""
+
+    drawing: Drawing
+    distances: Box | None
+    guests: tuple[Box, ...]
+    offline: Box | None
+    marks: Box
+
+    def fitted(self, width: int) -> list[Box]:
+        """Those that have something to say, in `width` pixels if they can be so narrow."""
+        unlisted = len(self.drawing.cells.snapshot.guests) - len(self.guests)
+        found = [
+            self.distances,
+            _guests(self.guests, unlisted, width=width),
+            self.offline,
+            _nowhere(self.drawing, width=width),
+            self.marks,
+        ]
+        return [panel for panel in found if panel is not None]
+
+
+def panels(drawing: Drawing) -> Panels:
+    """What does not depend on the room for it is drawn once."""
+    cells = drawing.cells
+    shown = cells.snapshot.guests[:_GUESTS_SHOWN]
+    rows = tuple(_guest_row(cells, place, guest) for place, guest in enumerate(shown))
+    return Panels(drawing, _distances(cells.snapshot), rows, _offline(cells), _marks(cells))
 
 
 def _panel(heading: str, body: Sequence[Box], *, title: str = "") -> Box:
@@ -88,19 +107,17 @@ def _note(text: str) -> Box:
     return line(Text(text, "s", wide), width=wide, height=SHEET.height_of("s"))
 
 
-def _guests(cells: Cells, *, width: int) -> Box | None:
+def _guests(rows: Sequence[Box], unlisted: int, *, width: int) -> Box | None:
     """Each guest with its letter, in columns."""
-    guests = cells.snapshot.guests
-    if not guests:
+    if not rows:
         return None
-    rows = [_guest_row(cells, place, guest) for place, guest in enumerate(guests[:_GUESTS_SHOWN])]
     fitting = max(1, (width - 2 * PAD + 2 * _GAP) // (_GUEST_WIDTH + 2 * _GAP))
     columns = min(fitting, -(-len(rows) // _GUEST_ROWS))
     most = -(-len(rows) // columns)
     stacks = [stack(rows[start : start + most], gap=3) for start in range(0, len(rows), most)]
     body = [flow(stacks, width=columns * (_GUEST_WIDTH + 2 * _GAP), gap=2 * _GAP, level=False)]
-    if len(guests) > len(rows):
-        body.append(_note(f"and {len(guests) - len(rows)} more; the JSON form has them all"))
+    if unlisted:
+        body.append(_note(f"and {unlisted} more; the JSON form has them all"))
     return _panel("Guests", body)
 
 
@@ -120,7 +137,10 @@ def _guest_row(cells: Cells, place: int, guest: Guest) -> Box:
     texts = (
         (Text(guest.name, "h3", _NAME_SPACE - _GAP), left),
         (Text(count(guest.vcpus, "vCPU"), "s", _VCPUS_SPACE - _GAP), left + _NAME_SPACE),
-        (Text(format_size(guest.memory_kib), "s", _MEMORY_SPACE - _GAP), left + _NAME_SPACE + _VCPUS_SPACE),
+        (
+            Text(UNKNOWN if guest.memory_kib is None else format_size(guest.memory_kib), "s", _MEMORY_SPACE - _GAP),
+            left + _NAME_SPACE + _VCPUS_SPACE,
+        ),
         (Text(_where(cells, place), "s", rest), _GUEST_WIDTH - rest),
     )
     placed = [Placed(0, 0, swatch), *(Placed(x, 3, text) for text, x in texts)]
@@ -137,8 +157,9 @@ def _where(cells: Cells, place: int) -> str:
 
 def _bound(cells: Cells, place: int) -> CpuSet | None:
     """Where its vCPUs may run; None: one of them anywhere."""
-    affinities = [thread.affinity for thread in cells.holding.threads[place] if thread.role is Role.VCPU]
-    if any(cpus is None for cpus in affinities):
+    # Many vCPUs have one affinity; each is looked at once.
+    affinities = {thread.affinity for thread in cells.holding.threads[place] if thread.role is Role.VCPU}
+    if None in affinities:
         return None
     return CpuSet(cpu for cpus in affinities if cpus is not None for cpu in cpus)
 

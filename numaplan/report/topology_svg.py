@@ -16,7 +16,7 @@ from numaplan.report.topology_cores import Cells, cells
 from numaplan.report.topology_devices import devices
 from numaplan.report.topology_groups import outers
 from numaplan.report.topology_node import Drawing, inner_width, outer_box
-from numaplan.report.topology_panels import panels
+from numaplan.report.topology_panels import Panels, panels
 from numaplan.report.topology_style import SHEET
 
 _MARGIN: Final = 20
@@ -43,20 +43,21 @@ def _best_body(drawing: Drawing, boxes: Sequence[Box]) -> Box:
     """Of all ways to arrange packages and panels the smallest whose shape is near a screen's."""
     step = max((box.width for box in boxes), default=_SMALLEST) + _GAP
     widths = sorted({max(_SMALLEST, step * columns) for columns in range(1, _MOST_COLUMNS + 1)})
+    others = panels(drawing)
     found = []
     for width in widths:
         main = flow(boxes, width=width, gap=_GAP)
-        found.append(_below(drawing, main, max(width, main.width)))
-        found.append(_beside(drawing, main))
+        found.append(_below(others, main, max(width, main.width)))
+        found.append(_beside(others, main))
     return min(found, key=_shape)
 
 
-def _below(drawing: Drawing, main: Box, width: int) -> Box:
-    return stack([main, packed(panels(drawing, width=width), width=width, gap=_GAP)], gap=_GAP)
+def _below(others: Panels, main: Box, width: int) -> Box:
+    return stack([main, packed(others.fitted(width), width=width, gap=_GAP)], gap=_GAP)
 
 
-def _beside(drawing: Drawing, main: Box) -> Box:
-    side = stack(panels(drawing, width=0), gap=_GAP)
+def _beside(others: Panels, main: Box) -> Box:
+    side = stack(others.fitted(0), gap=_GAP)
     height = max(main.height, side.height)
     return Box("", main.width + _GAP + side.width, height, (Placed(0, 0, main), Placed(main.width + _GAP, 0, side)))
 

@@ -48,9 +48,12 @@ class DirectoryStore:
         return os.readlink(self._at(path))  # noqa: PTH115  (a Path would normalise the target)
 
     def names(self, path: str) -> Sequence[str]:
-        """By getdents(2)."""
+        """By getdents(2), which tells the kinds too, but on a few file systems that need a look at each entry."""
         with os.scandir(f"{self._prefix}/{path}") as entries:
-            kinds = {entry.name: _entry_kind(entry) for entry in islice(entries, NAMES_LIMIT + 1)}
+            kinds = {
+                entry.name: Kind.FILE if entry.is_file(follow_symlinks=False) else _other_kind(entry)
+                for entry in islice(entries, NAMES_LIMIT + 1)
+            }
         if len(kinds) > NAMES_LIMIT:
             raise UnreadableError(f"more than {NAMES_LIMIT} entries")
         if len(self._kinds) >= _REMEMBERED:
@@ -99,10 +102,7 @@ def _demand_file(mode: int) -> None:
         raise UnreadableError("is a directory" if stat.S_ISDIR(mode) else "is no regular file")
 
 
-def _entry_kind(entry: os.DirEntry[str]) -> Kind:
-    """As getdents(2) says, which is all that a look costs, but on file systems that do not tell it there."""
-    if entry.is_file(follow_symlinks=False):
-        return Kind.FILE
+def _other_kind(entry: os.DirEntry[str]) -> Kind:
     if entry.is_symlink():
         return Kind.LINK
     return Kind.FOLDER if entry.is_dir(follow_symlinks=False) else Kind.OTHER

@@ -241,7 +241,12 @@ class HostTree:
         folder, name, hops = self._last(path)
         if name not in _DOTS:
             there = f"{folder}/{name}" if folder else name
-            if self._kind(there) is not Kind.LINK:
+            if there in self._folders:
+                return there
+            kind = self._store.kind(there)
+            if kind is Kind.FOLDER:
+                self._folders.add(there)
+            if kind is not Kind.LINK:
                 return there
         way = self._ways[path] = self._walk(folder, name, hops=hops)
         return way[0]

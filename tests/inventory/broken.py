@@ -203,6 +203,11 @@ PASSABLE = (
         (Fault.EINVAL, Fault.EMPTY, Fault.MINUS_ONE, Fault.DELETED),
         "so a link that is down answers, and one whose driver knows no speed; a capture of it is empty or has none",
     ),
+    Passable(r"proc/irq/[0-9]+/node", (Fault.MINUS_ONE,), "the kernel's own word for an interrupt of no node"),
+    Passable(r".*/reset_method", (Fault.DELETED,), "a function that cannot be reset has none"),
+    Passable(r".*/vulnerabilities/[a-z0-9_]+", (Fault.DELETED,), "the newest one that a kernel has heard of"),
+    Passable(r"proc/sys/kernel/numa_balancing", (Fault.DELETED,), "a kernel without CONFIG_NUMA_BALANCING has none"),
+    Passable(r"proc/hwloc-nofile-info", (Fault.DELETED,), "only captures of hwloc have it"),
     Passable(r"sys/devices/system/cpu/nohz_full", (Fault.DELETED,), "a kernel without CONFIG_NO_HZ_FULL has none"),
     Passable(r"proc/cmdline", _TEXT_FAULTS, "any text is a command line"),
 )

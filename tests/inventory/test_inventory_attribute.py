@@ -8,11 +8,13 @@ from numaplan.inventory.attribute import (
     excerpt,
     ids_of,
     is_cut_short,
+    note_absent,
     parse_cpu_bits,
     parse_id,
     parse_integer,
     parse_mask_bits,
     read_attribute,
+    read_each,
 )
 from tests.inventory.trees import gaps, tree
 
@@ -113,3 +115,21 @@ def test_a_file_without_its_last_line_end_is_cut_short(text: str, *, cut: bool) 
 
 def test_bits_become_a_set_of_cpus() -> None:
     assert str(cpus_of(0b1011)) == "0-1,3"
+
+
+def test_one_gap_names_all_files_of_a_kind_that_are_absent() -> None:
+    made = tree({"a0/x": "1\n", "a1": None, "a2": None, "a3/x": "2\n", "a7": None})
+    note_absent(made, "a{}/x", [0, 1, 2, 3, 7])
+    assert gaps(made) == [("a{1-2,7}/x", "not there")]
+
+
+def test_a_single_file_that_is_absent_is_named_as_it_is() -> None:
+    made = tree({"a0/x": "1\n", "a1": None})
+    note_absent(made, "a{}/x", [0, 1])
+    assert gaps(made) == [("a1/x", "not there")]
+
+
+def test_files_refused_for_one_reason_share_a_gap_and_others_do_not() -> None:
+    made = tree({"a0/x": "", "a1/x": "7\n", "a2/x": "", "a3/x": "b\n"})
+    assert read_each(made, "a{}/x", range(5), parse_integer) == {1: 7}
+    assert gaps(made) == [("a3/x", "no number: 'b\\n'"), ("a{0,2}/x", "no number: ''")]

@@ -156,3 +156,9 @@ def test_the_last_possible_cpu_is_missed_only_where_a_parameter_needs_it() -> No
     named = tree(files | {"proc/cmdline": "nohz_full=N\n"})
     assert str(read_cpu_states(named).nohz_full) == "0"
     assert absent(named) == [f"{CPU}/possible"]
+
+
+def test_without_lists_a_cpu_that_does_not_say_whether_it_is_online_is_missed_but_for_the_first() -> None:
+    made = tree({**folders(4), f"{CPU}/cpu1/online": "1\n", f"{CPU}/cpu2/online": "0\n"})
+    assert str(read_cpu_states(made).online) == "0-1,3"
+    assert f"{CPU}/cpu3/online" in absent(made)

@@ -32,7 +32,8 @@ def pf(*indexes: int) -> Files:
     """A PF with interface ens1f0, and VFs of those indexes at 0000:3b:02.<index>."""
     files = function(PF, sriov_totalvfs="8\n", sriov_numvfs=f"{len(indexes)}\n")
     files["sys/class/net/ens1f0"] = To(f"../../devices/pci0000:3a/{PF}/net/ens1f0")
-    files |= {f"{ROOT}/{PF}/net/ens1f0/type": "1\n", f"{ROOT}/{PF}/net/ens1f0/device": To(f"../../../{PF}")}
+    files |= {f"{ROOT}/{PF}/net/ens1f0/type": "1\n", f"{ROOT}/{PF}/net/ens1f0/uevent": "INTERFACE=ens1f0\n"}
+    files |= {f"{ROOT}/{PF}/net/ens1f0/device": To(f"../../../{PF}")}
     for index in indexes:
         files |= function(f"0000:3b:02.{index}") | {f"{ROOT}/{PF}/virtfn{index}": To(f"../0000:3b:02.{index}")}
     return files

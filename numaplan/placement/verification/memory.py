@@ -105,7 +105,7 @@ def _capacity(facts: Facts, node: NodeId, size_kib: int, *, needed_kib: int, vm:
 
 
 def _given_back_kib(facts: Facts, guest: Guest, node: NodeId, size_kib: int) -> int:
-    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib)]
+    cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     back = [kib for cell, kib in cells if bound_node(guest, cell) == node and _page_kib(facts, guest, cell) == size_kib]
     return sum(-(-kib // size_kib) * size_kib for kib in back)
 
