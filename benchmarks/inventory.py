@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks.commands import NUMAPLAN, run
 from benchmarks.synthetic import Shape, make_host
-
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
 from numaplan.sources.opening import open_store

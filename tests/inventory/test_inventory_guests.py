@@ -276,7 +276,7 @@ def test_a_process_that_libvirt_does_not_tell_of_is_a_guest_that_takes_its_cpus(
         "other",
         "proc/700",
         3,
-        0,
+        None,
         uuid="u-9",
         vcpu_pins=guest.vcpu_pins,
         emulator_pin=guest.emulator_pin,

@@ -13,10 +13,10 @@ from numaplan.sources import directory
 from numaplan.sources.directory import DirectoryStore
 from numaplan.sources.store import Kind
 from numaplan.sources.tree import HostTree
-from tests.sources.tars import Link, write_tree
+from tests.sources.tars import Files, Link, write_tree
 
 DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
-FILES = {
+FILES: Files = {
     f"{DEVICE}/class": b"0x020000\n",
     f"{DEVICE}/net/eth0/mtu": b"1500\n",
     f"{DEVICE}/driver": Link("../../../bus/pci/drivers/ixgbe"),
