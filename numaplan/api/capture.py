@@ -13,7 +13,7 @@ from numaplan.inventory.anonymize import anonymized
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Snapshot
 from numaplan.sources.archive import read_archive
-from numaplan.sources.capture import capture_bytes, compressor_of, replaying, write_capture
+from numaplan.sources.capture import Origin, capture_bytes, compressor_of, replaying, write_capture
 from numaplan.sources.opening import open_store
 from numaplan.sources.recording import Recording, RecordingStore
 from numaplan.sources.tree import HostTree
@@ -49,10 +49,10 @@ def capture_host(source: Path | None, out: Path, *, anonymize: bool) -> Captured
     if not anonymize and replayed != replace(taken, host=replace(taken.host, source=Source.CAPTURE)):
         raise UnfaithfulCaptureError("the capture replays to another inventory than the host gave", str(out))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_capture(out, recording, taken=now, version=__version__, anonymized=anonymize)
+    write_capture(out, recording, Origin(now, __version__, anonymize))
     return Captured(len(recording.files), replayed)
 
 
 def _replay(recording: Recording) -> Snapshot:
-    data = capture_bytes(recording, taken="", version=__version__, anonymized=False)
-    return read_tree(HostTree(replaying(read_archive(io.BytesIO(data))), Source.CAPTURE)).snapshot
+    store = read_archive(io.BytesIO(capture_bytes(recording, Origin())))
+    return read_tree(HostTree(replaying(store), Source.CAPTURE)).snapshot

@@ -18,6 +18,7 @@ _MONITOR: Final = "mon_iothread"
 _VHOST = re.compile(r"vhost-[0-9]+", re.ASCII)
 # TASK_COMM_LEN without its end: a name of this length may have been longer.
 _NAME_LIMIT: Final = 15
+_TID_LIMIT: Final = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
 _KINDS: Final = tuple(ThreadKind)
 
 
@@ -45,7 +46,7 @@ def thread_kind(name: str, *, leader: bool) -> tuple[ThreadKind, int | None]:
 
 def observed_thread(row: Row, pid: int) -> GuestThread:
     """A thread of a process as the rows "processes" have it; raises ValueError."""
-    tid = row.integer("tid", lowest=1)
+    tid = row.integer("tid", lowest=1, highest=_TID_LIMIT)
     name = row.text("name")
     if tid is None or name is None:
         raise ValueError(f"{row.where}: a thread without tid or name")
@@ -59,6 +60,8 @@ def told_threads(row: Row) -> tuple[GuestThread, ...]:
     emulator = row.text("emulator_pin")
     threads += [] if emulator is None else [GuestThread(ThreadKind.EMULATOR, _cpus(row, emulator))]
     threads += [_told(iothread, ThreadKind.IOTHREAD) for iothread in row.rows("iothreads")]
+    if len({(thread.kind, thread.index) for thread in threads}) < len(threads):
+        raise ValueError(f"{row.where}: a thread stands twice")
     return tuple(threads)
 
 

@@ -224,13 +224,34 @@ def _process(tree: HostTree, row: Row) -> _Process:
     pid = row.integer("pid", lowest=1, highest=_PID_LIMIT)
     if pid is None:
         raise ValueError(f"{row.where}: a process without a pid")
-    threads = []
-    for thread in row.rows("threads"):
+    return _Process(
+        pid,
+        row.text("name") or None,
+        (row.text("uuid") or "").lower() or None,
+        _threads(tree, row.rows("threads"), pid),
+    )
+
+
+def _threads(tree: HostTree, rows: Sequence[Row], pid: int) -> tuple[GuestThread, ...]:
+    """Of two threads that claim to be the same vCPU or iothread, the second is one whose number is not known."""
+    found: dict[int | None, GuestThread] = {}
+    numbered: set[tuple[ThreadKind, int]] = set()
+    for row in rows:
         try:
-            threads.append(observed_thread(thread, pid))
+            thread = observed_thread(row, pid)
         except ValueError as error:
             tree.note(PROCESSES, str(error))
-    return _Process(pid, row.text("name") or None, (row.text("uuid") or "").lower() or None, tuple(threads))
+            continue
+        if thread.tid in found:
+            tree.note(PROCESSES, f"{row.where}: thread {thread.tid} of process {pid} stands twice")
+            continue
+        if thread.index is not None and (thread.kind, thread.index) in numbered:
+            tree.note(PROCESSES, f"{row.where}: a second {thread.kind} {thread.index} in process {pid}")
+            thread = replace(thread, index=None)
+        elif thread.index is not None:
+            numbered.add((thread.kind, thread.index))
+        found[thread.tid] = thread
+    return tuple(found.values())
 
 
 def _processes_of(guest: Guest, processes: Sequence[_Process]) -> list[_Process]:

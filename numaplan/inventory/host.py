@@ -32,7 +32,8 @@ def read_host(tree: HostTree) -> Snapshot:
     nodes = read_nodes(tree, cpus.online)
     topology = read_topology(tree, cpus.online, nodes.node_of)
     llcs = read_llcs(tree, cpus.online, cores=topology.cores, node_of=nodes.node_of)
-    groups, devices = merge_groups(tree, read_iommu_groups(tree), read_pci(tree, nodes.nodes, exposed=nodes.exposed))
+    devices = read_pci(tree, nodes.nodes, exposed=nodes.exposed)
+    groups, devices = merge_groups(tree, read_iommu_groups(tree, devices), devices)
     links = read_links(tree)
     devices = with_names(tree, with_vf_settings(tree, devices, links))
     openvswitch = read_openvswitch(tree, links)
@@ -75,13 +76,16 @@ def _with_netdevs(devices: Sequence[PciDevice], links: Sequence[Link]) -> tuple[
         if link.pci is not None:
             names.setdefault(link.pci, set()).add(link.name)
     return tuple(
-        replace(device, netdevs=tuple(sorted({*device.netdevs, *names.get(device.address, ())}))) for device in devices
+        replace(device, netdevs=tuple(sorted({*device.netdevs, *names[device.address]})))
+        if device.address in names
+        else device
+        for device in devices
     )
 
 
 def _note_cut_files(tree: HostTree) -> None:
     """Every attribute ends in a newline, so one that does not was cut, unless the capture strips them all."""
-    cut = [path for path in tree.opened if is_cut_short(tree.text(path) or "")]
-    if 2 * len(cut) < len(tree.opened):
+    cut = [path for path, text in tree.texts.items() if not text.endswith("\n") and is_cut_short(text)]
+    if 2 * len(cut) < len(tree.texts):
         for path in cut:
             tree.note(path, "does not end in a newline: it may be cut short")

@@ -15,7 +15,7 @@ import zstandard
 
 from numaplan.errors import InputError
 from numaplan.sources.files import write_bytes
-from numaplan.sources.recording import NUMBERS, Call, Fault, Recording, ReplayingStore
+from numaplan.sources.recording import NUMBERS, Beside, Call, Fault, Recording, ReplayingStore
 from numaplan.sources.store import Store, UnreadableError, rows_path
 
 CAPTURE_SCHEMA: Final = "numaplan/capture/1"
@@ -44,16 +44,66 @@ def compressor_of(path: Path) -> Callable[[bytes], bytes]:
     raise InputError("a capture is a tar", str(path), f"let its name end in one of {', '.join(sorted(_COMPRESSORS))}")
 
 
-def write_capture(path: Path, recording: Recording, *, taken: str, version: str, anonymized: bool) -> None:
-    """Writes a capture, readable by its owner alone; `taken` is a time in words. Raises InputError, BackendError."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """When and by which version a capture was made, the time in words."""
+
+    taken: str = ""
+    version: str = ""
+    anonymized: bool = False
+
+
+def write_capture(path: Path, recording: Recording, origin: Origin) -> None:
+    """Writes a capture, readable by its owner alone; raises InputError, BackendError."""
     compress = compressor_of(path)
-    manifest = _manifest(recording, taken=taken, version=version, anonymized=anonymized)
-    write_bytes(path, compress(_tar(recording, manifest)), mode=_PRIVATE)
+    write_bytes(path, compress(capture_bytes(recording, origin)), mode=_PRIVATE)
 
 
-def capture_bytes(recording: Recording, *, taken: str, version: str, anonymized: bool) -> bytes:
-    """The same capture as a plain tar in memory."""
-    return _tar(recording, _manifest(recording, taken=taken, version=version, anonymized=anonymized))
+def capture_bytes(recording: Recording, origin: Origin) -> bytes:
+    """A capture as a plain tar: owned by nobody, without times, in the order of the paths."""
+    buffer = io.BytesIO()
+    files = {**recording.files, MANIFEST: manifest_of(recording, origin)}
+    parents = {parent for path in (*files, *recording.links) for parent in _parents(path)}
+    folders = (recording.folders | parents) - {""}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        for path in sorted({*files, *recording.links, *folders}):
+            member = tarfile.TarInfo(path)
+            member.mode = 0o644
+            if path in recording.links:
+                member.type, member.linkname = tarfile.SYMTYPE, recording.links[path]
+                tar.addfile(member)
+            elif path in folders:
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(member)
+            else:
+                member.size = len(files[path])
+                tar.addfile(member, io.BytesIO(files[path]))
+    return buffer.getvalue()
+
+
+def manifest_of(recording: Recording, origin: Origin) -> bytes:
+    """The file numaplan/capture.json of a capture."""
+    faults = [
+        {"call": call.value, "path": path, **({"why": fault.why} if fault.errno is None else {"errno": fault.errno})}
+        for (call, path), fault in sorted(recording.faults.items())
+    ]
+    # A PCI function's folder holds much the same files as its neighbour's.
+    alike: dict[frozenset[str], list[str]] = {}
+    for folder, names in recording.unread.items():
+        alike.setdefault(names, []).append(folder)
+    document = {
+        "schema": CAPTURE_SCHEMA,
+        "numaplan": origin.version,
+        "taken": origin.taken,
+        "anonymized": origin.anonymized,
+        "faults": faults,
+        "unread": [
+            {"folders": sorted(folders), "names": sorted(names)}
+            for names, folders in sorted(alike.items(), key=lambda pair: min(pair[1]))
+        ],
+        "empty": sorted(recording.empty),
+    }
+    return (json.dumps(document, indent=1) + "\n").encode("ascii")
 
 
 def replaying(store: Store) -> Store:
@@ -66,28 +116,24 @@ def replaying(store: Store) -> Store:
     except (OSError, UnreadableError):
         return store
     try:
-        manifest = parse_manifest(text.decode("utf-8"))
+        beside = parse_manifest(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"no manifest of a capture: {error}", MANIFEST, "take the capture anew") from error
-    return ReplayingStore(store, manifest.faults, manifest.unread)
+    return ReplayingStore(store, beside)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a capture says of itself: the calls that failed on the host, and by folder the files that were not read."""
-
-    faults: Mapping[tuple[Call, str], Fault]
-    unread: Mapping[str, frozenset[str]]
-
-
-def parse_manifest(text: str) -> Manifest:
+def parse_manifest(text: str) -> Beside:
     """A manifest; raises ValueError."""
     match json.loads(text):
-        case {"schema": schema, "faults": list(faults), "unread": list(unread)} if schema == CAPTURE_SCHEMA:
-            return Manifest(
-                dict(map(_fault, faults)), {folder: names for entry in unread for folder, names in _unread(entry)}
-            )
-    raise ValueError(f"expected the schema {CAPTURE_SCHEMA} with faults and unread")
+        case {
+            "schema": schema,
+            "faults": list(faults),
+            "unread": list(unread),
+            "empty": list(empty),
+        } if schema == CAPTURE_SCHEMA and all(isinstance(folder, str) for folder in empty):
+            names = {folder: names for entry in unread for folder, names in _unread(entry)}
+            return Beside(dict(map(_fault, faults)), names, frozenset(empty))
+    raise ValueError(f"expected the schema {CAPTURE_SCHEMA} with faults, unread and empty")
 
 
 def _unread(entry: object) -> list[tuple[str, frozenset[str]]]:
@@ -105,51 +151,6 @@ def _fault(entry: object) -> tuple[tuple[Call, str], Fault]:
         case {"call": str(call), "path": str(path), "why": str(why)}:
             return (Call(call), path), Fault(why=why)
     raise ValueError(f"no fault: {json.dumps(entry)[:80]}")
-
-
-def _manifest(recording: Recording, *, taken: str, version: str, anonymized: bool) -> bytes:
-    faults = [
-        {"call": call.value, "path": path, **({"why": fault.why} if fault.errno is None else {"errno": fault.errno})}
-        for (call, path), fault in sorted(recording.faults.items())
-    ]
-    # A PCI function's folder holds much the same files as its neighbour's.
-    alike: dict[frozenset[str], list[str]] = {}
-    for folder, names in recording.unread.items():
-        alike.setdefault(names, []).append(folder)
-    document = {
-        "schema": CAPTURE_SCHEMA,
-        "numaplan": version,
-        "taken": taken,
-        "anonymized": anonymized,
-        "faults": faults,
-        "unread": [
-            {"folders": sorted(folders), "names": sorted(names)}
-            for names, folders in sorted(alike.items(), key=lambda pair: min(pair[1]))
-        ],
-    }
-    return (json.dumps(document, indent=1) + "\n").encode("ascii")
-
-
-def _tar(recording: Recording, manifest: bytes) -> bytes:
-    """Members in the order of their paths, owned by nobody and without a time: the same host gives the same bytes."""
-    buffer = io.BytesIO()
-    files = {**recording.files, MANIFEST: manifest}
-    parents = {parent for path in (*files, *recording.links) for parent in _parents(path)}
-    folders = (recording.folders | parents) - {""}
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
-        for path in sorted({*files, *recording.links, *folders}):
-            member = tarfile.TarInfo(path)
-            member.mode = 0o644
-            if path in recording.links:
-                member.type, member.linkname = tarfile.SYMTYPE, recording.links[path]
-                tar.addfile(member)
-            elif path in folders:
-                member.type, member.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(member)
-            else:
-                member.size = len(files[path])
-                tar.addfile(member, io.BytesIO(files[path]))
-    return buffer.getvalue()
 
 
 def _parents(path: str) -> list[str]:

@@ -12,7 +12,7 @@ from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
 # Sysfs gives at most one page a read, and every attribute that a reader wants fits in one.
 _CHUNK: Final = 1 << 14
 # O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
-_REMEMBERED: Final = 64
+_REMEMBERED: Final = 1024
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 

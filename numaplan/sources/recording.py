@@ -53,6 +53,12 @@ class Recording:
     faults: dict[tuple[Call, str], Fault] = field(default_factory=dict)
     unread: dict[str, frozenset[str]] = field(default_factory=dict)
 
+    @property
+    def empty(self) -> frozenset[str]:
+        """Folders in which nothing stands."""
+        paths = (*self.files, *self.links, *self.folders)
+        return frozenset(self.folders.difference({"", *(path.rpartition("/")[0] for path in paths)}))
+
 
 class RecordingStore:
     """Another store whose answers are kept."""
@@ -149,22 +155,34 @@ class RecordingStore:
         return given
 
 
-class ReplayingStore:
-    """A capture's files, with the calls that failed on the host failing again, and the names of files not read then."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a capture's files do not show: calls that failed, names of files not read, by folder, and empty folders.
 
-    def __init__(
-        self,
-        base: Store,
-        faults: Mapping[tuple[Call, str], Fault],
-        unread: Mapping[str, frozenset[str]],
-    ) -> None:
+    Empty folders stand in a tar, but not in a repository that one is unpacked into.
+    """
+
+    faults: Mapping[tuple[Call, str], Fault]
+    unread: Mapping[str, frozenset[str]]
+    empty: frozenset[str]
+
+
+class ReplayingStore:
+    """A capture's files, and what stands beside them."""
+
+    def __init__(self, base: Store, beside: Beside) -> None:
         self._base = base
-        self._faults = faults
-        self._unread = unread
+        self._faults = beside.faults
+        self._unread = beside.unread
+        self._folders: dict[str, set[str]] = {"": set()}
+        for folder in beside.empty:
+            self._add_folder(folder)
 
     def kind(self, path: str) -> Kind:
-        """The base's; a file that was not read is one all the same."""
+        """The base's; a file that was not read is one all the same, a folder that is empty too."""
         self._fail(Call.KIND, path)
+        if path in self._folders:
+            return Kind.FOLDER
         return Kind.FILE if self._is_unread(path) else self._base.kind(path)
 
     def target(self, path: str) -> str:
@@ -173,10 +191,16 @@ class ReplayingStore:
         return self._base.target(path)
 
     def names(self, path: str) -> Sequence[str]:
-        """The base's, and the files that were not read."""
+        """The base's, the files that were not read, and folders that are empty."""
         self._fail(Call.NAMES, path)
-        names = self._base.names(path)
-        return [*names, *self._unread[path].difference(names)] if path in self._unread else names
+        beside = self._unread.get(path, frozenset()) | self._folders.get(path, frozenset())
+        if not beside and path not in self._folders:
+            return self._base.names(path)
+        try:
+            names = self._base.names(path)
+        except FileNotFoundError:
+            names = ()
+        return [*names, *beside.difference(names)]
 
     def read(self, path: str) -> bytes:
         """The base's; UnreadableError for a file that was not read then."""
@@ -186,8 +210,16 @@ class ReplayingStore:
         return self._base.read(path)
 
     def below(self, path: str) -> Store:
-        """The base's: faults are of the whole host."""
+        """The base's: what stands beside is of the whole host."""
         return self._base.below(path)
+
+    def _add_folder(self, path: str) -> None:
+        """It, and those that it stands in."""
+        self._folders.setdefault(path, set())
+        while path:
+            folder, _, name = path.rpartition("/")
+            self._folders.setdefault(folder, set()).add(name)
+            path = folder
 
     def _is_unread(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")

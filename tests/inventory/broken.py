@@ -11,7 +11,7 @@ from numaplan.cpuset import parse_id_list
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Gap, Snapshot
-from numaplan.sources.store import Kind, Store
+from numaplan.sources.store import ROWS_FOLDER, Kind, Store
 from numaplan.sources.tree import HostTree
 
 
@@ -164,8 +164,9 @@ def new_gaps(broken: Snapshot, whole: Snapshot) -> set[Gap]:
 
 
 def names(gaps: set[Gap], path: str) -> bool:
-    """Whether a gap names that file; "cpu{0-3}/online" names four."""
-    return any(_covers(gap.what, path) or path in gap.why for gap in gaps)
+    """Whether a gap names that file; "cpu{0-3}/online" names four, "netlink" the rows of that source."""
+    source = path.removeprefix(f"{ROWS_FOLDER}/").removesuffix(".json")
+    return any(_covers(gap.what, path) or path in gap.why or gap.what == source for gap in gaps)
 
 
 def kind_of(path: str) -> str:
@@ -209,6 +210,21 @@ PASSABLE = (
     Passable(r"proc/sys/kernel/numa_balancing", (Fault.DELETED,), "a kernel without CONFIG_NUMA_BALANCING has none"),
     Passable(r"proc/hwloc-nofile-info", (Fault.DELETED,), "only captures of hwloc have it"),
     Passable(r"sys/devices/system/cpu/nohz_full", (Fault.DELETED,), "a kernel without CONFIG_NO_HZ_FULL has none"),
+    Passable(
+        r"proc/sys/vm/(zone_reclaim_mode|overcommit_memory)",
+        (Fault.DELETED,),
+        "the first needs CONFIG_NUMA; captures take what they like of proc/sys",
+    ),
+    Passable(r"proc/sys/kernel/hostname", (Fault.DELETED,), "most captures of other tools are without a name"),
+    Passable(
+        r"proc/sys/kernel/osrelease", (Fault.DELETED,), "proc/version is asked in its place, and the gap is about that"
+    ),
+    Passable(r"sys/kernel/mm/ksm/merge_across_nodes", (Fault.DELETED,), "a kernel without CONFIG_NUMA has none"),
+    Passable(
+        r"numaplan/[a-z]+\.json",
+        (Fault.ENOENT, Fault.DELETED),
+        "a source that the host does not have, and captures of other tools have none",
+    ),
     Passable(r"proc/cmdline", _TEXT_FAULTS, "any text is a command line"),
 )
 

@@ -12,7 +12,7 @@ from numaplan.inventory.pseudonyms import Pseudonyms
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Snapshot
 from numaplan.sources.archive import read_archive
-from numaplan.sources.capture import capture_bytes, replaying
+from numaplan.sources.capture import Origin, capture_bytes, replaying
 from numaplan.sources.recording import Recording, RecordingStore
 from numaplan.sources.tree import HostTree
 from tests.inventory.trees import MadeStore, To, capture_id, captures, cpu_files, opened
@@ -67,7 +67,7 @@ def recorded(store: MadeStore) -> tuple[Recording, Snapshot]:
 
 
 def replayed(recording: Recording) -> Snapshot:
-    data = capture_bytes(recording, taken="now", version="0", anonymized=False)
+    data = capture_bytes(recording, Origin())
     return read_host(HostTree(replaying(read_archive(io.BytesIO(data))), Source.CAPTURE))
 
 
@@ -143,7 +143,7 @@ def test_nothing_that_names_the_owner_is_left() -> None:
     for path, content in named_host().files.items():
         if isinstance(content, str):
             recording.files.setdefault(path, content.encode())
-    data = capture_bytes(anonymized(recording, key=KEY), taken="now", version="0", anonymized=True)
+    data = capture_bytes(anonymized(recording, key=KEY), Origin())
     assert [secret for secret in SECRETS if secret.encode() in data] == []
 
 

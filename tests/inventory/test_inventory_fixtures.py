@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from numaplan.inventory.host import read_host
+from numaplan.api.inventory import take_inventory
+from numaplan.api.where import Where
 from numaplan.records.inventory import inventory_json
-from numaplan.sources.tree import open_tree
 
 FIXTURES = sorted((Path(__file__).resolve().parents[2] / "fixtures" / "sysfs").iterdir())
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
 def test_a_captured_host_reads_as_expected(fixture: Path, golden: Callable[[Path, str], None]) -> None:
-    snapshot = read_host(open_tree(fixture))
+    archive = fixture / "capture.tar.gz"
+    snapshot = take_inventory(Where(archive if archive.is_file() else fixture))
     assert snapshot.gaps == ()
     golden(fixture / "expected.json", inventory_json(snapshot))
 

@@ -14,13 +14,23 @@ import pytest
 from numaplan.errors import BackendError, InputError
 from numaplan.model.host import Source
 from numaplan.sources.archive import read_archive
-from numaplan.sources.capture import CAPTURE_SCHEMA, capture_bytes, compressor_of, parse_manifest, replaying
+from numaplan.sources.capture import (
+    CAPTURE_SCHEMA,
+    MANIFEST,
+    Origin,
+    capture_bytes,
+    compressor_of,
+    manifest_of,
+    parse_manifest,
+    replaying,
+)
 from numaplan.sources.capture import write_capture as write
 from numaplan.sources.recording import Call, Fault, RecordingStore
 from numaplan.sources.store import Kind, Store, UnreadableError
 from numaplan.sources.tree import HostTree, open_tree
 from tests.inventory.trees import MadeStore, To
 
+MANIFEST_WITH = '{"schema": "numaplan/capture/1", "unread": [], "empty": [], "faults": [%s]}'
 FILES: dict[str, str | To | None] = {
     "sys/one": "1\n",
     "sys/two": "2\n",
@@ -65,7 +75,7 @@ class Refusing:
 
 
 def replayed(recorder: RecordingStore) -> HostTree:
-    data = capture_bytes(recorder.recording(), taken="now", version="0", anonymized=False)
+    data = capture_bytes(recorder.recording(), Origin())
     return HostTree(replaying(read_archive(io.BytesIO(data))), Source.CAPTURE)
 
 
@@ -156,7 +166,7 @@ def test_every_compression_that_a_name_can_ask_for_is_read_again(tmp_path: Path,
     recorder, live = both()
     live.text("sys/one")
     out = tmp_path / f"host{suffix}"
-    write(out, recorder.recording(), taken="now", version="0", anonymized=False)
+    write(out, recorder.recording(), Origin())
     assert open_tree(out).text("sys/one") == "1\n"
     assert out.stat().st_mode & 0o777 == 0o600
 
@@ -169,7 +179,7 @@ def test_a_name_that_asks_for_no_compression_that_we_have_is_refused() -> None:
 def test_a_folder_that_is_not_there_is_said_and_nothing_is_left_behind(tmp_path: Path) -> None:
     recorder, _ = both()
     with pytest.raises(BackendError, match="there is no directory"):
-        write(tmp_path / "none" / "host.tar.gz", recorder.recording(), taken="now", version="0", anonymized=False)
+        write(tmp_path / "none" / "host.tar.gz", recorder.recording(), Origin())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,7 +187,7 @@ def test_the_same_host_gives_the_same_bytes() -> None:
     def bytes_of() -> bytes:
         recorder, live = both()
         live.text("sys/one")
-        return capture_bytes(recorder.recording(), taken="now", version="0", anonymized=False)
+        return capture_bytes(recorder.recording(), Origin())
 
     assert bytes_of() == bytes_of()
 
@@ -186,7 +196,7 @@ def test_a_capture_can_be_unpacked_and_read_as_a_directory(tmp_path: Path) -> No
     recorder, live = both({(Call.READ, "sys/two"): PermissionError(errno.EACCES, "denied")})
     live.text("sys/one")
     live.text("sys/two")
-    (tmp_path / "host.tar").write_bytes(capture_bytes(recorder.recording(), taken="now", version="0", anonymized=False))
+    (tmp_path / "host.tar").write_bytes(capture_bytes(recorder.recording(), Origin()))
     with tarfile.open(tmp_path / "host.tar") as tar:
         tar.extractall(tmp_path / "host")  # noqa: S202 - our own bytes, two lines above
     unpacked = open_tree(tmp_path / "host")
@@ -201,12 +211,13 @@ def test_a_capture_can_be_unpacked_and_read_as_a_directory(tmp_path: Path) -> No
         "[]",
         "{}",
         '{"schema": "numaplan/plan/1"}',
-        '{"schema": "numaplan/capture/1", "faults": 3, "unread": []}',
-        '{"schema": "numaplan/capture/1", "faults": [3], "unread": []}',
-        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "write", "path": "s", "errno": "EIO"}]}',
-        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "read", "path": "s", "errno": "EVIL"}]}',
-        '{"schema": "numaplan/capture/1", "unread": [], "faults": [{"call": "read", "path": 1, "why": "because"}]}',
-        '{"schema": "numaplan/capture/1", "faults": [], "unread": [{"folders": ["sys"], "names": [1]}]}',
+        '{"schema": "numaplan/capture/1", "faults": 3, "unread": [], "empty": []}',
+        '{"schema": "numaplan/capture/1", "faults": [3], "unread": [], "empty": []}',
+        MANIFEST_WITH % '{"call": "write", "path": "s", "errno": "EIO"}',
+        MANIFEST_WITH % '{"call": "read", "path": "s", "errno": "EVIL"}',
+        MANIFEST_WITH % '{"call": "read", "path": 1, "why": "because"}',
+        '{"schema": "numaplan/capture/1", "faults": [], "unread": [{"folders": ["sys"], "names": [1]}], "empty": []}',
+        '{"schema": "numaplan/capture/1", "faults": [], "unread": [], "empty": [1]}',
         "[" * 100_000,
     ],
 )
@@ -227,9 +238,30 @@ def test_a_manifest_lists_calls_paths_reasons_and_names() -> None:
         {"call": "names", "path": "sys", "why": "more than 200000 entries"},
     ]
     unread = [{"folders": ["sys/a", "sys/b"], "names": ["x", "y"]}]
-    manifest = parse_manifest(json.dumps({"schema": CAPTURE_SCHEMA, "faults": faults, "unread": unread}))
+    manifest = parse_manifest(
+        json.dumps({"schema": CAPTURE_SCHEMA, "faults": faults, "unread": unread, "empty": ["sys/c"]})
+    )
     assert manifest.faults == {
         (Call.READ, "sys/one"): Fault(errno="EIO"),
         (Call.NAMES, "sys"): Fault(why="more than 200000 entries"),
     }
     assert manifest.unread == {"sys/a": {"x", "y"}, "sys/b": {"x", "y"}}
+    assert manifest.empty == {"sys/c"}
+
+
+def test_empty_folders_are_there_where_the_capture_lost_them(tmp_path: Path) -> None:
+    recorder, live = both()
+    assert live.names("sys/folder") == ("deep", "three")
+    assert live.names("sys/folder/deep") == ("four",)
+    recording = recorder.recording()
+    recording.folders.add("sys/none/in/it")
+    for path, data in {**recording.files, MANIFEST: manifest_of(recording, Origin())}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    (tmp_path / "sys").mkdir(exist_ok=True)
+    again = open_tree(tmp_path)
+    assert again.names("sys/folder") == ("deep", "three")
+    assert again.names("sys/folder/deep") == ("four",)
+    assert again.names("sys/none") == ("in",)
+    assert again.names("sys/none/in/it") == ()
+    assert again.gaps == ()
