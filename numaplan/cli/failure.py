@@ -29,7 +29,7 @@ def reported() -> Iterator[None]:
         # Python flushes stdout once more at its end; there is nobody left to read it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
-    except typer.Exit:
+    except (typer.Exit, typer.BadParameter):
         raise
     except Exception:  # noqa: BLE001  # the one place where a bug becomes a message
         print_note(f"numaplan: this is a bug in numaplan {__version__}; please report it with {_save_traceback()}\n")
