@@ -5,30 +5,38 @@ What stays is what decides performance: CPUs, memory, PCI addresses, drivers, in
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from numaplan.errors import InputError
+from numaplan.inventory.anonymous_groups import GROUP_ROOTS, group_name
+from numaplan.inventory.anonymous_process import mapped_file, mount_line, thread_name
 from numaplan.inventory.anonymous_xml import anonymous_xml
 from numaplan.inventory.pseudonyms import Pseudonyms
 from numaplan.sources.recording import Fault, Recording
-from numaplan.sources.store import ROWS_FOLDER
+from numaplan.sources.store import ROWS_FOLDER, join
 
 _HOSTNAME: Final = "proc/sys/kernel/hostname"
 _GATHERED: Final = "proc/hwloc-nofile-info"
 _NET_FOLDERS: Final = ("sys/class/net", "sys/devices/virtual/net")
-_SHORTEST_NAME: Final = 3
 
-# systemd-machined's scopes, "-" escaped (systemd-escape(1)), and libvirt's own without it.
-_SCOPE = re.compile(r"(machine-[a-z]+\\x2d[0-9]+\\x2d)(.+)(\.scope)", re.ASCII)
-_LIBVIRT_GROUP = re.compile(r"(?:([a-z]+-[0-9]+-)(.+)(\.libvirt-[a-z]+)|()(.+)(\.libvirt-[a-z]+))", re.ASCII)
+# /proc/net is a link to the reader's own namespace.
+_OWN_NET = re.compile(r"^proc/(?:self|thread-self|[0-9]+)(?:/task/[0-9]+)?/net/", re.ASCII)
+_OF_PROCESS = re.compile(r"proc/[0-9]+/([a-z_]+)", re.ASCII)
 _SERIAL = re.compile(r"^((?:Serial|machine id|system-id|pSeries id)\s*:\s*)(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _GATHERED_NAME = re.compile(r"^(HostName:\s*)(\S+)", re.MULTILINE)
+_PROCESS_NAME = re.compile(r"^(Name:\t)(.*)$", re.MULTILINE)
+_MAPPED = re.compile(r"(file=)(\S+)")
 _INET6 = re.compile(r"^([0-9a-f]{4})([0-9a-f]{28})( )", re.MULTILINE)
+_CPUS = re.compile(r"[0-9,-]*", re.ASCII)
+_URI = re.compile(r"[a-z]+:///(?:system|session|embed|default)", re.ASCII)
 _ROUTE = re.compile(r"\t([0-9A-F]{8})\t([0-9A-F]{8})\t", re.ASCII)
+# A number, a size, a list of them; a word of the kernel's own. No IPv4 address, and no id of many digits.
 _PLAIN_VALUE = re.compile(
-    r"[0-9a-fxXyYnNGMK,.:*/-]{0,64}|on|off|auto|force|strict|lazy|pt|[a-z_]{1,12}(?:,[a-z_]{1,12})*|[a-z_,]*[0-9][0-9,-]*"
+    r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,12}[kKMGTs%]?(?:[,:-][0-9]{1,12}[kKMGT]?){0,64}|[yYnN]"
+    r"|on|off|yes|no|true|false|auto|force|full|strict|lazy|pt|none|never|always|madvise",
+    re.ASCII,
 )
 # Parameters whose value is the kernel's own vocabulary (Documentation/admin-guide/kernel-parameters.txt).
 _TELLING: Final = frozenset(
@@ -85,29 +93,40 @@ class _Names:
 def anonymized(recording: Recording, *, key: bytes) -> Recording:
     """The same recording under other names; `key` makes them and must be kept secret, or better not kept at all."""
     found = _names(recording)
-    names = Pseudonyms(key, (name for name in found.hosts | found.guests if len(name) >= _SHORTEST_NAME))
-    interfaces = {name: names.interface(name) for name in _interfaces(recording)}
-    move = _Mover(names, {old: new for old, new in interfaces.items() if old != new})
+    known = _interfaces(recording)
+    names = Pseudonyms(key, found.hosts | found.guests, known)
+    interfaces = {name: names.interface(name) for name in known}
+    groups = frozenset(path for path in recording.folders if path.startswith(GROUP_ROOTS))
+    move = _Mover(names, {old: new for old, new in interfaces.items() if old != new}, groups)
     return Recording(
         files={move.path(path): _rewritten(path, data, names, move) for path, data in recording.files.items()},
         links={move.path(path): move.path(target) for path, target in recording.links.items()},
         folders={move.path(path) for path in recording.folders},
         faults={(call, move.path(path)): _fault(fault, names) for (call, path), fault in recording.faults.items()},
-        unread={move.path(folder): frozenset(map(move.path, names)) for folder, names in recording.unread.items()},
+        unread={
+            move.path(folder): frozenset(move.path(join(folder, name)).rpartition("/")[2] for name in unread)
+            for folder, unread in recording.unread.items()
+        },
     )
 
 
 class _Mover:
     """Paths with other names in them."""
 
-    def __init__(self, names: Pseudonyms, interfaces: Mapping[str, str]) -> None:
+    def __init__(self, names: Pseudonyms, interfaces: Mapping[str, str], groups: Collection[str]) -> None:
         self._names = names
+        self._groups = groups
         self.interfaces = interfaces
         words = sorted(interfaces, key=lambda word: (-len(word), word))
         self._words = re.compile(r"(?<![\w.-])(?:" + "|".join(map(re.escape, words)) + r")(?![\w-])") if words else None
 
     def path(self, path: str) -> str:
-        return "/".join(map(self._part, path.split("/")))
+        parts = path.split("/")
+        moved = []
+        for i, part in enumerate(parts):
+            is_group = "/".join(parts[: i + 1]) in self._groups
+            moved.append(group_name(part, self._names) if is_group else self._part(part))
+        return "/".join(moved)
 
     def text(self, text: str) -> str:
         """Any text, with the other names of interfaces where they stand as words."""
@@ -119,12 +138,6 @@ class _Mover:
             other = self.interfaces.get(part.removeprefix(prefix)) if part.startswith(prefix) else None
             if other is not None:
                 return prefix + other
-        if match := _SCOPE.fullmatch(part):
-            guest = self._names.guest(match[2].replace("\\x2d", "-"))
-            return match[1] + guest.replace("-", "\\x2d") + match[3]
-        if match := _LIBVIRT_GROUP.fullmatch(part):
-            before, name, after = (group for group in match.groups() if group is not None)
-            return before + self._names.guest(name) + after
         return self._names.text(part)
 
 
@@ -186,7 +199,7 @@ def _json(data: bytes) -> object:
 
 
 def _fault(fault: Fault, names: Pseudonyms) -> Fault:
-    return fault if fault.why is None else Fault(fault.errno, names.text(fault.why))
+    return fault if fault.why is None else Fault(fault.errno, names.prose(fault.why))
 
 
 def _rewritten(path: str, data: bytes, names: Pseudonyms, move: _Mover) -> bytes:
@@ -198,13 +211,12 @@ def _rewritten(path: str, data: bytes, names: Pseudonyms, move: _Mover) -> bytes
 
 
 def _text(path: str, text: str, names: Pseudonyms, move: _Mover) -> str:
-    rule = _RULES.get(path)
+    process = _OF_PROCESS.fullmatch(path)
+    rule = _RULES.get(_OWN_NET.sub("proc/net/", path)) or (_PROCESS_RULES.get(process[1]) if process else None)
     if rule is not None:
         return rule(text, names, move)
-    if path.startswith("proc/") and path.endswith("/numa_maps"):
-        return re.sub(r"(file=)(\S+)", lambda found: found[1] + names.path(found[2]), text)
-    if "cgroup/" in path:
-        return "\n".join(map(move.path, text.split("\n")))
+    if "/net/" in path and path.endswith("/address"):
+        return names.hardware(text.strip()) + "\n" if text.strip() else text
     return move.text(text)
 
 
@@ -229,6 +241,18 @@ def _routes(text: str, names: Pseudonyms, move: _Mover) -> str:
     return move.text(_ROUTE.sub(lambda found: _route(found, names), text))
 
 
+def _status(text: str, names: Pseudonyms, _move: _Mover) -> str:
+    return _PROCESS_NAME.sub(lambda found: found[1] + thread_name(found[2], names), text)
+
+
+def _numa_maps(text: str, names: Pseudonyms, _move: _Mover) -> str:
+    return _MAPPED.sub(lambda found: found[1] + mapped_file(found[2], names), text)
+
+
+def _mounts(text: str, names: Pseudonyms, _move: _Mover) -> str:
+    return "".join(mount_line(line, names) for line in text.splitlines(keepends=True))
+
+
 def _ipv4(text: str, names: Pseudonyms, _move: _Mover) -> str:
     return names.ipv4(text)
 
@@ -245,6 +269,12 @@ _RULES: Final[Mapping[str, Callable[[str, Pseudonyms, _Mover], str]]] = {
     "proc/net/if_inet6": _if_inet6,
     "proc/net/route": _routes,
     "proc/net/fib_trie": _ipv4,
+    "proc/mounts": _mounts,
+}
+_PROCESS_RULES: Final[Mapping[str, Callable[[str, Pseudonyms, _Mover], str]]] = {
+    "mounts": _mounts,
+    "numa_maps": _numa_maps,
+    "status": _status,
 }
 
 
@@ -257,7 +287,7 @@ def _route(found: re.Match[str], names: Pseudonyms) -> str:
 def _parameter(word: str, names: Pseudonyms) -> str:
     name, equals, value = word.partition("=")
     if not equals or name in _TELLING or _PLAIN_VALUE.fullmatch(value):
-        return names.text(word)
+        return names.prose(word)
     return f"{name}={names.word('value', value)}"
 
 
@@ -265,24 +295,43 @@ def _row(value: object, key: str, path: str, names: Pseudonyms, move: _Mover) ->
     match value:
         case str():
             return _row_text(value, key, path, names, move)
+        case [str(name), str(text)] if path.endswith("/openvswitch.json"):  # a pair of a map, or ["uuid", ...]
+            return [name, _row_text(text, name, path, names, move)]
         case list():
             return [_row(each, key, path, names, move) for each in value]
         case dict():
-            return {name: _row(each, str(name), path, names, move) for name, each in value.items()}
+            inner = "thread" if key == "threads" else ""
+            return {name: _row(each, inner or str(name), path, names, move) for name, each in value.items()}
     return value
 
 
 def _row_text(text: str, key: str, path: str, names: Pseudonyms, move: _Mover) -> str:
-    of_guests = path.endswith(("/libvirt.json", "/processes.json"))
-    if key == "hostname":
-        return names.word("host", text)
-    if key == "name" and of_guests:
+    if key == "name" and path.endswith(("/libvirt.json", "/processes.json")):
         return names.guest(text)
-    if key in {"xml", "inactive_xml"}:
-        try:
-            return anonymous_xml(text.encode("utf-8", "surrogateescape"), names).decode("utf-8", "surrogateescape")
-        except InputError:
-            return ""
-    if "/" in text and key in {"path", "socket", "vhost-server-path"}:
+    if (rule := _ROW_RULES.get(key)) is not None:
+        return rule(text, names, move)
+    if text.startswith("/") and not path.endswith("/udev.json"):
         return names.path(text)
     return move.interfaces.get(text) or move.text(text)
+
+
+_ROW_RULES: Final[Mapping[str, Callable[[str, Pseudonyms, _Mover], str]]] = {
+    "hostname": lambda text, names, _: names.word("host", text),
+    "thread": lambda text, names, _: text if _CPUS.fullmatch(text) else thread_name(text, names),
+    "xml": lambda text, names, _: _xml(text, names),
+    "inactive_xml": lambda text, names, _: _xml(text, names),
+    "uri": lambda text, *_: text if _URI.fullmatch(text) else "",
+    "mac": lambda text, names, _: names.hardware(text),
+    "permanent_mac": lambda text, names, _: names.hardware(text),
+    "remote_ip": lambda text, names, _: names.address(text),
+    "vhost-sock-dir": lambda text, names, _: names.path(text),
+    "why": lambda text, names, move: move.text(names.prose(text)),
+    "pmd_rxq_fault": lambda text, names, move: move.text(names.prose(text)),
+}
+
+
+def _xml(text: str, names: Pseudonyms) -> str:
+    try:
+        return anonymous_xml(text.encode(), names).decode()
+    except (InputError, UnicodeError):
+        return ""

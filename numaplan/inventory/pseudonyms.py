@@ -11,6 +11,7 @@ from typing import Final
 # InfiniBand's have 20 octets, EUI-64 has 8.
 _MAC = re.compile(r"(?<![0-9a-fA-F:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5,31}(?![0-9a-fA-F:])", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
+_OCTETS = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){0,31}", re.ASCII)
 # /etc/machine-id, a container's id.
 _LONG_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{32}){1,2}(?![0-9a-zA-Z])", re.ASCII)
 # OpenStack names an interface by the first digits of its port's UUID.
@@ -60,7 +61,7 @@ _COMMON: Final = frozenset(
 
 
 class Pseudonyms:
-    """`names` are words (guests, hosts) that must not be seen; `interfaces` are all that the host has, and its ports."""
+    """`names` are words (guests, hosts) that must not be seen; `interfaces` are all of the host's, and switch ports."""
 
     def __init__(self, key: bytes, names: Iterable[str] = (), interfaces: Iterable[str] = ()) -> None:
         self._key = key
@@ -88,8 +89,19 @@ class Pseudonyms:
         octets = mac.lower().split(":")
         if set(octets) in _PLAIN_OCTETS:
             return mac
-        is_mac = len(octets) == _MAC_OCTETS
-        digits = self._mac_digits("".join(octets)) if is_mac else self._digits("mac", mac.lower(), 2 * len(octets))
+        if len(octets) != _MAC_OCTETS:
+            return self.hardware(mac)
+        digits = self._mac_digits("".join(octets))
+        return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+    def hardware(self, text: str) -> str:
+        """An interface's address of any length: that of a tunnel is an IP address in octets."""
+        octets = text.lower().split(":")
+        if set(octets) in _PLAIN_OCTETS or not _OCTETS.fullmatch(text):
+            return self.text(text)
+        if len(octets) == _MAC_OCTETS:
+            return self.mac(text)
+        digits = self._digits("mac", text.lower(), 2 * len(octets))
         return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
 
     def uuid(self, uuid: str) -> str:
@@ -102,8 +114,8 @@ class Pseudonyms:
         return f"{kind}-{self._digits(kind, word, 6)}" if word else word
 
     def guest(self, name: str) -> str:
-        """``guest-3fa21c``."""
-        return self.word("guest", name)
+        """``guest-3fa21c04``: of ten thousand, no two should meet."""
+        return f"guest-{self._digits('guest', name, 8)}" if name else name
 
     def interface(self, name: str) -> str:
         """The name of an interface, bridge or port: another one only where it holds a MAC or one of the names."""
