@@ -108,8 +108,10 @@ def device_owners(snapshot: Snapshot) -> Mapping[PciAddress, tuple[int, ...]]:
 
 def used_vfs(snapshot: Snapshot, device: PciDevice, owners: Mapping[PciAddress, tuple[int, ...]]) -> int | None:
     """How many of its VFs guests hold; None where that cannot be told."""
-    # Without any guest we cannot tell whether there is none or nobody looked.
     sriov = device.sriov
-    if sriov is None or (sriov.configured and not snapshot.guests):
+    # Without any guest we cannot tell whether there is none or nobody looked; of a guest that is a process and no
+    # more, neither memory nor devices are known.
+    looked = bool(snapshot.guests) and all(guest.memory_kib is not None for guest in snapshot.guests)
+    if sriov is None or (sriov.configured and not looked):
         return None
     return sum(vf in owners for vf in sriov.vfs)

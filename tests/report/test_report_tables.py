@@ -356,3 +356,15 @@ def test_nothing_is_cut_off_and_long_lists_are_broken_after_commas() -> None:
     assert max(map(len, shown.splitlines())) <= 105
     assert every_third in "".join(shown.split())
     assert "n" * 200 in inventory_table(host("1n:1c:1t", nics=[Nic("n" * 200, 0, 0)]), wide=False)
+
+
+def test_how_many_vfs_are_used_is_unknown_where_a_guest_is_a_process_and_no_more() -> None:
+    read = host("2n:2c:1t", nics=[Nic("ens1f0", 0, 2)])
+    known = replace(read, guests=(Guest("fw1", "fw1.xml", 1, 1024),))
+    stranger = replace(read, guests=(Guest("fw1", "proc/700", 1, None),))
+    rows = [
+        next(line for line in inventory_table(each, wide=False).splitlines() if "ens1f0" in line)
+        for each in (read, known, stranger)
+    ]
+    # node, PCI, name, driver, speed and its unit, VFs used, configured, total
+    assert [line.split()[6:8] for line in rows] == [["?", "2"], ["0", "2"], ["?", "2"]]
