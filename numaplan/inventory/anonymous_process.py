@@ -8,7 +8,7 @@ from numaplan.inventory.pseudonyms import Pseudonyms
 # Names that QEMU and the kernel give; guests and iothreads may be called anything.
 _PLAIN_THREAD = re.compile(
     r"CPU [0-9]{1,5}/[A-Za-z]{1,4}|ALL CPUs/TCG|vhost-[0-9]{1,10}|IO (?:iothread[0-9]{0,5}|mon_iothread)"
-    r"|qemu(?:-system-[a-z0-9]{0,8}|-kvm)?|kvm|kvm-[a-z-]{1,12}|worker|call_rcu|SPICE Worker|vnc_worker"
+    r"|qemu(?:-system-[a-z0-9_]{0,12}|-kvm)?|TC tc-pc\.ram|kvm|kvm-[a-z-]{1,12}|worker|call_rcu|SPICE Worker|vnc_worker"
     r"|live_migration|multifdsend_[0-9]{1,2}",
     re.ASCII,
 )

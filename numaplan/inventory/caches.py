@@ -138,18 +138,25 @@ class _Search:
     unshared: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def last_cache(self, cpu: int) -> _Cache | None:
-        """Of the highest level; of two such ones the first."""
+        """Of the highest level; of two such ones the first.
+
+        The kernel numbers caches from the nearest on (drivers/base/cacheinfo.c), so the search goes down from the last
+        one, and ends where the level falls.
+        """
         best: tuple[int, str] | None = None
-        for name in sorted(filter(_INDEX.fullmatch, self.tree.names(f"{CPU_ROOT}/cpu{cpu}/cache")), key=_index):
+        names = filter(_INDEX.fullmatch, self.tree.names(f"{CPU_ROOT}/cpu{cpu}/cache"))
+        for name in sorted(names, key=_index, reverse=True):
             path = f"{CPU_ROOT}/cpu{cpu}/cache/{name}"
             level = self._attribute(f"{path}/level", cpu, parse=parse_level)
-            holds_data = self._attribute(f"{path}/type", cpu, parse=parse_cache_type)
-            if level is None or not holds_data:
+            if level is None:
+                continue
+            if best is not None and level < best[0]:
+                break
+            if not self._attribute(f"{path}/type", cpu, parse=parse_cache_type):
                 continue
             if best is not None and best[0] == level and level > 1:
-                self.tree.note(path, f"a second cache of level {level}; only {best[1].rpartition('/')[2]} is taken")
-            if best is None or level > best[0]:
-                best = (level, path)
+                self.tree.note(best[1], f"a second cache of level {level}; only {name} is taken")
+            best = (level, path)
         if best is None:
             return None
         level, path = best
