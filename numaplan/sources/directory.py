@@ -28,18 +28,17 @@ class DirectoryStore:
         self._prefix = str(root).rstrip("/")
         self._looked_at: str | None = None
         # The entries of the folders listed last: what is read of a folder is mostly read right after it was listed.
-        self._kinds: dict[str, dict[str, Kind]] = {}
+        self._entries: dict[str, dict[str, os.DirEntry[str]]] = {}
 
     def kind(self, path: str) -> Kind:
         """By what the folder's listing said, else by lstat(2)."""
-        if self._kinds:
-            folder, _, name = path.rpartition("/")
-            listed = self._kinds.get(folder)
-            kind = None if listed is None else listed.get(name)
-            if kind is not None:
-                self._looked_at = path if kind is Kind.FILE else None
-                return kind
-        kind = _kind(os.lstat(f"{self._prefix}/{path}").st_mode)
+        folder, _, name = path.rpartition("/")
+        listed = self._entries.get(folder)
+        entry = None if listed is None else listed.get(name)
+        if entry is None:
+            kind = _kind(os.lstat(f"{self._prefix}/{path}").st_mode)
+        else:
+            kind = Kind.FILE if entry.is_file(follow_symlinks=False) else _other_kind(entry)
         self._looked_at = path if kind is Kind.FILE else None
         return kind
 
@@ -50,16 +49,13 @@ class DirectoryStore:
     def names(self, path: str) -> Sequence[str]:
         """By getdents(2), which tells the kinds too, but on a few file systems that need a look at each entry."""
         with os.scandir(f"{self._prefix}/{path}") as entries:
-            kinds = {
-                entry.name: Kind.FILE if entry.is_file(follow_symlinks=False) else _other_kind(entry)
-                for entry in islice(entries, NAMES_LIMIT + 1)
-            }
-        if len(kinds) > NAMES_LIMIT:
+            listed = {entry.name: entry for entry in islice(entries, NAMES_LIMIT + 1)}
+        if len(listed) > NAMES_LIMIT:
             raise UnreadableError(f"more than {NAMES_LIMIT} entries")
-        if len(self._kinds) >= _REMEMBERED:
-            self._kinds.clear()
-        self._kinds[path] = kinds
-        return list(kinds)
+        if len(self._entries) >= _REMEMBERED:
+            self._entries.clear()
+        self._entries[path] = listed
+        return list(listed)
 
     def read(self, path: str) -> bytes:
         """Regular files only: opening a device can have effects, opening a fifo can wait for ever."""
