@@ -1,6 +1,7 @@
 """The numbers of domain XML as libvirt reads them: counts, memory with units, CPU and node sets, PCI addresses."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from numaplan.cpuset import CPU_LIMIT, parse_libvirt_list
@@ -11,6 +12,11 @@ from numaplan.model.devices import PciAddress
 # More than any host has; keeps sums far from where anything overflows.
 MEMORY_LIMIT_KIB: Final = 1 << 44
 
+# A guest's lists of CPUs and nodes, different ones, name no more than this: a file of 400 KiB could fill 5 GiB else.
+NAMED_LIMIT: Final = 1 << 20
+_LIST_ATTRIBUTES: Final = frozenset({"cpuset", "nodeset", "cpus"})
+
+_RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
 _C_NUMBER = re.compile(r"0[xX]([0-9a-fA-F]{1,16})|0([0-7]{1,20})|([0-9]{1,20})", re.ASCII)
 _UNIT = re.compile(r"([kmgtpe])(ib|b)?", re.IGNORECASE | re.ASCII)
@@ -73,12 +79,29 @@ def id_set(document: Document, element: Element, name: str) -> frozenset[int] | 
     expected = "expected ids such as 0-3,^2,8"
     what = f"{name} of <{element.tag}>"
     try:
-        ids = parse_libvirt_list(text)
+        ids = _id_list(text)
     except ValueError as error:
         raise _found(document, element, what, text=text, expected=f"{expected} below {CPU_LIMIT}") from error
     if not ids:
         raise _found(document, element, what, text=text, expected=f"{expected}, at least one")
     return ids
+
+
+@lru_cache(maxsize=256)
+def _id_list(text: str) -> frozenset[int]:
+    """Every vCPU of a guest may have the same list, of thousands of CPUs: it is kept once."""
+    return parse_libvirt_list(text)
+
+
+def named_ids(root: Element) -> int:
+    """How many ids all lists below an element name, equal ones counted once."""
+    lists = {
+        attribute.value
+        for element in root.walk()
+        for attribute in element.attributes
+        if attribute.name in _LIST_ATTRIBUTES
+    }
+    return sum(max(int(last or first) - int(first) + 1, 0) for text in lists for first, last in _RANGE.findall(text))
 
 
 def required_id_set(document: Document, element: Element, name: str) -> frozenset[int]:

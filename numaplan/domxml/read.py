@@ -9,7 +9,7 @@ from typing import Final
 from numaplan.cpuset import CPU_LIMIT, CpuSet
 from numaplan.domxml.devices import read_hostdevs, read_interfaces
 from numaplan.domxml.metadata import read_metadata
-from numaplan.domxml.numbers import attribute, id_set, memory_kib, required_id_set, whole
+from numaplan.domxml.numbers import NAMED_LIMIT, attribute, id_set, memory_kib, named_ids, required_id_set, whole
 from numaplan.domxml.tree import Document, Element, parse
 from numaplan.model.guest import (
     CellId,
@@ -54,6 +54,8 @@ def guest_of(document: Document) -> Guest:
     root = document.root
     for name in _ONCE:
         document.only(root, name)
+    if (named := named_ids(root)) > NAMED_LIMIT:
+        raise document.error(root, f"its lists of CPUs and nodes name {named} ids, {NAMED_LIMIT} are the limit")
     name_element = root.child("name")
     if name_element is None or not name_element.text:
         raise document.error(name_element or root, "the domain has no name", "add <name>NAME</name>")

@@ -258,7 +258,10 @@ def _ipv4(text: str, names: Pseudonyms, _move: _Mover) -> str:
 
 
 def _command_line(text: str, names: Pseudonyms, _move: _Mover) -> str:
-    return re.sub(r"\S+", lambda word: _parameter(word[0], names), text)
+    """What stands behind "--" is init's, and may be anything."""
+    kernel, dashes, init = text.partition(" -- ")
+    words = re.sub(r"\S+", lambda word: _parameter(word[0], names), kernel)
+    return words + dashes + re.sub(r"\S+", lambda word: names.word("value", word[0]), init)
 
 
 _RULES: Final[Mapping[str, Callable[[str, Pseudonyms, _Mover], str]]] = {

@@ -12,7 +12,7 @@ from numaplan.cpuset import CPU_LIMIT, CpuSet
 from numaplan.domxml.read import read_guest
 from numaplan.errors import InputError
 from numaplan.inventory.attribute import excerpt
-from numaplan.inventory.guest_threads import join_threads, observed_thread, told_threads
+from numaplan.inventory.guest_threads import Affinities, join_threads, observed_thread, told_threads
 from numaplan.inventory.numa_maps import read_allowed_nodes, read_resident
 from numaplan.inventory.rows import Row, read_rows
 from numaplan.model.guest import (
@@ -30,6 +30,9 @@ from numaplan.sources.tree import HostTree
 
 LIBVIRT: Final = "libvirt"
 PROCESSES: Final = "processes"
+# More than any host runs; rows may come from a capture, and the inventory has a limit of its own.
+_PROCESS_LIMIT: Final = 4096
+_THREAD_LIMIT: Final = 1 << 15
 _PID_LIMIT: Final = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
 
 
@@ -62,7 +65,8 @@ def read_guests(tree: HostTree, connected: object | None = None) -> tuple[Guest,
     A process that libvirt does not tell of becomes a guest of which only threads and memory are known, with a gap: its
     CPUs are taken all the same.
     """
-    processes = _read_processes(tree)
+    affinities = Affinities()
+    processes = _read_processes(tree, affinities)
     guests: dict[str, Guest] = {}
     for row, guest in _running_as(tree, connected):
         own = _processes_of(guest, processes)
@@ -72,7 +76,7 @@ def read_guests(tree: HostTree, connected: object | None = None) -> tuple[Guest,
         if own and not guest.running:
             tree.note(PROCESSES, f"{_named(guest.name)}: process {own[0].pid} runs, libvirt says {guest.state}")
         processes = [process for process in processes if process not in own]
-        live = _live(tree, row, process) if guest.running else None
+        live = _live(tree, row, process, affinities) if guest.running else None
         guests[guest.name] = replace(guest, live=live)
     for process in processes:
         stranger = _stranger(tree, process, guests)
@@ -114,12 +118,14 @@ def _named(guest: str) -> str:
 def _running_as(tree: HostTree, connected: object | None) -> Iterator[tuple[Row, Guest]]:
     """Each guest of libvirt's, read from the XML that it runs as, else from that which it would start from."""
     seen: set[str] = set()
+    kept = Affinities()
     for row, name in _domains(tree, connected):
         try:
             text = row.text("xml") or row.text("inactive_xml")
             if text is None:
                 raise ValueError(f"{row.where}: no XML")  # noqa: TRY301 - one way out for every fault of this row
             guest = _described(row, text.encode())
+            kept.count(guest)
         except (ValueError, InputError) as error:
             tree.note(LIBVIRT, f"{_named(name)}: {error}")
             continue
@@ -143,7 +149,7 @@ def _domains(tree: HostTree, connected: object | None) -> Iterator[tuple[Row, st
         return
     for key in ("failed", "domains"):
         try:
-            rows = document.rows(key)
+            rows = document.rows(key, required=key == "domains")
         except ValueError as error:
             tree.note(LIBVIRT, str(error))
             continue
@@ -176,9 +182,9 @@ def _described(row: Row, data: bytes) -> Guest:
     )
 
 
-def _live(tree: HostTree, row: Row, process: _Process | None) -> RunningGuest:
+def _live(tree: HostTree, row: Row, process: _Process | None, affinities: Affinities) -> RunningGuest:
     try:
-        told = told_threads(row)
+        told = told_threads(row, affinities)
     except ValueError as error:
         tree.note(LIBVIRT, str(error))
         told = ()
@@ -196,7 +202,7 @@ def _observed(tree: HostTree, process: _Process, told: Sequence[GuestThread] = (
     )
 
 
-def _read_processes(tree: HostTree) -> list[_Process]:
+def _read_processes(tree: HostTree, affinities: Affinities) -> list[_Process]:
     document = read_rows(tree, PROCESSES)
     if document is None:
         return []
@@ -204,41 +210,47 @@ def _read_processes(tree: HostTree) -> list[_Process]:
     try:
         for row in document.rows("failed"):
             tree.note(PROCESSES, f"QEMU process {row.integer('pid')}: {row.text('why')}")
-        rows = document.rows("processes")
+        rows = document.rows("processes", required=True)
     except ValueError as error:
         tree.note(PROCESSES, str(error))
         return []
-    for row in rows:
+    if len(rows) > _PROCESS_LIMIT:
+        tree.note(PROCESSES, f"{len(rows)} QEMU processes: only {_PROCESS_LIMIT} are read")
+    room = _THREAD_LIMIT
+    for row in rows[:_PROCESS_LIMIT]:
         try:
-            process = _process(tree, row)
+            process = _process(tree, row, affinities, room=room)
         except ValueError as error:
             tree.note(PROCESSES, str(error))
             continue
         if process.pid in found:
             tree.note(PROCESSES, f"process {process.pid} stands twice")
-        found.setdefault(process.pid, process)
+        room -= len(found.setdefault(process.pid, process).threads)
     return [found[pid] for pid in sorted(found)]
 
 
-def _process(tree: HostTree, row: Row) -> _Process:
+def _process(tree: HostTree, row: Row, affinities: Affinities, *, room: int) -> _Process:
     pid = row.integer("pid", lowest=1, highest=_PID_LIMIT)
     if pid is None:
         raise ValueError(f"{row.where}: a process without a pid")
+    threads = row.rows("threads")
+    if len(threads) > room:
+        raise ValueError(f"process {pid} is left out: this host's have more than {_THREAD_LIMIT} threads")
     return _Process(
         pid,
         row.text("name") or None,
         (row.text("uuid") or "").lower() or None,
-        _threads(tree, row.rows("threads"), pid),
+        _threads(tree, threads, pid, affinities),
     )
 
 
-def _threads(tree: HostTree, rows: Sequence[Row], pid: int) -> tuple[GuestThread, ...]:
+def _threads(tree: HostTree, rows: Sequence[Row], pid: int, affinities: Affinities) -> tuple[GuestThread, ...]:
     """Of two threads that claim to be the same vCPU or iothread, the second is one whose number is not known."""
     found: dict[int | None, GuestThread] = {}
     numbered: set[tuple[ThreadKind, int]] = set()
     for row in rows:
         try:
-            thread = observed_thread(row, pid)
+            thread = observed_thread(row, pid, affinities)
         except ValueError as error:
             tree.note(PROCESSES, str(error))
             continue

@@ -191,7 +191,7 @@ def parse_arp_type(text: str) -> int:
 
 def parse_mtu(text: str) -> int:
     """Bytes; raises ValueError."""
-    return parse_integer(text, highest=2**32 - 1)
+    return parse_integer(text, highest=INT_LIMIT)
 
 
 def parse_index(text: str) -> int:

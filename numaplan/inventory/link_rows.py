@@ -154,7 +154,7 @@ def parse_link_row(row: Row) -> LinkRow:
         link=row.integer("link", lowest=0, highest=INT_LIMIT) or None,
         foreign=row.integer("link_netnsid") is not None,
         mac=None if mac is None else parse_mac(mac),
-        mtu=row.integer("mtu", lowest=0, highest=2**32 - 1),
+        mtu=row.integer("mtu", lowest=0, highest=INT_LIMIT),
         admin_up=None if flags is None else bool(flags & _IFF_UP),
         up=None if state is None else can_carry(parse_operstate(state), flags),
         vlan=row.integer("vlan", lowest=0, highest=_LAST_VLAN),
@@ -200,7 +200,7 @@ def is_interface_name(name: str) -> bool:
 
 def _rows(tree: HostTree, document: Row, key: str) -> tuple[Row, ...]:
     try:
-        return document.rows(key)
+        return document.rows(key, required=key == "links")
     except ValueError as error:
         tree.note(SOURCE, str(error))
         return ()

@@ -44,7 +44,7 @@ def clean(text: str) -> str:
 
 def _names(tree: HostTree, document: Row) -> dict[PciAddress, str]:
     try:
-        rows = document.rows("pci")
+        rows = document.rows("pci", required=True)
     except ValueError as error:
         tree.note(_SOURCE, str(error))
         return {}

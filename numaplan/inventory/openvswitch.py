@@ -1,7 +1,7 @@
 """Open vSwitch (ovs-vswitchd.conf.db(5)): bridges, ports, what stands behind them, and the threads that poll them."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
 from numaplan.cpuset import CPU_LIMIT, CpuId, CpuSet
@@ -16,6 +16,8 @@ SOURCE: Final = "openvswitch"
 # The kernel's own limit is 1024 nodes (CONFIG_NODES_SHIFT at most 10); a queue id has 16 bits in DPDK.
 _NODE_LIMIT: Final = 1024
 _QUEUE_LIMIT: Final = 1 << 16
+# Each thread has a few lines of its own, each queue one; a host has some thousands.
+_PMD_LINES: Final = 1 << 16
 _VLAN_LIMIT: Final = 4095
 _KIB_PER_MIB: Final = 1024
 _MIB_LIMIT: Final = 1 << 32
@@ -50,8 +52,10 @@ def read_openvswitch(tree: HostTree, links: Sequence[Link] = ()) -> OpenVswitch 
         tree, tables, table="Interface", parse=lambda row: (row.uuid(), parse_interface(row, links, sockets=sockets))
     )
     names = {uuid: interface.name for uuid, interface in interfaces}
-    ports = dict(_each(tree, tables, table="Port", parse=lambda row: (row.uuid(), _port(row, names))))
-    bridges = _each(tree, tables, table="Bridge", parse=lambda row: _bridge(row, ports))
+    unplugged: set[str | None] = set(names)
+    ports = dict(_each(tree, tables, table="Port", parse=lambda row: (row.uuid(), _port(row, names, unplugged))))
+    loose = set(ports)
+    bridges = _each(tree, tables, table="Bridge", parse=lambda row: _bridge(row, ports, loose))
     return OpenVswitch(
         version=_patiently(tree, lambda: settings.text("ovs_version")),
         dpdk=_patiently(tree, lambda: settings.flag("dpdk_initialized")),
@@ -129,6 +133,8 @@ def parse_pmd_rxq_show(text: str) -> tuple[PmdThread, ...]:
             body = threads.setdefault(cpu, (node, []))[1]
         elif body is not None:
             body.append(line)
+    if sum(len(lines) for _, lines in threads.values()) > _PMD_LINES:
+        raise ValueError(f"more than {_PMD_LINES} lines of polling threads")
     return tuple(
         PmdThread(
             cpu=cpu,
@@ -136,7 +142,7 @@ def parse_pmd_rxq_show(text: str) -> tuple[PmdThread, ...]:
             isolated=any(re.fullmatch(r"isolated ?: ?true", line) for line in lines),
             queues=tuple(
                 sorted(
-                    (queue for line in lines if line.startswith("port:") for queue in _queues(line)),
+                    {queue for line in lines if line.startswith("port:") for queue in _queues(line)},
                     key=lambda queue: (queue.interface, queue.queue),
                 )
             ),
@@ -180,13 +186,22 @@ def _socket_folder(settings: OvsdbRow) -> str | None:
     return f"{run.rstrip('/')}/{below}".rstrip("/")
 
 
-def _port(row: OvsdbRow, interfaces: Mapping[str | None, str]) -> OvsPort:
-    names = {interfaces[uuid] for uuid in row.uuids("interfaces") if uuid in interfaces}
+def _own(row: OvsdbRow, column: str, known: Collection[str | None], free: set[str | None]) -> set[str]:
+    """The rows that it alone refers to: an interface is of one port, a port of one bridge. Raises ValueError."""
+    uuids = {uuid for uuid in row.uuids(column) if uuid in known}
+    if not uuids <= free:
+        raise ValueError(f"{row.name()[:80]!r} has {column} that another has too")
+    free -= uuids
+    return uuids
+
+
+def _port(row: OvsdbRow, interfaces: Mapping[str | None, str], free: set[str | None]) -> OvsPort:
+    names = {interfaces[uuid] for uuid in _own(row, "interfaces", interfaces, free)}
     return OvsPort(row.name(), tuple(sorted(names)), row.integer("tag", lowest=0, highest=_VLAN_LIMIT))
 
 
-def _bridge(row: OvsdbRow, ports: Mapping[str | None, OvsPort]) -> OvsBridge:
-    own = {port.name: port for uuid in row.uuids("ports") if (port := ports.get(uuid)) is not None}
+def _bridge(row: OvsdbRow, ports: Mapping[str | None, OvsPort], free: set[str | None]) -> OvsBridge:
+    own = {ports[uuid].name: ports[uuid] for uuid in sorted(_own(row, "ports", ports, free))}
     return OvsBridge(row.name(), row.text("datapath_type") or "system", tuple(own[name] for name in sorted(own)))
 
 

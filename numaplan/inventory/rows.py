@@ -50,8 +50,10 @@ class Row:
             return Row(value, f"{self.where}.{key}")
         raise self._refusal(key, "an object")
 
-    def rows(self, key: str) -> "tuple[Row, ...]":
-        """A list of objects."""
+    def rows(self, key: str, *, required: bool = False) -> "tuple[Row, ...]":
+        """A list of objects; `required`: a document without it says nothing, and raises ValueError too."""
+        if required and self._data.get(key) is None:
+            raise self._refusal(key, "a list of objects")
         values = self._list(key)
         if not all(isinstance(value, dict) for value in values):
             raise self._refusal(key, "a list of objects")

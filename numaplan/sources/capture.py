@@ -148,7 +148,8 @@ def _fault(entry: object) -> tuple[tuple[Call, str], Fault]:
     match entry:
         case {"call": str(call), "path": str(path), "errno": str(name)} if name in NUMBERS:
             return (Call(call), path), Fault(errno=name)
-        case {"call": str(call), "path": str(path), "why": str(why)}:
+        # What something is, and where a link leads, fails with an errno or not at all.
+        case {"call": ("read" | "names") as call, "path": str(path), "why": str(why)}:
             return (Call(call), path), Fault(why=why)
     raise ValueError(f"no fault: {json.dumps(entry)[:80]}")
 

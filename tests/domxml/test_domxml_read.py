@@ -315,3 +315,19 @@ def test_a_domain_without_a_name_is_refused(name: str) -> None:
 
 def test_names_may_be_in_any_script() -> None:
     assert read_guest("<domain><name>брандмауэр-1</name></domain>".encode(), "f").name == "брандмауэр-1"
+
+
+def pins(cpusets: list[str]) -> str:
+    each = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in enumerate(cpusets))
+    return f"<domain><name>a</name><vcpu>{len(cpusets)}</vcpu><cputune>{each}</cputune></domain>"
+
+
+def test_pins_of_one_list_of_cpus_share_it() -> None:
+    guest = read_guest(pins(["0-8191"] * 2000).encode(), "a.xml")
+    assert len(guest.vcpu_pins) == 2000
+    assert len({id(pin.cpus._ids) for pin in guest.vcpu_pins}) == 1
+
+
+def test_lists_that_name_more_cpus_than_memory_holds_are_refused() -> None:
+    with pytest.raises(InputError, match="ids, 1048576 are the limit"):
+        read_guest(pins([f"{i}-8191" for i in range(147)]).encode(), "a.xml")

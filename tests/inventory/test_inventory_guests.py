@@ -213,7 +213,7 @@ def test_a_broken_row_costs_its_guest_and_leaves_a_gap(row: dict[str, object], w
 
 @pytest.mark.parametrize("key", ["domains", "failed"])
 def test_rows_that_are_no_list_are_a_gap(key: str) -> None:
-    read = tree({"numaplan/libvirt.json": json.dumps({key: 5})})
+    read = tree({"numaplan/libvirt.json": json.dumps({"domains": [], key: 5})})
     assert read_guests(read) == ()
     assert gaps(read) == [("libvirt", f"libvirt.{key}: expected a list of at most 262144, found 5")]
 

@@ -265,3 +265,10 @@ def test_empty_folders_are_there_where_the_capture_lost_them(tmp_path: Path) -> 
     assert again.names("sys/none") == ("in",)
     assert again.names("sys/none/in/it") == ()
     assert again.gaps == ()
+
+
+@pytest.mark.parametrize("call", ["kind", "target"])
+def test_what_something_is_fails_with_an_errno_or_not_at_all(call: str) -> None:
+    fault = {"call": call, "path": "sys", "why": "a sentence"}
+    with pytest.raises(ValueError, match="no fault"):
+        parse_manifest(json.dumps({"schema": "numaplan/capture/1", "faults": [fault], "unread": [], "empty": []}))
