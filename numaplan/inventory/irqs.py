@@ -121,6 +121,7 @@ def _read_raisers(tree: HostTree, devices: Sequence[PciDevice], *, known: Collec
     found: dict[int, set[PciAddress]] = {}
     lines: set[int] = set()
     messages = False
+    elsewhere = any("irq" in tree.names(folder) for folder in folders.values())
     for device in devices:
         if device.address not in folders:
             continue
@@ -128,8 +129,8 @@ def _read_raisers(tree: HostTree, devices: Sequence[PciDevice], *, known: Collec
         names = tree.names(folder)
         own = _read_messages(tree, folder) if "msi_irqs" in names else ()
         messages = messages or bool(own)
-        if not own and "irq" in names and device.driver is not None and device.physfn is None:
-            line = read_attribute(tree, f"{folder}/irq", parse_line)
+        if not own and device.driver is not None and device.physfn is None:
+            line = _read_line(tree, folder, elsewhere=elsewhere)
             own = (line,) if line else ()
             lines.update(own)
         for number in own:
@@ -140,6 +141,15 @@ def _read_raisers(tree: HostTree, devices: Sequence[PciDevice], *, known: Collec
                 tree.note(f"{folder}/msi_irqs/{number}", f"an interrupt of {min(raisers)} too")
             raisers.add(device.address)
     return _Raisers({number: frozenset(raisers) for number, raisers in found.items()}, frozenset(lines), messages)
+
+
+def _read_line(tree: HostTree, folder: str, *, elsewhere: bool) -> int | None:
+    """The interrupt line of a function; the file is missed where other functions have it."""
+    if "irq" in tree.names(folder):
+        return read_attribute(tree, f"{folder}/irq", parse_line)
+    if elsewhere:
+        tree.note(f"{folder}/irq", "not there, but other functions have it")
+    return None
 
 
 def _read_messages(tree: HostTree, folder: str) -> tuple[int, ...]:
@@ -207,12 +217,11 @@ def _read_first(tree: HostTree, folder: str, *, files: Files, names: Collection[
 def _note_lacking(tree: HostTree, irqs: Sequence[Irq]) -> None:
     """A kernel shows the same files for each interrupt, so one that lacks what another has is odd."""
     names = {irq.number: frozenset(tree.names(f"{IRQ_ROOT}/{irq.number}")) for irq in irqs}
-    for files in (_AFFINITY, _EFFECTIVE, _NODE):
-        ours = frozenset(name for name, _ in files)
-        lacking = [number for number, each in names.items() if each and ours.isdisjoint(each)]
+    for (first, _), *_others in (_AFFINITY, _EFFECTIVE, _NODE):
+        lacking = [number for number, each in names.items() if each and first not in each]
         if len(lacking) < len(names):
             for number in lacking:
-                tree.note(f"{IRQ_ROOT}/{number}/{files[0][0]}", "not there, but other interrupts have it")
+                tree.note(f"{IRQ_ROOT}/{number}/{first}", "not there, but other interrupts have it")
 
 
 @lru_cache(maxsize=4096)
