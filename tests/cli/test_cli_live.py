@@ -46,7 +46,8 @@ def as_nobody(action: Callable[[], T]) -> T:
 def facts(document: dict[str, Any]) -> dict[str, Any]:
     """What does not change from one second to the next."""
     nodes = [
-        {key: value for key, value in node.items() if key not in {"free_kib", "available_kib"}}
+        # A virtual machine may be given memory while it runs.
+        {key: value for key, value in node.items() if not key.endswith("_kib")}
         for node in document["numa_nodes"]
     ]
     return {key: document[key] for key in ("packages", "llcs", "cores", "cpus", "pci")} | {"numa_nodes": nodes}
