@@ -110,7 +110,13 @@ def parse_partition(text: str) -> str:
 
 
 def _find(tree: HostTree) -> tuple[str, _Names] | None:
-    """Where the one hierarchy is mounted that has the cpuset controller."""
+    """Where the one hierarchy is mounted that has the cpuset controller: a usual place, else one that mounts name.
+
+    All the mounts of a host say much that is nobody's business: they are read only where they are needed.
+    """
+    found = _look(tree, _UNIFIED_PLACES, _LEGACY_PLACES)
+    if found is not None:
+        return found
     mounts = read_attribute(tree, _MOUNTS, parse_mounts) or ()
     unified = [mount.path for mount in mounts if mount.kind == "cgroup2"]
     legacy = [
@@ -118,19 +124,19 @@ def _find(tree: HostTree) -> tuple[str, _Names] | None:
         for mount in mounts
         if mount.kind == "cpuset" or (mount.kind == "cgroup" and "cpuset" in mount.options)
     ]
-    for place in _places(unified, _UNIFIED_PLACES):
+    return _look(tree, unified[:_MOST_MOUNTS], legacy[:_MOST_MOUNTS])
+
+
+def _look(tree: HostTree, unified: Sequence[str], legacy: Sequence[str]) -> tuple[str, _Names] | None:
+    for place in unified:
         controllers = read_listed(tree, place, "cgroup.controllers", str.split) or ()
         if _UNIFIED.cpus_effective in tree.names(place) or "cpuset" in controllers:
             return place, _UNIFIED
-    for place in _places(legacy, _LEGACY_PLACES):
+    for place in legacy:
         for names in (_LEGACY, _UNPREFIXED):
             if names.cpus in tree.names(place):
                 return place, names
     return None
-
-
-def _places(mounted: Sequence[str], usual: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*mounted[:_MOST_MOUNTS], *usual)))
 
 
 def _walk(tree: HostTree, place: str) -> Iterator[str]:

@@ -151,10 +151,17 @@ def test_mount_points_are_unescaped() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\0", "garbage\n", "-1\n", "a b c d\n"])
-def test_mounts_that_are_none_are_a_gap_and_the_usual_places_are_tried(text: str) -> None:
-    made = tree({**unified(), "proc/mounts": text})
-    assert read_cpusets(made) == (ROOT_GROUP,)
+def test_mounts_that_are_none_are_a_gap_where_no_usual_place_has_the_controller(text: str) -> None:
+    made = tree({"proc/mounts": text})
+    assert read_cpusets(made) == ()
     assert [what for what, _ in gaps(made)] == ["proc/mounts"]
+
+
+def test_mounts_are_not_opened_where_a_usual_place_has_the_controller() -> None:
+    made = tree({**unified(), "proc/mounts": "garbage\n"})
+    assert read_cpusets(made) == (ROOT_GROUP,)
+    assert "proc/mounts" not in made.opened
+    assert gaps(made) == []
 
 
 @pytest.mark.parametrize("text", ["", "other\n", "member\x1b[2J\n", "0\n", "root " + "x" * 300])

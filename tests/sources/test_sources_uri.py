@@ -13,7 +13,7 @@ from numaplan.sources.uri import check_uri, is_local, redact
         "qemu:///session",
         "qemu+unix:///system?socket=/run/libvirt/virtqemud-sock",
         "qemu+ssh://kvm1/system",
-        "qemu+ssh://root@kvm1.example.org:2222/system?keyfile=/root/.ssh/id_ed25519&no_tty=1",
+        "qemu+ssh://root@kvm1.example.org:2222/system?keyfile=/etc/kvm/id_ed25519&no_tty=1",
         "qemu+ssh://[fe80::1%eth0]/system",
         "qemu+tls://10.0.0.1/system",
         "test:///default",
@@ -81,7 +81,7 @@ def test_a_password_is_refused_and_never_repeated(uri: str) -> None:
 
 
 def test_a_redacted_uri_keeps_the_way_and_the_host() -> None:
-    assert redact("qemu+ssh://root@kvm1:22/system?keyfile=/root/k") == "qemu+ssh://kvm1:22/system"
+    assert redact("qemu+ssh://root@kvm1:22/system?keyfile=/etc/kvm/k") == "qemu+ssh://kvm1:22/system"
 
 
 def test_a_uri_is_local_where_it_names_no_host() -> None:
