@@ -1,4 +1,4 @@
-"""Sets of CPU numbers, and the notations in which the kernel writes them: lists ("0-3,8"), masks ("f,0000000f")."""
+"""Sets of CPU numbers, and the notation of lists in which the kernel and libvirt write them ("0-3,8")."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,6 @@ CpuId = NewType("CpuId", int)
 CPU_LIMIT: Final = 8192
 
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6})(?::([0-9]{1,6})/([0-9]{1,6}))?)?", re.ASCII)
-_MASK_WORD = re.compile(r"[0-9a-fA-F]{1,8}", re.ASCII)
 
 
 def parse_id_list(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
@@ -42,20 +41,6 @@ def parse_libvirt_list(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
         else:
             ids |= _parse_range(word, limit)
     return frozenset(ids)
-
-
-def parse_id_mask(text: str, *, limit: int = CPU_LIMIT) -> frozenset[int]:
-    """Ids from the kernel's mask form: 32-bit hexadecimal words, the highest first ("%*pb").
-
-    Raises ValueError on anything else, and on ids of `limit` or more.
-    """
-    words = text.strip().split(",")
-    if not all(_MASK_WORD.fullmatch(word) for word in words):
-        raise ValueError(f"no CPU mask: {text.strip()[:80]!r}")
-    bits = int("".join(word.zfill(8) for word in words), 16)
-    if bits.bit_length() > limit:
-        raise ValueError(f"CPU mask names an id of {limit} or more")
-    return frozenset(i for i in range(bits.bit_length()) if bits >> i & 1)
 
 
 def format_id_list(ids: Iterable[int]) -> str:

@@ -65,7 +65,7 @@ def read_tree(tree: HostTree, connected: object | None = None) -> Taken:
     """Everything that a tree says of its host; `connected`: what a connection says of the guests in its place."""
     snapshot = read_host(tree)
     guests = read_guests(tree, connected)
-    domains = tuple(DomainFile(Path(xml.file), xml.data, xml.guest) for xml in read_domain_xml(tree, connected))
+    domains = _domain_files(tree, connected)
     return Taken(replace(snapshot, guests=guests, gaps=fold_gaps(tree.gaps)), domains)
 
 
@@ -96,9 +96,15 @@ def _with_connection(snapshot: Snapshot, rows: object | None) -> Taken:
     """Guests of a connection beside a host that is a document: there are no files to ask of their processes."""
     if rows is None:
         return Taken(snapshot, ())
-    told = read_tree(HostTree(empty_store(), snapshot.host.source), rows)
-    guests = {guest.name: guest for guest in (*snapshot.guests, *told.snapshot.guests)}
-    return Taken(replace(snapshot, guests=tuple(guests[name] for name in sorted(guests))), told.domains)
+    tree = HostTree(empty_store(), snapshot.host.source)
+    guests = {guest.name: guest for guest in (*snapshot.guests, *read_guests(tree, rows))}
+    domains = _domain_files(tree, rows)
+    gaps = tuple(sorted({*snapshot.gaps, *fold_gaps(tree.gaps)}))
+    return Taken(replace(snapshot, guests=tuple(guests[name] for name in sorted(guests)), gaps=gaps), domains)
+
+
+def _domain_files(tree: HostTree, connected: object | None) -> tuple[DomainFile, ...]:
+    return tuple(DomainFile(Path(xml.file), xml.data, xml.guest) for xml in read_domain_xml(tree, connected))
 
 
 def _with_files(taken: Taken, files: tuple[DomainFile, ...]) -> Taken:

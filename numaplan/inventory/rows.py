@@ -68,13 +68,6 @@ class Row:
             raise self._refusal(key, "a list of strings")
         return tuple(value for value in values if isinstance(value, str))
 
-    def integers(self, key: str, *, lowest: int = 0, highest: int = 2**31 - 1) -> tuple[int, ...]:
-        """A list of whole numbers between the two."""
-        values = self._list(key)
-        if not all(isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= highest for v in values):
-            raise self._refusal(key, f"a list of whole numbers from {lowest} to {highest}")
-        return tuple(value for value in values if isinstance(value, int))
-
     def _list(self, key: str) -> list[object]:
         value = self._data.get(key)
         if value is None:

@@ -40,6 +40,18 @@ def test_guests_come_from_the_connection_beside_inventory_json(tmp_path: Path) -
     assert guests_of("--snapshot", inventory, "--connect", URI).keys() == {*known, "test"}
 
 
+def test_what_a_connection_cannot_tell_is_a_gap_beside_inventory_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory = tmp_path / "host.json"
+    assert numaplan("inventory", "--snapshot", HOST, "-o", "json", "--out", inventory).code == 0
+    rows = {"domains": [{"name": "fw1", "active": True, "state": "running", "xml": "<domain"}]}
+    monkeypatch.setattr("numaplan.api.inventory.read_hypervisor", lambda _uri: rows)
+    done = numaplan("inventory", "--snapshot", inventory, "--connect", URI, "-o", "json")
+    assert done.code == 0, done.err
+    assert [gap["what"] for gap in json.loads(done.out)["gaps"]] == ["libvirt"]
+
+
 @needs_libvirt
 def test_the_short_form_is_the_same() -> None:
     assert guests_of("--snapshot", HOST, "-c", URI) == guests_of("--snapshot", HOST, "--connect", URI)
