@@ -35,11 +35,17 @@ class UnprovenPlanError(NumaplanError):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, of which host: everything that place and verify start from."""
+    """What is asked, of which host: everything that place and verify start from.
+
+    `text` is vnf.yaml as it is written in `file`, from which the request was read with `host_profile`.
+    """
 
     request: Request
     snapshot: Snapshot
     domains: tuple[DomainFile, ...]
+    text: str
+    file: str
+    host_profile: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Quest
         host_profile=host_profile,
         known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
     )
-    return Question(request, taken.snapshot, taken.domains)
+    return Question(request, taken.snapshot, taken.domains, text, str(vnf), host_profile)
 
 
 def place(question: Question, *, time_limit_s: float | None = None, change_topology: bool = False) -> Answer:

@@ -108,18 +108,64 @@ class ConflictMember:
     sentence: str
 
 
+class Document(StrEnum):
+    """Which input a change is made to: vnf.yaml, or the host's inventory JSON."""
+
+    VNF = "vnf"
+    INVENTORY = "inventory"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a JSON patch (RFC 6902) on the document as the site wrote it; `value` as JSON has it."""
+
+    op: str
+    path: str
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change to one document that is proven to make the request feasible. `cost`: docs/why-not.md says in what."""
+
+    sentence: str
+    cost: int
+    document: Document
+    patch: tuple[Operation, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Constraints that cannot all hold on this host, while every proper subset of them can."""
+    """Constraints that cannot all hold on this host, while every proper subset of them can; `fixes`: cheapest first."""
 
     members: tuple[ConflictMember, ...]
+    fixes: tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The next best nodes of a guest with all others where they are, and what the plan would cost there instead."""
+
+    nodes: tuple[NodeId, ...]
+    extra_cost: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What binds a placed guest to its nodes: each reason with its numbers. `runner_up` None: nowhere else it fits."""
+
+    vm: str
+    reasons: tuple[str, ...]
+    runner_up: RunnerUp | None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The answer for the host. Without a plan (infeasible, unknown) `placements` and `levels` are empty.
 
-    `fingerprint` is that of the host facts and guests which the plan rests on.
+    `fingerprint` is that of the host facts and guests which the plan rests on. `whys`
+    is empty unless asked for, else in the order of `placements`.
     """
 
     status: Status
@@ -131,6 +177,7 @@ class Plan:
     unplaced: tuple[Unplaced, ...] = ()
     notes: tuple[str, ...] = ()
     conflict: Conflict | None = None
+    whys: tuple[Why, ...] = ()
 
     def placement(self, name: str) -> Placement | None:
         """The placement of the guest of that name."""

@@ -1,7 +1,7 @@
 """The hard constraints, one unit each: what a plan must not break. verify.py has the twin of each, written apart."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations_with_replacement
@@ -17,8 +17,10 @@ from numaplan.placement.formulation import (
     KindUse,
     MemoryKey,
     Region,
+    Unit,
     memory_key,
 )
+from numaplan.placement.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +238,12 @@ CONSTRAINTS: Final = (
     Constraint("affinity", affinity),
     Constraint("anti_affinity", anti_affinity),
 )
+
+
+def formulate(problem: Problem, units: Sequence[Unit], *, fine: bool, without: str | None = None) -> Formulation:
+    """The model of a problem, every hard constraint in it but the one named `without`."""
+    f = Formulation(problem, units, fine=fine)
+    for constraint in CONSTRAINTS:
+        if constraint.id != without:
+            constraint.add(f)
+    return f

@@ -6,9 +6,9 @@ from typing import Final
 
 from numaplan.model.plan import LEVELS, MAXIMIZED, Limit
 from numaplan.placement import objective
-from numaplan.placement.constraints import CONSTRAINTS
+from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
-from numaplan.placement.formulation import Formulation, Unit, coarse_units, fine_units
+from numaplan.placement.formulation import Formulation, coarse_units, fine_units
 from numaplan.placement.problem import Problem
 
 # CP-SAT's deterministic time that each level may take; about a second each on a quiet machine.
@@ -65,7 +65,7 @@ class Searched:
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = _Run(budget)
-    coarse = _formulate(problem, coarse_units(problem), fine=False)
+    coarse = formulate(problem, coarse_units(problem), fine=False)
     goals = (("priority", objective.priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
     most = sum(unit.count * unit.guests.request.priority for unit in coarse.units)
     upper = run.levels(coarse, goals, hint={}, best={"priority": most})
@@ -84,7 +84,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
 def feasible(problem: Problem, budget: Budget, *, without: str | None = None) -> Outcome:
     """Whether any plan places every required guest, `without` one constraint: FEASIBLE, INFEASIBLE or UNKNOWN."""
     run = _Run(budget)
-    f = _formulate(problem, coarse_units(problem), fine=False, without=without)
+    f = formulate(problem, coarse_units(problem), fine=False, without=without)
     outcome = run.solve(f, ZERO, "priority").outcome
     if outcome is Outcome.OPTIMAL:
         return Outcome.FEASIBLE
@@ -183,12 +183,12 @@ def _search_fine(problem: Problem, run: _Run, coarse: Formulation, *, upper: _Le
         for k in range(len(guests.cells))
     )
     if pairs <= JOINT_LIMIT:
-        joint = _formulate(problem, fine_units(problem), fine=True)
+        joint = formulate(problem, fine_units(problem), fine=True)
         _order_equals(joint)
         found = _lower_levels(run, joint, chosen=chosen, held=held)
         if found.solution:
             return found
-    fixed = _formulate(problem, fine_units(problem, chosen), fine=True)
+    fixed = formulate(problem, fine_units(problem, chosen), fine=True)
     found = _lower_levels(run, fixed, chosen=chosen, held=held, insist=True)
     loosened = tuple(_loosened(fixed, bound) for bound in found.bounds)
     return _Levels(found.outcome, found.solution, loosened, fixed)
@@ -240,14 +240,6 @@ def _chain(bounds: tuple[Bound, ...], *, proven: bool) -> tuple[Bound, ...]:
         proven = proven and bound.proven
         chained.append(Bound(bound.name, bound.value, bound.bound, proven))
     return tuple(bound for bound in chained if bound.name in LEVELS)
-
-
-def _formulate(problem: Problem, units: list[Unit], *, fine: bool, without: str | None = None) -> Formulation:
-    f = Formulation(problem, units, fine=fine)
-    for constraint in CONSTRAINTS:
-        if constraint.id != without:
-            constraint.add(f)
-    return f
 
 
 def _assign(coarse: Formulation, solution: Sequence[int]) -> dict[str, int | None]:

@@ -10,21 +10,26 @@ from numaplan.model.plan import (
     Conflict,
     ConflictMember,
     DevicePlacement,
+    Fix,
     InterfacePlacement,
     Level,
+    Operation,
     Placement,
     Plan,
+    RunnerUp,
     Unplaced,
+    Why,
 )
 from numaplan.records.document import load
 from numaplan.records.guest_form import to_topology
 from numaplan.records.guests import topology_document
-from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, PlacementForm, PlanForm
+from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, FixForm, PlacementForm, PlanForm, WhyForm
 from numaplan.records.text import dump
 
 
 def plan_json(plan: Plan) -> str:
     """The plan document of a plan; the same plan gives the same bytes."""
+    whys = {why.vm: why for why in plan.whys}
     return dump(
         {
             "schema": PLAN_SCHEMA,
@@ -35,7 +40,10 @@ def plan_json(plan: Plan) -> str:
                 {"name": level.name, "value": level.value, "bound": level.bound, "proven": level.proven}
                 for level in plan.levels
             ],
-            "placements": [_placement_document(placement) for placement in plan.placements],
+            "placements": [
+                _placement_document(placement) | ({"why": _why_document(whys[placement.vm])} if whys else {})
+                for placement in plan.placements
+            ],
             "unplaced": [{"vm": unplaced.vm, "reason": unplaced.reason} for unplaced in plan.unplaced],
             "notes": list(plan.notes),
             "conflict": None if plan.conflict is None else _conflict_document(plan.conflict),
@@ -62,8 +70,12 @@ def read_plan(text: str, file: str) -> Plan:
         conflict=None
         if form.conflict is None
         else Conflict(
-            tuple(ConflictMember(member.vm, member.constraint, member.sentence) for member in form.conflict.constraints)
+            tuple(
+                ConflictMember(member.vm, member.constraint, member.sentence) for member in form.conflict.constraints
+            ),
+            tuple(_to_fix(fix) for fix in form.conflict.fixes),
         ),
+        whys=tuple(_to_why(placement.vm, placement.why) for placement in form.placements if placement.why is not None),
     )
 
 
@@ -101,8 +113,42 @@ def _conflict_document(conflict: Conflict) -> dict[str, object]:
             {"vm": member.vm, "constraint": member.constraint, "sentence": member.sentence}
             for member in conflict.members
         ],
-        "fixes": [],
+        "fixes": [
+            {
+                "sentence": fix.sentence,
+                "cost": fix.cost,
+                "change": {"document": fix.document.value, "patch": [_operation(each) for each in fix.patch]},
+            }
+            for fix in conflict.fixes
+        ],
     }
+
+
+def _operation(operation: Operation) -> dict[str, object]:
+    said: dict[str, object] = {"op": operation.op, "path": operation.path}
+    return said if operation.op == "remove" else said | {"value": operation.value}
+
+
+def _why_document(why: Why) -> dict[str, object]:
+    other = why.runner_up
+    return {
+        "reasons": list(why.reasons),
+        "runner_up": None
+        if other is None
+        else {"numa_nodes": list(other.nodes), "extra_cost": other.extra_cost, "sentence": other.sentence},
+    }
+
+
+def _to_fix(form: FixForm) -> Fix:
+    patch = tuple(Operation(each.op, each.path, each.value) for each in form.change.patch)
+    return Fix(form.sentence, form.cost, form.change.document, patch)
+
+
+def _to_why(vm: str, form: WhyForm) -> Why:
+    other = form.runner_up
+    nodes = () if other is None else tuple(NodeId(node) for node in other.numa_nodes)
+    runner_up = None if other is None else RunnerUp(nodes, other.extra_cost, other.sentence)
+    return Why(vm, tuple(form.reasons), runner_up)
 
 
 def _to_placement(form: PlacementForm) -> Placement:

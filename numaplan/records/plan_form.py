@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from numaplan.model.plan import Limit, Status
+from numaplan.model.plan import Document, Limit, Status
 from numaplan.records.document import Form
 from numaplan.records.fields import Address, CpuList, Id, Integer, NumberKey, Size, Text
 from numaplan.records.guest_form import TopologyForm
@@ -53,6 +53,21 @@ class DevicePlacementForm(Form):
     address: Address
 
 
+class RunnerUpForm(Form):
+    """``placements[].why.runner_up``."""
+
+    numa_nodes: list[Id]
+    extra_cost: Integer
+    sentence: Text
+
+
+class WhyForm(Form):
+    """``placements[].why``."""
+
+    reasons: list[Text]
+    runner_up: RunnerUpForm | None = None
+
+
 class PlacementForm(Form):
     """An entry of ``placements``."""
 
@@ -63,6 +78,7 @@ class PlacementForm(Form):
     interfaces: list[InterfacePlacementForm] = Field(default_factory=list)
     devices: list[DevicePlacementForm] = Field(default_factory=list)
     topology: TopologyForm | None = None
+    why: WhyForm | None = None
 
 
 class UnplacedForm(Form):
@@ -80,15 +96,23 @@ class ConflictMemberForm(Form):
     sentence: Text
 
 
-class ChangeForm(Form):
-    """``conflict.fixes[].change``: `patch` holds RFC 6902 operations."""
+class OperationForm(Form):
+    """An operation of a JSON patch (RFC 6902)."""
 
-    document: Literal["vnf", "inventory"]
-    patch: list[dict[str, object]]
+    op: Literal["add", "remove", "replace"]
+    path: Text
+    value: object = None
+
+
+class ChangeForm(Form):
+    """``conflict.fixes[].change``."""
+
+    document: Annotated[Document, Field(strict=False)]
+    patch: list[OperationForm]
 
 
 class FixForm(Form):
-    """An entry of ``conflict.fixes``: read by people and other tools, not by us."""
+    """An entry of ``conflict.fixes``."""
 
     sentence: Text
     cost: Integer

@@ -10,7 +10,8 @@ import pytest
 
 from numaplan.errors import InputError
 from numaplan.model.guest import GuestTopology, VcpuId
-from numaplan.model.plan import Limit, Plan, Status
+from numaplan.model.host import NodeId
+from numaplan.model.plan import Document, Fix, Limit, Operation, Plan, RunnerUp, Status, Why
 from numaplan.records.plan import plan_json, read_plan
 from tests.records.samples import EVIL, full_plan, placed, refused_plan
 
@@ -74,12 +75,24 @@ def test_the_guest_topology_is_written_and_read() -> None:
     assert first.topology == GuestTopology(1, 1, 2, 2)
 
 
-def test_the_fixes_of_a_conflict_are_checked_and_passed_over() -> None:
+def test_the_reasons_of_a_placement_read_back_equal() -> None:
+    first, second = full_plan().placements[:2]
+    runner_up = RunnerUp((NodeId(0), NodeId(1)), 110, "node 0 would cost 110 more")
+    whys = (Why(first.vm, ("its VFs are on node 1",), runner_up), Why(second.vm, (), None))
+    plan = replace(full_plan(), placements=(first, second), whys=whys)
+    assert read_plan(plan_json(plan), "plan.json") == plan
+
+
+def test_the_fixes_of_a_conflict_read_back_equal() -> None:
     document = json.loads(plan_json(refused_plan()))
     operation = {"op": "replace", "path": "/vms/0/vcpus", "value": 4}
     fix = {"sentence": "ask for less", "cost": 1, "change": {"document": "vnf", "patch": [operation]}}
     document["conflict"]["fixes"] = [fix]
-    assert read_plan(json.dumps(document), "plan.json") == refused_plan()
+    plan = read_plan(json.dumps(document), "plan.json")
+    assert plan.conflict is not None
+    patch = (Operation("replace", "/vms/0/vcpus", 4),)
+    assert plan.conflict.fixes == (Fix("ask for less", 1, Document.VNF, patch),)
+    assert read_plan(plan_json(plan), "plan.json") == plan
     document["conflict"]["fixes"] = [{"sentence": "ask for less"}]
     with pytest.raises(InputError, match=r"conflict.fixes\[0\].cost: is missing"):
         read_plan(json.dumps(document), "plan.json")

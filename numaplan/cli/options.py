@@ -1,0 +1,45 @@
+"""Options that several verbs share: where a host and its guests come from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numaplan.api.where import Where
+
+Snapshot = Annotated[
+    Path | None,
+    typer.Option(
+        "--snapshot",
+        metavar="FILE|DIR",
+        envvar="NUMAPLAN_SNAPSHOT",
+        help="A captured host: a directory with sys/ and proc/ below it, a tar of one, or inventory JSON. "
+        "Without it: this machine.",
+    ),
+]
+Domains = Annotated[
+    Path | None,
+    typer.Option("--domains", metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."),
+]
+Connect = Annotated[
+    str | None,
+    typer.Option(
+        "--connect",
+        "-c",
+        metavar="URI",
+        help="Guests: of the libvirt there, such as qemu:///system or qemu+ssh://host/system. "
+        "Without it the live host's own, where one answers.",
+    ),
+]
+HostProfile = Annotated[
+    str | None,
+    typer.Option("--host-profile", metavar="NAME", help="A host profile, under the host section of vnf.yaml."),
+]
+Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", help="The guests to place.")]
+
+
+def where(snapshot: Path | None, domains: Path | None, connect: str | None) -> Where:
+    """What these options say; a usage error where they contradict each other."""
+    if domains is not None and connect is not None:
+        raise typer.BadParameter("guests come from --domains or from --connect, not from both")
+    return Where(snapshot, domains, connect)

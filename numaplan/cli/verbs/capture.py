@@ -1,0 +1,36 @@
+"""`numaplan capture`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numaplan.cli.failure import reported
+from numaplan.cli.forms import print_note
+from numaplan.cli.options import Snapshot
+
+
+def capture(
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.tar.gz", help="A .tar, .tar.gz, .tar.xz, .tar.bz2 or .tar.zst.")
+    ],
+    snapshot: Snapshot = None,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Replace MACs, serials, UUIDs, addresses, host and guest names.")
+    ] = False,
+) -> None:
+    """Write a host into one tar that replays to the identical inventory elsewhere.
+
+    It holds the files of /sys and /proc that the inventory reads, and what netlink, udev, libvirt and Open vSwitch say.
+
+    \b
+    Examples:
+      numaplan capture --out host.tar.gz
+      numaplan capture --out host.tar.gz --anonymize
+    """
+    with reported():
+        from numaplan.api.capture import capture_host
+
+        captured = capture_host(snapshot, out, anonymize=anonymize)
+        print_note(f"{out}: {captured.files} files, {len(captured.snapshot.gaps)} gaps\n")

@@ -1,0 +1,42 @@
+"""`numaplan verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numaplan.cli.failure import reported
+from numaplan.cli.forms import print_data
+from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Vnf, where
+from numaplan.errors import ExitCode
+
+
+def verify(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="The plan to check.")],
+    vnf: Vnf,
+    *,
+    snapshot: Snapshot = None,
+    domains: Domains = None,
+    connect: Connect = None,
+    host_profile: HostProfile = None,
+) -> None:
+    """Check a plan against the request and the host, by code that shares nothing with the search.
+
+    \b
+    Exit codes: 0 valid, 3 violated.
+
+    \b
+    Example:
+      numaplan verify plan.json vnf.yaml --snapshot host.tar.gz --domains xml/
+    """
+    with reported():
+        from numaplan.api.place import read_question
+        from numaplan.api.verify import verify_plan
+
+        question = read_question(vnf, where(snapshot, domains, connect), host_profile=host_profile)
+        parsed, violations = verify_plan(plan, question)
+        for violation in violations:
+            print_data(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}\n", None)
+        if violations:
+            raise typer.Exit(ExitCode.FINDINGS)
+        print_data(f"valid: {parsed.status.value}, {len(parsed.placements)} guests\n", None)
