@@ -13,6 +13,7 @@ from numaplan.spec.vnf import parse_vnf
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 PICTURE = ROOT / "docs" / "host.svg"
 BLOCK = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
 
@@ -31,11 +32,19 @@ def output_of(command: str) -> str:
     return ran.stdout
 
 
-def test_the_readme_shows_what_its_commands_print(golden: Callable[[Path, str], None]) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) >= 8
+@pytest.mark.parametrize(
+    "path",
+    [path for path in (README, *sorted(DOCS.glob("*.md"))) if BLOCK.search(path.read_text(encoding="utf-8"))],
+    ids=lambda path: path.name,
+)
+def test_a_document_shows_what_its_commands_print(path: Path, golden: Callable[[Path, str], None]) -> None:
+    text = path.read_text(encoding="utf-8")
     current = BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{output_of(block['command'])}```", text)
-    golden(README, current)
+    golden(path, current)
+
+
+def test_the_readme_has_a_tour() -> None:
+    assert len(BLOCK.findall(README.read_text(encoding="utf-8"))) >= 8
 
 
 def test_the_picture_in_the_readme_is_that_of_the_host_it_speaks_of(golden: Callable[[Path, str], None]) -> None:
