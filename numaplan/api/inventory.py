@@ -48,7 +48,12 @@ def take_host(where: Where) -> Taken:
     """The host with its guests and their XML; raises InputError, BackendError."""
     files = () if where.domains is None else read_domains(where.domains)
     rows = None if where.connect is None else _connected(where.connect)
-    if where.source is not None and starts_with(where.source, b"{"):
+    if where.synthetic is not None:
+        # Nor does any other host need the notation of one in words.
+        from numaplan.spec.synthetic import parse_synthetic  # noqa: PLC0415
+
+        taken = Taken(parse_synthetic(where.synthetic), ())
+    elif where.source is not None and starts_with(where.source, b"{"):
         # A host that is no document needs none of the forms that check one.
         from numaplan.records.read import read_inventory  # noqa: PLC0415
 

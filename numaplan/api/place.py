@@ -1,13 +1,11 @@
 """Places guests on a host, proves the plan, and writes it into the guests' XML."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
 
-from numaplan.api.inventory import DomainFile, take_host
-from numaplan.api.profiles import shipped_profiles
-from numaplan.api.where import Where
+from numaplan.api.inventory import DomainFile
+from numaplan.api.question import Question
 from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
@@ -18,34 +16,17 @@ from numaplan.model.plan import Plan
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
-from numaplan.placement.search import Budget
+from numaplan.placement.facts import host_facts
+from numaplan.placement.levels import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
-from numaplan.sources.files import read_text
-from numaplan.spec.vnf import parse_vnf
-
-VNF_LIMIT: Final = 1 << 20
+from numaplan.placement.why import explain_places
 
 
 class UnprovenPlanError(NumaplanError):
     """Our own verifier refuses our own plan: a bug, and nothing is written."""
 
     exit_code = ExitCode.BUG
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked, of which host: everything that place and verify start from.
-
-    `text` is vnf.yaml as it is written in `file`, from which the request was read with `host_profile`.
-    """
-
-    request: Request
-    snapshot: Snapshot
-    domains: tuple[DomainFile, ...]
-    text: str
-    file: str
-    host_profile: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +53,43 @@ class Answer:
     guests: tuple[PatchedGuest, ...]
 
 
-def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Question:
-    """Reads everything that a plan depends on; raises InputError, BackendError."""
-    text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
-    taken = take_host(where)
-    request = parse_vnf(
-        text,
-        str(vnf),
-        profiles=shipped_profiles(),
-        host_profile=host_profile,
-        known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
-    )
-    return Question(request, taken.snapshot, taken.domains, text, str(vnf), host_profile)
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How to answer: seconds to search, None: by work; whether guest topologies may change, and reasons are wanted.
+
+    `report` hears how far the search is.
+    """
+
+    time_limit_s: float | None = None
+    change_topology: bool = False
+    why: bool = False
+    report: Callable[[Progress], None] | None = None
 
 
-def place(question: Question, *, time_limit_s: float | None = None, change_topology: bool = False) -> Answer:
+def place(question: Question, asking: Asking = Asking()) -> Answer:
     """The proven plan and its patches; raises UnprovenPlanError where the verifier does not agree."""
     request = question.request
     notes: tuple[str, ...] = ()
-    if not change_topology:
+    if not asking.change_topology:
         request, notes = keep_guest_topology(request, question.snapshot)
-    plan = solve(request, question.snapshot, budget=_budget(time_limit_s))
+    plan = solve(request, question.snapshot, budget=_budget(asking))
     plan = replace(plan, notes=(*notes, *plan.notes))
-    if violations := verify(request, question.snapshot, plan):
+    _demand_proof(request, question.snapshot, plan)
+    if asking.why:
+        facts = host_facts(request, question.snapshot)
+        plan = replace(plan, whys=explain_places(request, facts, plan.placements))
+    patched, patch_notes = _patch(request, question.domains, plan, change_topology=asking.change_topology)
+    return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
+
+
+def _demand_proof(request: Request, snapshot: Snapshot, plan: Plan) -> None:
+    if violations := verify(request, snapshot, plan):
         raise UnprovenPlanError.of(
             tuple(
                 Problem(f"the plan breaks {v.constraint}: {v.sentence}", v.vm or "host", "please report this bug")
                 for v in violations
             )
         )
-    patched, patch_notes = _patch(request, question.domains, plan, change_topology=change_topology)
-    return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
 
 
 def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ...]) -> list[str]:
@@ -121,12 +108,12 @@ def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ..
     ]
 
 
-def _budget(time_limit_s: float | None) -> Budget:
-    if time_limit_s is None:
-        return Budget()
-    end = time.monotonic() + time_limit_s
+def _budget(asking: Asking) -> Budget:
+    if asking.time_limit_s is None:
+        return Budget(report=asking.report)
+    end = time.monotonic() + asking.time_limit_s
     # Who sets a clock wants all of it used: deterministic work must not end the search first.
-    return Budget(scale=1_000, remaining=lambda: end - time.monotonic())
+    return Budget(scale=1_000, remaining=lambda: end - time.monotonic(), report=asking.report)
 
 
 def _patch(

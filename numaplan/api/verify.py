@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from numaplan.api.place import Question
+from numaplan.api.question import Question
 from numaplan.model.plan import Plan
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.verify import Violation, verify

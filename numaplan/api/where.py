@@ -8,10 +8,12 @@ from pathlib import Path
 class Where:
     """Where a host and its guests are to be read from.
 
-    `source`: a capture or inventory JSON, None for the live host. `domains`: a directory of domain XML files.
+    `source`: a capture or inventory JSON, None for the live host; `synthetic`: a host in words, in its place.
+    `domains`: a directory of domain XML files.
     `connect`: a libvirt URI; without one, the live host's own libvirt, or what the capture has of it.
     """
 
     source: Path | None = None
     domains: Path | None = None
     connect: str | None = None
+    synthetic: str | None = None

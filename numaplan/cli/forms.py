@@ -34,6 +34,13 @@ class AuditFormat(StrEnum):
     JSON = "json"
 
 
+class CapacityFormat(StrEnum):
+    """``capacity -o``."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class RecordKind(StrEnum):
     """``schema``."""
 
@@ -41,6 +48,8 @@ class RecordKind(StrEnum):
     INVENTORY = "inventory"
     PLAN = "plan"
     AUDIT = "audit"
+    CAPACITY = "capacity"
+    HOSTS = "hosts"
 
 
 class FailOn(StrEnum):

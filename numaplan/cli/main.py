@@ -7,10 +7,12 @@ import typer
 
 from numaplan import __version__
 from numaplan.cli.verbs.audit import audit
+from numaplan.cli.verbs.capacity import capacity
 from numaplan.cli.verbs.capture import capture
 from numaplan.cli.verbs.explain import explain
 from numaplan.cli.verbs.inventory import inventory
 from numaplan.cli.verbs.place import place
+from numaplan.cli.verbs.rebalance import rebalance
 from numaplan.cli.verbs.schema import schema
 from numaplan.cli.verbs.verify import verify
 
@@ -53,7 +55,7 @@ def main(
     del version
 
 
-for _verb in (inventory, capture, place, verify, audit, explain, schema):
+for _verb in (inventory, capture, place, verify, capacity, audit, rebalance, explain, schema):
     app.command()(_verb)
 
 

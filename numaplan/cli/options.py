@@ -17,6 +17,15 @@ Snapshot = Annotated[
         "Without it: this machine.",
     ),
 ]
+Synthetic = Annotated[
+    str | None,
+    typer.Option(
+        "--synthetic",
+        metavar="SPEC",
+        help="A host that is only considered, in words: "
+        '"2 nodes, 64 cores, 2 threads, 384GiB; 1GiB=128; ens1f0@0: 16 VFs" (docs/capacity.md).',
+    ),
+]
 Domains = Annotated[
     Path | None,
     typer.Option("--domains", metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."),
@@ -38,8 +47,11 @@ HostProfile = Annotated[
 Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", help="The guests to place.")]
 
 
-def where(snapshot: Path | None, domains: Path | None, connect: str | None) -> Where:
+def where(snapshot: Path | None, domains: Path | None, connect: str | None, *, synthetic: str | None = None) -> Where:
     """What these options say; a usage error where they contradict each other."""
     if domains is not None and connect is not None:
         raise typer.BadParameter("guests come from --domains or from --connect, not from both")
-    return Where(snapshot, domains, connect)
+    if synthetic is not None and (snapshot is not None or connect is not None):
+        other = "--connect" if snapshot is None else "--snapshot"
+        raise typer.BadParameter(f"a host is described by --synthetic or read with {other}, not both")
+    return Where(snapshot, domains, connect, synthetic)

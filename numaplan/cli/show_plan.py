@@ -44,5 +44,16 @@ def summary(plan: Plan) -> str:
         case Status.UNKNOWN:
             lines.append(f"unknown: the {plan.limit.value} limit came before a plan or a proof that there is none")
     lines += [f"  {unplaced.vm}: {unplaced.reason}" for unplaced in plan.unplaced]
+    if plan.conflict is not None:
+        lines += [f"  fix (cost {fix.cost}): {fix.sentence}" for fix in plan.conflict.fixes]
     lines += [f"  note: {note}" for note in plan.notes]
     return "".join(f"{line}\n" for line in lines)
+
+
+def why_lines(plan: Plan) -> str:
+    """Why each guest lies where it does; "" where that was not asked for."""
+    if not plan.whys:
+        return ""
+    from numaplan.report.why import why_text
+
+    return why_text(plan) + "\n"

@@ -213,8 +213,38 @@ class Guest:
         pin = next((pin for pin in self.iothread_pins if pin.iothread == iothread), None)
         return self.vcpu_cpuset if pin is None else pin.cpus
 
+    def effective_vcpu_affinity(self, vcpu: VcpuId) -> CpuSet | None:
+        """Where it may run now where that is known, else as the XML has it; None where it may run anywhere."""
+        return self._live_affinity(ThreadKind.VCPU, vcpu) or self.vcpu_affinity(vcpu)
+
+    def effective_emulator_affinity(self) -> CpuSet | None:
+        """As `effective_vcpu_affinity`, of QEMU's main thread."""
+        return self._live_affinity(ThreadKind.EMULATOR, None) or self.emulator_affinity()
+
+    def effective_iothread_affinity(self, iothread: IothreadId) -> CpuSet | None:
+        """As `effective_vcpu_affinity`, of an iothread."""
+        return self._live_affinity(ThreadKind.IOTHREAD, iothread) or self.iothread_affinity(iothread)
+
+    @property
+    def iothread_ids(self) -> tuple[IothreadId, ...]:
+        """The numbers that its iothreads may have: 1 and on, and those that a pin or a running thread names."""
+        running = () if self.live is None else self.live.threads
+        named = {pin.iothread for pin in self.iothread_pins}
+        named |= {
+            IothreadId(thread.index)
+            for thread in running
+            if thread.kind is ThreadKind.IOTHREAD and thread.index is not None
+        }
+        return tuple(sorted({*(IothreadId(i) for i in range(1, self.iothreads + 1)), *named}))
+
     @property
     def pci_addresses(self) -> tuple[PciAddress, ...]:
         """Every PCI function handed to it, interfaces first, in the order of the XML."""
         interfaces = (interface.pci for interface in self.interfaces if interface.pci is not None)
         return (*interfaces, *(hostdev.pci for hostdev in self.hostdevs))
+
+    def _live_affinity(self, kind: ThreadKind, index: int | None) -> CpuSet | None:
+        """The CPUs of its running threads of that kind and number; None where no such thread is known."""
+        running = () if self.live is None else self.live.threads
+        found = [thread.affinity for thread in running if thread.kind is kind and thread.index == index]
+        return CpuSet(cpu for affinity in found for cpu in affinity) if found else None

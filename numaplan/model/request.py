@@ -70,10 +70,21 @@ class Affinity(StrEnum):
 
 
 class InterfaceType(StrEnum):
-    """How a guest's interface is backed."""
+    """How a guest's interface is backed; all but SR-IOV are ports of a bridge."""
 
     SRIOV = "sriov"
     VIRTIO = "virtio"
+    VHOSTUSER = "vhostuser"
+
+    @property
+    def is_port(self) -> bool:
+        """Whether it is a port of a bridge."""
+        return self is not InterfaceType.SRIOV
+
+    @property
+    def default_affinity(self) -> Affinity:
+        """What holds where an interface says nothing."""
+        return Affinity.PREFERRED if self.is_port else Affinity.REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,11 @@ class CellRequest:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceRequest:
-    """One entry of ``interfaces``: `count` VFs (sriov) or one port (virtio).
+    """One entry of ``interfaces``: `count` VFs (sriov) or one port of `bridge` (virtio, vhostuser).
 
     VFs are chosen by `physnet`, or by `pf` (and `vf_indexes` for a range), narrowed by `vendor` and `device`.
-    `mbps` is what each of its VFs needs of its PF's link; 0: nothing.
+    `mbps` is what each of its VFs needs of its PF's link; 0: nothing. `affinity` is that of its VFs, or of the physical
+    port that its bridge leads to; where none is given, that of its type.
     """
 
     name: str
@@ -102,7 +114,7 @@ class InterfaceRequest:
     vendor: str | None = None
     device: str | None = None
     count: int = 1
-    affinity: Affinity = Affinity.REQUIRED
+    affinity: Affinity = None  # type: ignore[assignment]  # never None: __post_init__ fills it in by the type
     mbps: int = 0
     distinct_pfs: bool = False
     mac: str | None = None
@@ -110,6 +122,11 @@ class InterfaceRequest:
     trust: bool | None = None
     bridge: str | None = None
     queues: int | None = None
+
+    def __post_init__(self) -> None:
+        """A port that says nothing of its affinity must not be tied to a node."""
+        if self.affinity is None:
+            object.__setattr__(self, "affinity", self.type.default_affinity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +201,8 @@ class Costs:
 class HostPolicy:
     """The site's policy for the host. CPU sets are None where the site names none, and the defaults then apply.
 
-    `physnets` are (name, interface names of PFs) pairs.
+    `physnets` are (name, interface names of PFs) pairs. `guest_overhead_kib` is what QEMU itself takes of ordinary
+    pages, for each guest, on each node that its cells lie on.
     """
 
     reserved_cpus: CpuSet | None = None
@@ -193,6 +211,7 @@ class HostPolicy:
     reserved_memory_kib: int = 2 * 1024 * 1024
     physnets: tuple[tuple[str, tuple[str, ...]], ...] = ()
     costs: Costs = Costs()
+    guest_overhead_kib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from itertools import combinations_with_replacement
 from math import gcd
 from typing import Final
 
+from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.device_constraints import bandwidth, devices, iommu_groups
+from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import (
     TAKES,
     Formulation,
@@ -56,6 +58,21 @@ def dedicated_cpus(f: Formulation) -> None:
         kept = total(_kept_threads(f, i) for i in kinds)
         in_parts = total(count * size for size, count in parts.items())
         f.model.at_least(supply - kept - in_parts - wanted["threads"], 0)
+    _idle_scattered(f)
+
+
+def _idle_scattered(f: Formulation) -> None:
+    """Where the threads of a core lie apart, isolating one of them leaves the others to nobody."""
+    parts: dict[CpuId, list[int]] = defaultdict(list)
+    for i, kind in enumerate(f.problem.core_kinds):
+        if kind.scattered is not None:
+            parts[kind.scattered].append(i)
+    for i, j in ((i, j) for group in parts.values() for i in group for j in group if i != j):
+        here, there = f.kind_use[i], f.kind_use[j]
+        f.model.at_most(here.isolated + there.isolated + there.opened, 1)
+        for kept, _, alone in f.kept(i):
+            if alone:
+                f.model.at_most(kept + there.isolated + there.opened, 1)
 
 
 def demand(f: Formulation, region: Region, take: str) -> Linear:
@@ -138,7 +155,10 @@ def shared_pool(f: Formulation) -> None:
 
 
 def memory(f: Formulation) -> None:
-    """Every cell's memory lies on one node, in pages of one size, and no pool gives more than it has."""
+    """Every cell's memory lies on one node, in pages of one size, and no pool gives more than it has.
+
+    QEMU itself takes ordinary pages of each node that a guest has a cell on.
+    """
     demands: dict[MemoryKey, list[Linear]] = defaultdict(list)
     for u, k, cell in f.cells():
         for option, count in f.options(u):
@@ -157,6 +177,10 @@ def memory(f: Formulation) -> None:
         f.memory_cost += total(flow * costs[place] for place, flow in flows.items())
         for place, flow in flows.items():
             given[place].append((flow, key.memory_kib))
+    overhead_kib = f.problem.facts.policy.guest_overhead_kib
+    for node in f.problem.facts.nodes if overhead_kib else ():
+        guests = total(f.uses(u, node) for u in range(len(f.units)))
+        given[node, SMALL_PAGE_KIB].append((guests, overhead_kib))
     for place, parts in given.items():
         # In units of what divides every amount, the numbers stay small and nothing is rounded.
         unit = reduce(gcd, (size for _, size in parts))

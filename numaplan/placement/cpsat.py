@@ -5,7 +5,7 @@ pandas that nothing here needs. It is not a public interface, so pyproject.toml 
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,6 +14,9 @@ from ortools.sat.python import cp_model_helper as cpsat
 
 # Sums stay far below this, and CP-SAT wants its domains inside 64 bits.
 UNBOUNDED: Final = 1 << 52
+
+# How often a solve that goes on tells that it does, in seconds.
+TICK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,13 @@ class Model:
         work: float,
         seconds: float | None = None,
         hint: Mapping[int, int] | None = None,
+        fixed: Mapping[int, int] | None = None,
+        tick: Callable[[], None] | None = None,
     ) -> Solved:
-        """Optimises within `work` (deterministic) and `seconds` (wall clock, None: no such limit)."""
+        """Optimises within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
+
+        `fixed` variables have one value in this solve alone; `tick` is called now and then while it goes on.
+        """
         merged: dict[int, int] = {}
         for var, coef in objective.terms:
             merged[var] = merged.get(var, 0) + coef
@@ -166,14 +174,24 @@ class Model:
         parameters.catch_sigint_signal = False
         solver = cpsat.SolveWrapper()
         solver.set_parameters(parameters)
-        response = _interruptible(solver, proto)
+        for var, value in (fixed or {}).items():
+            domain = proto.variables[var].domain
+            domain[0] = domain[1] = value
+        try:
+            response = _interruptible(solver, proto, tick)
+        finally:
+            for var in fixed or ():
+                domain = proto.variables[var].domain
+                domain[0], domain[1] = self._bounds[var]
         outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
         found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
         bound = sign * round(response.best_objective_bound) + objective.constant if found else 0
         return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
 
 
-def _interruptible(solver: cpsat.SolveWrapper, proto: cpsat.CpModelProto) -> cpsat.CpSolverResponse:
+def _interruptible(
+    solver: cpsat.SolveWrapper, proto: cpsat.CpModelProto, tick: Callable[[], None] | None
+) -> cpsat.CpSolverResponse:
     """Solves beside this thread, which stays free to hear an interrupt, and then stops the solver and passes it on."""
     found: list[cpsat.CpSolverResponse] = []
     # Not Thread.join: an interrupt in it makes Python 3.11 forget that the thread still runs.
@@ -185,12 +203,17 @@ def _interruptible(solver: cpsat.SolveWrapper, proto: cpsat.CpModelProto) -> cps
         finally:
             done.set()
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
     try:
-        done.wait()
+        thread.start()
+        while not done.wait(None if tick is None else TICK_S):
+            if tick is not None:
+                tick()
     except KeyboardInterrupt:
+        # A solve that has only just begun does not hear the first call.
         solver.stop_search()
-        done.wait()
+        while thread.is_alive() and not done.wait(TICK_S):
+            solver.stop_search()
         raise
     return found[0]
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
-from numaplan.model.guest import CellId, Guest, IothreadId
+from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
 from numaplan.model.request import (
@@ -19,12 +19,13 @@ from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
 
 
-def pinned_cpus(guest: Guest) -> CpuSet:
-    """Every CPU that one of its threads is pinned to alone."""
-    pins = [pin.cpus for pin in guest.vcpu_pins] + [pin.cpus for pin in guest.iothread_pins]
-    if guest.emulator_pin is not None:
-        pins.append(guest.emulator_pin.cpus)
-    return CpuSet(cpus.lowest for cpus in pins if len(cpus) == 1)
+def pinned_cpus(request: GuestRequest, guest: Guest) -> CpuSet:
+    """Every CPU that one of its threads runs on alone, or that its emulator could keep for its own."""
+    affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    emulator = guest.effective_emulator_affinity() or EMPTY
+    own = emulator if len(emulator) in {1, request.own_emulator_cpus} else EMPTY
+    return own | CpuSet(cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1)
 
 
 def current_keep(
@@ -84,10 +85,12 @@ def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
     Where its emulator and iothreads float follows from the host's pools, and memory that no XML binds lies where it
     lies: neither counts.
     """
-    vcpus = any(guest.vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
-    emulator = request.emulator is not EmulatorPolicy.SHARE and guest.emulator_affinity() != placement.emulator
+    vcpus = any(guest.effective_vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
+    emulator = (
+        request.emulator is not EmulatorPolicy.SHARE and guest.effective_emulator_affinity() != placement.emulator
+    )
     iothreads = request.iothread_policy is IothreadPolicy.DEDICATED and any(
-        guest.iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
+        guest.effective_iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
     )
     memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
     vfs = {vf for interface in placement.interfaces for vf in interface.vfs}
@@ -103,7 +106,7 @@ def _same_cells(request: GuestRequest, guest: Guest) -> bool:
 def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: int) -> CellPlacement | None:
     """The cell as the XML has it; None unless its vCPUs have one CPU each, or float on the pool, on one node."""
     cell = request.cells[index]
-    affinities = [(vcpu, guest.vcpu_affinity(vcpu)) for vcpu in cell.vcpus]
+    affinities = [(vcpu, guest.effective_vcpu_affinity(vcpu)) for vcpu in cell.vcpus]
     nodes: set[NodeId | None] = set()
     vcpus = []
     for vcpu, cpus in affinities:
@@ -139,13 +142,13 @@ def _own_threads(request: GuestRequest, guest: Guest) -> tuple[CpuId, ...] | Non
     """The CPUs dedicated to its emulator, then to its iothreads; None where the XML has them otherwise."""
     cpus: list[CpuId] = []
     if request.emulator is not EmulatorPolicy.SHARE:
-        emulator = guest.emulator_affinity() or EMPTY
+        emulator = guest.effective_emulator_affinity() or EMPTY
         if len(emulator) != request.own_emulator_cpus:
             return None
         cpus.extend(emulator)
     if request.iothread_policy is IothreadPolicy.DEDICATED:
         for i in range(request.iothreads):
-            affinity = guest.iothread_affinity(IothreadId(i + 1)) or EMPTY
+            affinity = guest.effective_iothread_affinity(IothreadId(i + 1)) or EMPTY
             if len(affinity) != 1:
                 return None
             cpus.extend(affinity)

@@ -31,19 +31,16 @@ def devices(f: Formulation) -> None:
 
 def bandwidth(f: Formulation) -> None:
     """No PF's link is promised more than it carries; a link whose speed is not known carries anything."""
-    speeds: dict[PciAddress | None, int] = {}
-    for link in f.problem.facts.snapshot.links:
-        if link.speed_mbps is not None and link.speed_mbps > 0:
-            speeds[link.pci] = max(link.speed_mbps, speeds.get(link.pci, 0))
     load: dict[PciAddress, list[Linear]] = defaultdict(list)
     for _, i, amount, mbps in _uses(f):
         pf = f.problem.device_kinds[i].pf
         if pf is not None and mbps:
             load[pf].append(amount * mbps)
     for pf, parts in load.items():
-        speed = speeds.get(pf)
-        if speed is not None:
-            f.model.at_most(total(parts), speed)
+        speeds = [link.speed_mbps for link in f.problem.facts.links.get(pf, ()) if link.speed_mbps]
+        known = [speed for speed in speeds if speed > 0]
+        if known:
+            f.model.at_most(total(parts), max(known))
 
 
 def iommu_groups(f: Formulation) -> None:

@@ -1,27 +1,26 @@
-"""Why something has no place: which guests cannot all be placed, and for each guest a sentence with its numbers."""
+"""Why something has no place: what of the guests' needs cannot be met together, and for each guest a sentence."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
-from numaplan.model.request import Request, ThreadPolicy
+from numaplan.model.request import GuestRequest, Request, ThreadPolicy
+from numaplan.placement.asks import ask, listed
+from numaplan.placement.aspects import name_of, rank
+from numaplan.placement.conflict import STEP, Judge, fewest
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.floating import idle_siblings
-from numaplan.placement.kinds import entries
+from numaplan.placement.joined import joined
+from numaplan.placement.necessary import Share, Shares, necessary, relaxed_problem
 from numaplan.placement.options import build_problem
-from numaplan.placement.problem import Problem
-from numaplan.placement.reasons import PROBE, choice, why_not_alone
+from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.reasons import what_nodes_lack, why_not_alone
 from numaplan.placement.search import feasible
-from numaplan.units import format_count, format_size
-
-# How often a conflict is tried to be made smaller by a search; counting is tried first and costs nothing.
-MAX_PROBES: Final = 24
-
-_MOST_NAMED: Final = 5
+from numaplan.placement.totals import excess
 
 # What a conflict between several guests is about, where no total is exceeded.
 _BLAME: Final = {
@@ -36,25 +35,85 @@ _BLAME: Final = {
     "dedicated_cpus": "the free CPUs of each node cannot be shared out among them as they need it",
 }
 _NO_PRIORITY: Final = "its priority is 0, so nothing is won by placing it: give it 1 or more"
+_DOUBT: Final = " (no proof was found within the limit that the others are possible without this)"
 _NO_WAY: Final = "no way was found to place it beside guests of the same or higher priority"
 
 
 def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplaced, ...]]:
-    """A smallest set of required guests that cannot all be placed, and the reason for each guest of the request.
+    """What of the required guests' needs cannot hold together, as little as possible, and a reason for each guest.
 
-    With very many guests the set may not be the smallest: see MAX_PROBES.
+    Members are named as docs/conflicts.md has it; one that is not proven to be needed says so.
     """
     problem = build_problem(request, facts)
     alone = _alone(request, problem)
-    required = [guest.name for guest in request.guests if guest.required]
-    impossible = [name for name in required if alone[name] is not None]
-    names = impossible[:1] or _smallest(required, _prober(problem))
-    members = tuple(ConflictMember(name, "placed", alone[name] or _needs(problem, name)) for name in names)
+    found = _guests_of_conflict(problem, alone)
+    names = [guest.name for members, _ in found for guest in members]
+    shares = necessary(request.policy, facts, found, Judge())
+    members = _members(request, facts, problem, shares)
+    return Conflict(members), _reasons(request, problem, alone, names=names)
+
+
+def _guests_of_conflict(
+    problem: Problem, alone: Mapping[str, str | None]
+) -> list[tuple[tuple[GuestRequest, ...], bool]]:
+    """The first impossible guest, or a joint conflict: equals in groups, each with whether it is proven needed."""
+    required = replace(
+        problem,
+        classes=tuple(
+            replace(guests, members=members)
+            for guests in problem.classes
+            if (members := tuple(guest for guest in guests.members if guest.required))
+        ),
+    )
+    for guests in required.classes:
+        if alone[guests.request.name] is not None:
+            return [(guests.members[:1], True)]
+    few = fewest(required, Judge())
+    return [
+        (guests.members[:count], c in few.needed)
+        for c, (guests, count) in enumerate(zip(required.classes, few.counts, strict=True))
+        if count
+    ]
+
+
+def _members(request: Request, facts: HostFacts, problem: Problem, shares: Shares) -> tuple[ConflictMember, ...]:
+    """The aspects that are needed, guests in the order of the request, the plainest aspect of each first."""
+    place = {guest.name: i for i, guest in enumerate(request.guests)}
+    classes = {guest.name: guests for guests in problem.classes for guest in guests.members}
+    single = sum(len(share.members) for share in shares) == 1
+    members: list[tuple[int, ConflictMember]] = []
+    for share in shares:
+        guest = share.members[0]
+        said = _said(problem, classes[guest.name], share)
+        if single and said:
+            relaxed = relaxed_problem(request.policy, facts, shares)
+            reason = what_nodes_lack(replace(request, guests=share.guests), relaxed)
+            said[0] = (said[0][0], reason or said[0][1])
+        doubt = "" if share.proven else _DOUBT
+        for one in share.members:
+            members += [
+                (place[one.name], ConflictMember(one.name, constraint, sentence + doubt))
+                for constraint, sentence in said
+            ]
+    return tuple(member for _, member in sorted(members, key=lambda pair: pair[0]))
+
+
+def _said(problem: Problem, guests: GuestClass, share: Share) -> list[tuple[str, str]]:
+    """(constraint, sentence) of each aspect; a guest that counts for the links of others alone is just placed."""
+    ordered = sorted(share.kept, key=rank, reverse=True)
+    said = [(name_of(guests.request, aspect), ask(problem, guests, aspect)) for aspect in ordered]
+    return said or [("placed", "is required, and takes part by where it is placed")]
+
+
+def _reasons(
+    request: Request, problem: Problem, alone: Mapping[str, str | None], *, names: Sequence[str]
+) -> tuple[Unplaced, ...]:
+    impossible = any(alone[name] is not None for name in names)
     together = "" if impossible else _together(problem, names)
     reasons = []
     for guest in request.guests:
-        others = _listed([name for name in names if name != guest.name])
         if (reason := alone[guest.name]) is None:
+            others = listed([name for name in names if name != guest.name])
             if guest.name in names:
                 reason = f"fits alone, but not together with {others}: {together}"
             elif impossible:
@@ -62,7 +121,7 @@ def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplac
             else:
                 reason = f"fits alone; the conflict that was found is between {others}, and there may be others"
         reasons.append(Unplaced(guest.name, reason))
-    return Conflict(members), tuple(reasons)
+    return tuple(reasons)
 
 
 def _alone(request: Request, problem: Problem) -> dict[str, str | None]:
@@ -92,102 +151,14 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     return tuple(reasons)
 
 
-def _listed(names: Sequence[str]) -> str:
-    said = ", ".join(f'"{name}"' for name in names[:_MOST_NAMED])
-    return said + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
-
-
-def _prober(problem: Problem) -> Callable[[Collection[str]], bool]:
-    """Whether guests are surely impossible together; after MAX_PROBES searches only counting tells."""
-    searched = 0
-
-    def impossible(names: Collection[str]) -> bool:
-        nonlocal searched
-        part = problem.only(names)
-        if _exceeded(_totals(part)) is not None:
-            return True
-        if searched >= MAX_PROBES:
-            return False
-        searched += 1
-        return feasible(part, PROBE) is Outcome.INFEASIBLE
-
-    return impossible
-
-
-def _smallest(names: Sequence[str], impossible: Callable[[Collection[str]], bool]) -> list[str]:
-    """A subset that is impossible while each smaller one is not (QuickXplain, Junker 2004)."""
-
-    def shrink(kept: list[str], open_: list[str], *, changed: bool) -> list[str]:
-        if changed and impossible(frozenset(kept)):
-            return []
-        if len(open_) == 1:
-            return open_
-        half = len(open_) // 2
-        second = shrink(kept + open_[:half], open_[half:], changed=True)
-        first = shrink(kept + second, open_[:half], changed=bool(second))
-        return first + second
-
-    return shrink([], list(names), changed=False)
-
-
-def _needs(problem: Problem, name: str) -> str:
-    """What one guest asks of the host, in numbers."""
-    (guests,) = problem.only({name}).classes
-    guest = guests.request
-    width = problem.facts.threads
-    parts = []
-    for k, cell in enumerate(guests.cells):
-        subject = "" if len(guest.cells) == 1 else f"cell {k}: "
-        cpus = cell.cpus(width) - cell.isolated
-        words = [format_count(cpus, "CPU") if cpus else ""]
-        words += [f"{cell.isolated} cores of their own" if cell.isolated else ""]
-        words += [f"of these {format_count(cell.whole, 'whole core')}" if cell.whole else ""]
-        words += [format_count(cell.shared, "shared vCPU") if cell.shared else ""]
-        words += [f"{format_size(cell.memory_kib)} in pages of {guest.cells[k].page_size.value}"]
-        parts.append(subject + ", ".join(word for word in words if word))
-    if len(guest.cells) > 1 and guest.distinct_nodes:
-        parts.append("each cell on a node of its own")
-    for entry, demand in zip(entries(guest), guests.devices, strict=True):
-        parts.append(f"{choice(entry, demand.count)}, affinity {demand.affinity.value}")
-    for word, partners in (("on the nodes of", guest.affinity), ("on no node of", guest.anti_affinity)):
-        if partners:
-            parts.append(f"{word} {_listed(partners)}")
-    return "needs " + "; ".join(parts)
-
-
-def _totals(problem: Problem) -> Mapping[str, tuple[int, int]]:
-    """What guests need in all and what the host has free, by resource."""
-    facts = problem.facts
-    cells = [(cell, len(guests.members)) for guests in problem.classes for cell in guests.cells]
-    free_cores = [core.cpus & facts.free for core in facts.snapshot.cores]
-    whole = sum(len(cpus) == facts.threads > 1 for cpus in free_cores)
-    single = sum(bool(cpus) for cpus in free_cores)
-    totals = {
-        "CPUs": (sum(cell.cpus(facts.threads) * n for cell, n in cells), len(facts.free)),
-        "whole cores": (sum(cell.whole * n for cell, n in cells), whole),
-        "cores of their own": (sum(cell.isolated * n for cell, n in cells), single),
-        "shared vCPUs": (sum(cell.shared * n for cell, n in cells), sum(facts.pool_left.values())),
-    }
-    for size in sorted({size for _, size in facts.capacity_kib}, reverse=True):
-        need = sum(cell.memory_kib // size * n for cell, n in cells if cell.page_sizes_kib == (size,))
-        have = sum(free // size for (_, pages), free in facts.capacity_kib.items() if pages == size)
-        totals[f"{format_size(size)} pages"] = (need, have)
-    return totals
-
-
-def _exceeded(totals: Mapping[str, tuple[int, int]]) -> str | None:
-    return next((what for what, (need, have) in totals.items() if need > have), None)
-
-
-def _together(full: Problem, names: Collection[str]) -> str:
+def _together(full: Problem, names: Sequence[str]) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
-    problem = full.only(names)
-    totals = _totals(problem)
-    if (what := _exceeded(totals)) is not None:
-        need, have = totals[what]
-        return f"they need {need} {what}, the host has {have} free"
+    problem = full.only(frozenset(names))
+    over = excess(problem) or excess(joined(problem))
+    if over is not None:
+        return over.sentence
     for constraint, sentence in _BLAME.items():
-        if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
+        if feasible(problem, STEP, without=constraint) is Outcome.FEASIBLE:
             return sentence
     if len(problem.facts.nodes) == 1:
         return "its one node cannot give each what it needs at once"

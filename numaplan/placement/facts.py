@@ -1,14 +1,17 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from numaplan.cpuset import CpuId, CpuSet
-from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice
-from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
+from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
+from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, PackageId
 from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.switch import SwitchShare, switch_share
+from numaplan.placement.uplinks import uplink_nodes
 
 SMALL_PAGE_KIB = 4
 
@@ -24,11 +27,14 @@ HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
 class HostFacts:
     """The host for one request.
 
-    `allocatable` CPUs are online, neither reserved nor shared; `free` are those of them on a node that no staying guest
-    took. `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core.
+    `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
+    `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
+    CPU's LLC (a place in `llcs`) and core.
     `pool_left` is how many more shared vCPUs a node's pool takes. `capacity_kib` holds free memory by node and page
     size in KiB. `held_devices` are those of guests that stay, `busy_devices` those that the host itself uses, and why.
-    `guest_nodes` are the nodes that the vCPUs of staying guests run on.
+    `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
+    `vf_indexes` are those of configured VFs. `uplinks` has the node of the physical ports of each bridge that is asked
+    for. `guest_nodes` are the nodes that the vCPUs of staying guests run on.
     """
 
     snapshot: Snapshot
@@ -51,6 +57,10 @@ class HostFacts:
     groups: Mapping[IommuGroupId, tuple[PciAddress, ...]]
     held_devices: frozenset[PciAddress]
     busy_devices: Mapping[PciAddress, str]
+    links: Mapping[PciAddress, tuple[Link, ...]]
+    port_names: Mapping[PciAddress, frozenset[str]]
+    vf_indexes: Mapping[PciAddress, int]
+    uplinks: Mapping[str, NodeId | None]
     guest_nodes: Mapping[str, frozenset[NodeId]]
     notes: tuple[str, ...]
 
@@ -93,7 +103,12 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     online = snapshot.cpus.online
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
-    taken = CpuSet(cpu for guest in staying for cpu in _taken_by(guest)) & online
+    switch = switch_share(snapshot, reserved)
+    taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest)) & online) | switch.cpus
+    devices = {device.address: device for device in snapshot.pci}
+    links = _links_of(snapshot)
+    ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
+    uplinks = uplink_nodes(snapshot, {port.bridge for port in ports if port.bridge is not None}, devices)
     llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
     return HostFacts(
         snapshot=snapshot,
@@ -111,18 +126,30 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         taken=taken,
         free=(allocatable & CpuSet(node_of)) - taken,
         pool_left=_pool_left(policy, snapshot, shared, staying=staying, online=online),
-        capacity_kib=_capacity(policy, snapshot, returning),
-        devices={device.address: device for device in snapshot.pci},
+        capacity_kib=_capacity(policy, snapshot, returning, switch),
+        devices=devices,
         groups=_groups(snapshot),
         held_devices=frozenset(address for guest in staying for address in guest.pci_addresses),
-        busy_devices=_busy_devices(snapshot),
+        busy_devices=_busy_devices(snapshot, links),
+        links=links,
+        port_names={
+            device.address: frozenset({*device.netdevs, *(link.name for link in links.get(device.address, ()))})
+            for device in snapshot.pci
+        },
+        vf_indexes={
+            vf: index
+            for device in snapshot.pci
+            if device.sriov is not None
+            for index, vf in enumerate(device.sriov.vfs)
+        },
+        uplinks=uplinks,
         guest_nodes={
             guest.name: frozenset(
                 node_of[cpu] for vcpu in _vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
             )
             for guest in staying
         },
-        notes=tuple(notes),
+        notes=(*notes, *switch.notes, *_uplink_notes(uplinks)),
     )
 
 
@@ -161,14 +188,33 @@ def _groups(snapshot: Snapshot) -> dict[IommuGroupId, tuple[PciAddress, ...]]:
     return {group: tuple(sorted(addresses)) for group, addresses in members.items()}
 
 
+def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
+    """The network interfaces of each function, by name: those that say so, and those that it names itself."""
+    named = {name: device.address for device in snapshot.pci for name in device.netdevs}
+    found: dict[PciAddress, list[Link]] = defaultdict(list)
+    for link in sorted(snapshot.links, key=lambda link: link.name):
+        for address in {link.pci, named.get(link.name)} - {None}:
+            if address is not None:
+                found[address].append(link)
+    return {address: tuple(links) for address, links in found.items()}
+
+
+def _uplink_notes(uplinks: Mapping[str, NodeId | None]) -> list[str]:
+    return [
+        f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
+        for bridge, node in uplinks.items()
+        if node is None
+    ]
+
+
 def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
-    return [guest.vcpu_affinity(VcpuId(vcpu)) or online for vcpu in range(guest.vcpus)]
+    return [guest.effective_vcpu_affinity(VcpuId(vcpu)) or online for vcpu in range(guest.vcpus)]
 
 
 def _taken_by(guest: Guest) -> list[CpuId]:
-    affinities = [guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
-    affinities.append(guest.emulator_affinity())
-    affinities += [guest.iothread_affinity(IothreadId(i + 1)) for i in range(guest.iothreads)]
+    affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    affinities.append(guest.effective_emulator_affinity())
+    affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     return [cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1]
 
 
@@ -185,33 +231,54 @@ def _pool_left(
     }
 
 
-def _capacity(policy: HostPolicy, snapshot: Snapshot, returning: list[Guest]) -> dict[tuple[NodeId, int], int]:
+def _capacity(
+    policy: HostPolicy, snapshot: Snapshot, returning: list[Guest], switch: SwitchShare
+) -> dict[tuple[NodeId, int], int]:
     capacity: dict[tuple[NodeId, int], int] = {}
+    to_come = dict(switch.pages)
     for node in snapshot.nodes:
         # Where the host does not say, there is nothing that a plan may rest on.
         if node.available_kib is not None:
             capacity[node.id, SMALL_PAGE_KIB] = node.available_kib - policy.reserved_memory_kib
         for pool in node.hugepages:
             if pool.size_kib != SMALL_PAGE_KIB:
-                capacity[node.id, pool.size_kib] = pool.free * pool.size_kib
+                free = pool.free - to_come.get((node.id, pool.size_kib), 0)
+                capacity[node.id, pool.size_kib] = free * pool.size_kib
+    sizes = {size for _, size in capacity if size > SMALL_PAGE_KIB}
+    default_kib = sizes.pop() if len(sizes) == 1 else None
     for guest in returning:
         if guest.running:
-            for key, size in held_memory(guest):
+            back = list(held_memory(guest, default_kib))
+            back += [((node, SMALL_PAGE_KIB), policy.guest_overhead_kib) for node in _lies_on(guest, snapshot)]
+            for key, size in back:
                 if key in capacity:
                     capacity[key] += size
     return {key: max(0, size) for key, size in capacity.items()}
 
 
-def held_memory(guest: Guest) -> tuple[tuple[tuple[NodeId, int], int], ...]:
-    """((node, page size in KiB), KiB) of its memory that its XML binds to exactly one node; the rest is anywhere."""
+def _lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
+    """The nodes that one of its vCPUs cannot leave."""
+    affinities = _vcpu_affinities(guest, snapshot.cpus.online)
+    return [
+        node.id
+        for node in snapshot.nodes
+        if any(cpus and cpus <= node.cpus for cpus in (one & snapshot.cpus.online for one in affinities))
+    ]
+
+
+def held_memory(guest: Guest, default_kib: int | None = None) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+    """((node, page size in KiB), KiB) of its memory that its XML binds to exactly one node; the rest is anywhere.
+
+    `default_kib` is the host's default huge page; memory in whole pages of a size that is not known is left out.
+    """
     cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     bindings = {binding.cell: binding for binding in guest.memnodes}
     held = []
     for cell, size in cells:
         binding = bindings.get(cell, guest.memory)
-        page_kib = cell_page_kib(guest, cell)
+        page_kib = cell_page_kib(guest, cell) or default_kib
         if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 and page_kib is not None:
-            held.append(((binding.nodes[0], page_kib), size))
+            held.append(((binding.nodes[0], page_kib), -(-size // page_kib) * page_kib))
     return tuple(held)
 
 
@@ -225,19 +292,28 @@ def cell_page_kib(guest: Guest, cell: CellId) -> int | None:
     return SMALL_PAGE_KIB if page is None else page.size_kib
 
 
-def _busy_devices(snapshot: Snapshot) -> dict[PciAddress, str]:
+def _busy_devices(snapshot: Snapshot, links: Mapping[PciAddress, tuple[Link, ...]]) -> dict[PciAddress, str]:
+    """What the host does with a function; of several uses the last one here is named."""
     above = {lower: link.name for link in snapshot.links for lower in link.lowers}
+    switch = snapshot.openvswitch
+    ports = {} if switch is None else {port.name: port for port in switch.interfaces}
+    plugged = "is {}, a port of Open vSwitch"
     busy: dict[PciAddress, str] = {}
     for device in snapshot.pci:
         if device.driver in HOST_DPDK_DRIVERS:
             busy[device.address] = f"is bound to {device.driver} for DPDK on the host"
-    for link in snapshot.links:
-        if link.pci is None:
-            continue
-        if link.master is not None:
-            busy[link.pci] = f"is {link.name}, a member of {link.master}"
-        elif link.name in above:
-            busy[link.pci] = f"is {link.name}, which carries {above[link.name]}"
-        elif link.addresses:
-            busy[link.pci] = f"is {link.name}, which bears an address of the host"
+    for port in ports.values():
+        if port.pci is not None:
+            busy[port.pci] = plugged.format(port.name)
+    busy |= {d.address: plugged.format(name) for d in snapshot.pci for name in d.netdevs if name in ports}
+    for address, names in links.items():
+        for link in names:
+            if link.master is not None:
+                busy[address] = f"is {link.name}, a member of {link.master}"
+            elif link.name in above:
+                busy[address] = f"is {link.name}, which carries {above[link.name]}"
+            elif link.name in ports:
+                busy[address] = plugged.format(link.name)
+            elif link.addresses:
+                busy[address] = f"is {link.name}, which bears an address of the host"
     return busy

@@ -5,7 +5,7 @@ Fine: one unit a guest, CPUs counted by node and LLC, which the lower levels of 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,6 +102,8 @@ class Formulation:
         self.memory_cost = ZERO
         self.device_cost = ZERO
         self._on: dict[tuple[int, int, NodeId, bool], Linear] = {}
+        self._kept: dict[int, list[tuple[Linear, int, bool]]] = defaultdict(list)
+        self._regions = self._find_regions()
         for u, unit in enumerate(self.units):
             self._index(u, unit)
 
@@ -111,6 +113,8 @@ class Formulation:
             option = unit.guests.options[o]
             for k, node in enumerate(option.nodes):
                 lists[u, k, node, option.keep is not None].append(count)
+            for core in () if option.keep is None else option.keep.cores:
+                self._kept[core.kind].append((count, core.cpus, core.alone))
         self._on.update({key: total(parts) for key, parts in lists.items()})
 
     def placed(self, u: int) -> Linear:
@@ -139,18 +143,15 @@ class Formulation:
 
     def regions(self) -> list[Region]:
         """Every region with something to give, in a fixed order."""
+        return self._regions
+
+    def _find_regions(self) -> list[Region]:
         found = {self.region(kind) for kind in self.problem.core_kinds}
         return sorted(found, key=lambda region: (region[0], -1 if region[1] is None else region[1]))
 
     def kept(self, kind: int) -> list[tuple[Linear, int, bool]]:
         """(whether a guest is kept there, CPUs it holds on the core, whether alone) for each guest that may be kept."""
-        return [
-            (count, core.cpus, core.alone)
-            for u in range(len(self.units))
-            for option, count in self.options(u)
-            for core in (() if option.keep is None else option.keep.cores)
-            if core.kind == kind
-        ]
+        return self._kept.get(kind, [])
 
 
 def memory_key(problem: Problem, cell: CellDemand, option: Option, k: int) -> MemoryKey:
@@ -184,7 +185,7 @@ def coarse_units(problem: Problem) -> list[Unit]:
     ]
 
 
-def fine_units(problem: Problem, fixed: dict[str, int | None] | None = None) -> list[Unit]:
+def fine_units(problem: Problem, fixed: Mapping[str, int | None] | None = None) -> list[Unit]:
     """One unit a guest; with `fixed`, each has only the option named there (None: it is left out)."""
     units = []
     for c, guests in enumerate(problem.classes):

@@ -16,18 +16,22 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
     groups: dict[tuple[CoreKind, CpuId | None], list[CpuSet]] = defaultdict(list)
     for core in facts.snapshot.cores:
-        places = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of}
-        # Broken firmware can show siblings on different nodes; such a core is never handed out as one.
+        places = sorted(
+            {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of},
+            key=repr,
+        )
+        # Broken firmware can show siblings in different caches, even on different nodes.
         one_place = len(places) == 1
+        isolable = core.cpus.isdisjoint(facts.taken)
         for node, llc in places:
             free = CpuSet(
                 cpu for cpu in core.cpus & facts.free if facts.node_of.get(cpu) == node and facts.llc_of.get(cpu) == llc
             )
             full = one_place and free == core.cpus
-            isolable = one_place and core.cpus.isdisjoint(facts.taken)
             whole = full and len(free) == facts.threads > 1
             split = core.name if not full and core.cpus <= facts.allocatable - facts.taken else None
-            kind = CoreKind(node, llc, len(free), whole, full, isolable, cores=(), split=split)
+            scattered = None if one_place else core.name
+            kind = CoreKind(node, llc, len(free), whole, full, isolable, cores=(), split=split, scattered=scattered)
             if free:
                 groups[kind, None if core.cpus.isdisjoint(apart) else core.name].append(free)
     kinds = [
@@ -41,8 +45,12 @@ def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Devi
     filters = sorted({_filter(facts, entry) for guest in guests for entry in entries(guest)}, key=repr)
     last = _unrequested(facts, guests)
     wanted: dict[PciAddress, tuple[int, ...]] = {}
+    below: dict[PciAddress | None, list[int]] = {}
     for device in facts.snapshot.pci:
-        matched = tuple(i for i, wants in enumerate(filters) if wants.accepts(facts, device))
+        # A PF has up to 256 VFs: which filters speak of it is asked once.
+        if device.physfn not in below:
+            below[device.physfn] = [i for i, wants in enumerate(filters) if wants.accepts_pf(facts, device.physfn)]
+        matched = tuple(i for i in below[device.physfn] if filters[i].accepts_function(facts, device))
         if matched and unusable(facts, device) is None:
             wanted[device.address] = matched
     groups: dict[tuple[DeviceKind, tuple[int, ...], PciAddress | None], list[PciAddress]] = defaultdict(list)
@@ -156,17 +164,22 @@ class _Filter:
     address: PciAddress | None
 
     def accepts(self, facts: HostFacts, device: PciDevice) -> bool:
+        return self.accepts_pf(facts, device.physfn) and self.accepts_function(facts, device)
+
+    def accepts_pf(self, facts: HostFacts, pf: PciAddress | None) -> bool:
+        """Whether it may accept functions of that PF; None: functions that are no VFs."""
+        if not self.only_vfs:
+            return True
+        names = None if pf is None else facts.port_names.get(pf)
+        return names is not None and (self.pfs is None or not names.isdisjoint(self.pfs))
+
+    def accepts_function(self, facts: HostFacts, device: PciDevice) -> bool:
+        """Whether it accepts a function whose PF will do."""
         if self.vendor not in (None, device.vendor) or self.device not in (None, device.device):
             return False
         if self.address not in (None, device.address):
             return False
-        if not self.only_vfs:
-            return True
-        parent = None if device.physfn is None else facts.devices.get(device.physfn)
-        if parent is None or (self.pfs is not None and not set(self.pfs) & set(parent.netdevs)):
-            return False
-        vfs = () if parent.sriov is None else parent.sriov.vfs
-        return self.vf_indexes is None or any(i < len(vfs) and vfs[i] == device.address for i in self.vf_indexes)
+        return self.vf_indexes is None or facts.vf_indexes.get(device.address) in self.vf_indexes
 
 
 def _filter(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> _Filter:

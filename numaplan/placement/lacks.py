@@ -40,15 +40,30 @@ def _pool_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
 def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
     if not cell.page_sizes_kib:
         return f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
+    overhead = facts.policy.guest_overhead_kib
+    small = facts.capacity_kib.get((node, SMALL_PAGE_KIB), 0)
     have = {size: facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib}
+    if SMALL_PAGE_KIB in have:
+        have[SMALL_PAGE_KIB] -= overhead
     best = max(have, key=lambda size: (have[size], size))
-    if not cell.strict or have[best] >= cell.memory_kib:
-        return None
-    if best > SMALL_PAGE_KIB:
-        return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"
+    if cell.strict and have[best] < cell.memory_kib:
+        if best > SMALL_PAGE_KIB:
+            return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"
+        return _ordinary_lack(
+            facts, node, format_size(cell.memory_kib) + (f" and {_own(overhead)}" if overhead else "")
+        )
+    return _ordinary_lack(facts, node, _own(overhead)) if small < overhead else None
+
+
+def _own(overhead_kib: int) -> str:
+    return f"{format_size(overhead_kib)} of ordinary memory for QEMU itself"
+
+
+def _ordinary_lack(facts: HostFacts, node: NodeId, needs: str) -> str:
     available = next(n.available_kib for n in facts.snapshot.nodes if n.id == node)
     if available is None:
-        return f"memory that the host does not tell, needs {format_size(cell.memory_kib)}"
+        return f"memory that the host does not tell, needs {needs}"
     reserved = facts.policy.reserved_memory_kib
     less = f" ({format_size(available)} less reserved_memory {format_size(reserved)})" if reserved else ""
-    return f"{format_size(have[best])} of ordinary memory{less}, needs {format_size(cell.memory_kib)}"
+    have = facts.capacity_kib.get((node, SMALL_PAGE_KIB), 0)
+    return f"{format_size(have)} of ordinary memory{less}, needs {needs}"

@@ -5,7 +5,7 @@ from collections import defaultdict
 from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import Linear, total
-from numaplan.placement.formulation import TAKES, Formulation
+from numaplan.placement.formulation import TAKES, Formulation, Region, Unit
 from numaplan.placement.problem import CellDemand
 
 
@@ -23,12 +23,13 @@ def cross_node_cost(f: Formulation) -> Linear:
 def llc_spans(f: Formulation) -> Linear:
     """How many LLCs the cell sets of cells with dedicated vCPUs touch; fine grain only."""
     spans = []
+    least: dict[tuple[CellDemand, NodeId], int] = {}
+    regions = f.regions()
     for u, k, cell in f.cells():
-        request = f.units[u].guests.request
-        if not any(vcpu in request.dedicated_vcpus for vcpu in request.cells[k].vcpus):
+        if not spans_count(f.units[u], k):
             continue
         touches: dict[NodeId, list[Linear]] = {}
-        for region in f.regions():
+        for region in regions:
             taken = [f.takes[u, k, region, take] for take in TAKES if (u, k, region, take) in f.takes]
             if region[1] is None or not taken:
                 continue
@@ -36,12 +37,19 @@ def llc_spans(f: Formulation) -> Linear:
             f.model.at_most(total(taken) - touch * f.model.upper(total(taken)), 0)
             touches.setdefault(region[0], []).append(touch)
         for node, parts in touches.items():
-            least = least_spans(f, cell, node)
-            f.model.at_least(total(parts) - f.on(u, k, node, kept=False) * least, 0)
+            if (cell, node) not in least:
+                least[cell, node] = least_spans(f, cell, node)
+            f.model.at_least(total(parts) - f.on(u, k, node, kept=False) * least[cell, node], 0)
             spans.extend(parts)
     for u in range(len(f.units)):
         spans += [kept * option.keep.llc_spans for option, kept in f.options(u) if option.keep is not None]
     return total(spans)
+
+
+def spans_count(unit: Unit, cell: int) -> bool:
+    """Whether the LLCs that a cell touches count: whether it has dedicated vCPUs."""
+    request = unit.guests.request
+    return not request.dedicated_vcpus.isdisjoint(request.cells[cell].vcpus)
 
 
 def least_spans(f: Formulation, cell: CellDemand, node: NodeId) -> int:
@@ -63,17 +71,6 @@ def least_spans(f: Formulation, cell: CellDemand, node: NodeId) -> int:
     return count
 
 
-def fewest_spans(f: Formulation) -> int:
-    """What llc_spans cannot go below, whoever lies where: guests that may be left out count for nothing."""
-    fewest = 0
-    for u, k, cell in f.cells():
-        request = f.units[u].guests.request
-        if request.required and any(vcpu in request.dedicated_vcpus for vcpu in request.cells[k].vcpus):
-            nodes = {option.nodes[k] for option in f.units[u].guests.options}
-            fewest += min((least_spans(f, cell, node) for node in sorted(nodes)), default=0)
-    return fewest
-
-
 def free_nodes(f: Formulation) -> Linear:
     """Nodes on which nothing is given and no CPU is taken."""
     facts = f.problem.facts
@@ -83,28 +80,49 @@ def free_nodes(f: Formulation) -> Linear:
         if facts.online(node).isdisjoint(facts.taken):
             given = [f.on(u, k, node) for u, k, cell in f.cells() if cell.cpus(width)]
             given += [flow for flows in f.memory_flows.values() for (at, _), flow in flows.items() if at == node]
-            count.append(_free(f, given))
+            free = _free(f, given)
+            # Follows from the above, but without it the relaxation sees no use in filling a node.
+            room = sum(kind.free * len(kind.cores) for kind in f.problem.core_kinds if kind.node == node)
+            held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
+            f.model.at_most(held + free * room, room)
+            count.append(free)
     return total(count)
 
 
 def free_llcs(f: Formulation) -> Linear:
     """LLCs with something to give, all of it free; fine grain only, and after llc_spans."""
     facts = f.problem.facts
+    takes: dict[int | None, list[tuple[tuple[int, int, Region], str, Linear]]] = defaultdict(list)
+    for (u, k, region, take), x in f.takes.items():
+        takes[region[1]].append(((u, k, region), take, x))
+    touches: dict[int | None, list[Linear]] = defaultdict(list)
+    for (_, _, region), touch in f.touches.items():
+        touches[region[1]].append(touch)
+    kinds: dict[int | None, list[int]] = defaultdict(list)
+    for i, kind in enumerate(f.problem.core_kinds):
+        kinds[kind.llc].append(i)
     count = []
     for number, cpus in enumerate(facts.llcs):
-        ours = cpus & facts.allocatable
-        if ours and cpus.isdisjoint(facts.taken):
-            regions = [region for region in f.regions() if region[1] == number]
-            given = [touch for (_, _, region), touch in f.touches.items() if region in regions]
-            given += [
-                x for (u, k, region, _), x in f.takes.items() if region in regions and (u, k, region) not in f.touches
-            ]
-            for i, kind in enumerate(f.problem.core_kinds):
-                if kind.llc == number:
-                    given += [kept for kept, _, _ in f.kept(i)]
-                    given += [f.kind_use[i].isolated + f.kind_use[i].whole + f.kind_use[i].opened]
-            count.append(_free(f, given))
+        if not cpus & facts.allocatable or not cpus.isdisjoint(facts.taken):
+            continue
+        given = touches[number] + [x for key, _, x in takes[number] if key not in f.touches]
+        for i in kinds[number]:
+            given += [kept for kept, _, _ in f.kept(i)]
+            given.append(f.kind_use[i].isolated + f.kind_use[i].whole + f.kind_use[i].opened)
+        free = _free(f, given)
+        # Follows from the above, but without it the relaxation sees no use in sharing a cache.
+        room = sum(f.problem.core_kinds[i].free * len(f.problem.core_kinds[i].cores) for i in kinds[number])
+        held = total(x * _threads(f, key, take) for key, take, x in takes[number])
+        f.model.at_most(held + free * room, room)
+        count.append(free)
     return total(count)
+
+
+def _threads(f: Formulation, key: tuple[int, int, Region], take: str) -> int:
+    """The threads that one of what a cell takes is."""
+    if take == "whole":
+        return f.problem.facts.threads
+    return f.units[key[0]].guests.cells[key[1]].part if take == "part" else 1
 
 
 def free_cores(f: Formulation) -> Linear:

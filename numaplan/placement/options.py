@@ -1,7 +1,8 @@
 """The ways in which a guest's cells can lie on nodes, and the classes of guests that have the same ways."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -12,7 +13,7 @@ from numaplan.model.request import (
     DeviceRequest,
     EmulatorPolicy,
     GuestRequest,
-    InterfaceType,
+    InterfaceRequest,
     IothreadPolicy,
     MemoryPolicy,
     PageSize,
@@ -44,7 +45,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     """The counts of `request` on the host of `facts`."""
     existing = {guest.name: guest for guest in facts.snapshot.guests}
     apart = CpuSet(
-        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(existing[guest.name])
+        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(guest, existing[guest.name])
     )
     cores = core_kinds(facts, apart)
     kinds = device_kinds(facts, request.guests)
@@ -59,23 +60,27 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     for members in groups.values():
         first = members[0]
         cells = tuple(_cell_demand(facts, first, i) for i in range(len(first.cells)))
-        devices = tuple(_device_demand(facts, kinds, first, i) for i in range(len(entries(first))))
+        devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(first))
         found = ways(facts, cells, distinct=first.distinct_nodes, cores=cores)
         options = [
             Option(nodes, _node_cost(facts, first, nodes))
             for nodes in islice(found, MAX_OPTIONS)
             if all(_devices_in_reach(facts, demand, nodes, kinds=kinds) for demand in devices)
+            and ports_in_reach(facts, first, nodes)
         ]
         truncated = truncated or next(found, None) is not None
         if first.name in existing:
             keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
-            if keep is not None:
+            if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
                 options.append(_kept_option(facts, first, keep, kinds=kinds))
         floats = not facts.names_pools and (
             first.emulator is EmulatorPolicy.SHARE
             or (first.iothreads > 0 and first.iothread_policy is IothreadPolicy.SHARE)
         )
         classes.append(GuestClass(tuple(members), cells, devices, tuple(options), floats, first.name in existing))
+    # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
+    scattered = any(kind.scattered is not None for kind in cores)
+    truncated = truncated or (scattered and any(c.whole or c.part for guests in classes for c in guests.cells))
     bundles: dict[int, int] = {}
     for kind in kinds:
         if kind.bundle is not None:
@@ -83,24 +88,18 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     return Problem(facts, tuple(classes), cores, kinds, bundles, truncated)
 
 
-def uplink_node(facts: HostFacts, bridge: str) -> NodeId | None:
-    """The node of the physical ports below a bridge, through bonds and VLANs; None where it is not known or not one."""
-    links = {link.name: link for link in facts.snapshot.links}
-    nodes: set[NodeId | None] = set()
-    seen: set[str] = set()
-    pending = [bridge]
-    while pending:
-        name = pending.pop()
-        if name in seen or name not in links:
-            continue
-        seen.add(name)
-        link = links[name]
-        pending.extend(link.lowers)
-        if link.pci is not None:
-            device = facts.devices.get(link.pci)
-            nodes.add(None if device is None else facts.device_node(device))
-    known = nodes - {None}
-    return known.pop() if len(known) == 1 else None
+def uplink_node(facts: HostFacts, bridge: str | None) -> NodeId | None:
+    """The node of the physical ports below a bridge that the request names; None where it is not known or not one."""
+    return None if bridge is None else facts.uplinks.get(bridge)
+
+
+def ports_in_reach(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> bool:
+    """Whether the bridges of its virtio and vhost-user ports lead out near enough to `nodes`."""
+    return all(
+        near_enough(facts, port.affinity, uplink_node(facts, port.bridge), nodes)
+        for port in guest.interfaces
+        if port.type.is_port
+    )
 
 
 def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:
@@ -117,6 +116,8 @@ def _needs(guest: GuestRequest) -> GuestRequest:
 
 
 def _may_use_bundle(facts: HostFacts, kinds: tuple[DeviceKind, ...], guest: GuestRequest) -> bool:
+    if all(kind.bundle is None for kind in kinds):
+        return False
     return any(
         kinds[kind].bundle is not None for entry in entries(guest) for kind in matching_kinds(facts, kinds, entry)
     )
@@ -165,8 +166,9 @@ def _page_sizes(facts: HostFacts, wanted: PageSize, memory_kib: int) -> tuple[in
     return tuple(size for size in sizes if memory_kib % size == 0)
 
 
-def _device_demand(facts: HostFacts, kinds: tuple[DeviceKind, ...], guest: GuestRequest, index: int) -> DeviceDemand:
-    entry = entries(guest)[index]
+def _device_demand(
+    facts: HostFacts, kinds: tuple[DeviceKind, ...], entry: InterfaceRequest | DeviceRequest
+) -> DeviceDemand:
     matching = matching_kinds(facts, kinds, entry)
     if isinstance(entry, DeviceRequest):
         return DeviceDemand(entry.name, 1, matching, entry.affinity, mbps=0, distinct=False)
@@ -190,13 +192,29 @@ def ways(
         if chosen:
             nodes = tuple(sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node)))
         for node in nodes:
-            if distinct and node in chosen:
+            if distinct and (node in chosen or not _have_nodes_apart(possible[k + 1 :], {*chosen, node})):
                 continue
             if k > 0 and cells[k] == cells[k - 1] and node < chosen[-1]:
                 continue
             yield from extend((*chosen, node))
 
-    return extend(())
+    return extend(()) if not distinct or _have_nodes_apart(possible, set()) else iter(())
+
+
+def _have_nodes_apart(possible: Sequence[Sequence[NodeId]], used: AbstractSet[NodeId]) -> bool:
+    """Whether each cell can have a node of its own beside `used`: else a search would try every order in vain."""
+    holder: dict[NodeId, int] = {}
+
+    def seat(k: int, seen: set[NodeId]) -> bool:
+        for node in possible[k]:
+            if node not in used and node not in seen:
+                seen.add(node)
+                if node not in holder or seat(holder[node], seen):
+                    holder[node] = k
+                    return True
+        return False
+
+    return all(seat(k, set()) for k in range(len(possible)))
 
 
 def _devices_in_reach(
@@ -210,7 +228,7 @@ def _node_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...])
     costs = facts.policy.costs
     cost = sum(costs.cell * facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
     for interface in guest.interfaces:
-        if interface.type is InterfaceType.VIRTIO and interface.bridge is not None:
-            port = uplink_node(facts, interface.bridge)
-            cost += costs.vf * min(facts.distance(port, node) for node in nodes)
+        if interface.type.is_port:
+            uplink = uplink_node(facts, interface.bridge)
+            cost += costs.vf * min(facts.distance(uplink, node) for node in nodes)
     return cost

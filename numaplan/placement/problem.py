@@ -21,7 +21,8 @@ class CoreKind:
 
     `whole`: as wide as the host's SMT and all free, as policy require wants it. `full`: every online thread may go to
     a guest and is free. `isolable`: no sibling is held by a guest that stays. `llc` is None outside every LLC.
-    `split`: the core, all of it free, of which this is a part; the others lie elsewhere, or on no node.
+    `split`: the core, all of it free, of which this is a part; the others lie elsewhere, or on no node. `scattered`:
+    the core, free or not, whose threads lie in several LLCs or nodes.
     """
 
     node: NodeId
@@ -32,6 +33,7 @@ class CoreKind:
     isolable: bool
     cores: tuple[CpuSet, ...]
     split: CpuId | None = None
+    scattered: CpuId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class GuestClass:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Everything that the model is built from. `truncated`: some ways to lie on nodes were left out.
+    """Everything that the model is built from. `truncated`: some ways to lie on nodes, or to use cores, were left out.
 
     `bundles` gives each IOMMU group that goes as one its number of members.
     """

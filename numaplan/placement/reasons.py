@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Final
 
+from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, Request
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack
 from numaplan.placement.options import build_problem, ways
+from numaplan.placement.ports import no_port_near
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
 
@@ -27,26 +29,90 @@ _BLAME: Final = {
         "no CPU of its nodes is left for its emulator or iothreads to float on: name shared_cpus or reserved_cpus,"
         " or give it a CPU with emulator: isolate"
     ),
-    "affinity": "a guest that stays, and that it must share nodes with, runs on nodes where it does not fit",
-    "anti_affinity": "a guest that stays, and that it must keep away from, runs on the nodes where it would fit",
+    "affinity": "a guest that it must share nodes with is on nodes where it does not fit",
+    "anti_affinity": "a guest that it must keep away from is on the nodes where it would fit",
 }
 _MOST_NAMED: Final = 3
+
+# Whether a guest fits in one of its first so many ways is asked before all of them are tried.
+_FIRST_WAYS: Final = 8
 
 
 def why_not_alone(request: Request, full: Problem, name: str) -> str | None:
     """Why a guest of the problem `full` has no place even without the others; None where it has one."""
     problem = full.only({name})
-    if feasible(problem, PROBE) is not Outcome.INFEASIBLE:
+    if _plainly_fits(problem) or _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
+    return (
+        what_nodes_lack(request, problem)
+        or _broken_constraint(problem)
+        or "no way to lie on the nodes gives it all that it asks for at once:"
+        f" {_nodes_in_turn(problem, problem.classes[0])}"
+    )
+
+
+def what_nodes_lack(request: Request, problem: Problem) -> str | None:
+    """What each node lacks for the only guest of `problem`, where that alone leaves it no place."""
     guests = problem.classes[0]
     return (
         _no_node(problem, guests)
         or _no_nodes_apart(problem, guests)
+        or no_port_near(problem, guests)
         or _no_devices(problem, guests)
         or _no_devices_near(request, problem, guests)
-        or _broken_constraint(problem)
-        or f"no way to lie on the nodes gives it all that it asks for at once: {_nodes_in_turn(problem, guests)}"
     )
+
+
+def _plainly_fits(problem: Problem) -> bool:
+    """Whether a guest fits for sure, as one that asks for nothing that a look at single nodes does not settle."""
+    guests = problem.classes[0]
+    names = (*guests.request.affinity, *guests.request.anti_affinity)
+    kinds = {i for demand in guests.devices for i in demand.kinds}
+    wanted = sum(demand.count for demand in guests.devices)
+    mbps = max((demand.mbps for demand in guests.devices), default=0)
+    return (
+        not guests.floats
+        and not any(name in problem.facts.guest_nodes for name in names)
+        and all(cell.strict for cell in guests.cells)
+        and all(problem.device_kinds[i].bundle is None for i in kinds)
+        and not any(demand.distinct for demand in guests.devices)
+        and any(
+            option.keep is None
+            and len(set(option.nodes)) == len(option.nodes)
+            and all(_devices_near(problem, demand, option.nodes, mbps=mbps) >= wanted for demand in guests.devices)
+            for option in guests.options
+        )
+    )
+
+
+def _devices_near(problem: Problem, demand: DeviceDemand, nodes: tuple[NodeId, ...], *, mbps: int) -> int:
+    """How many devices near enough the links can serve, each with `mbps`."""
+    by_pf: dict[PciAddress | None, int] = {}
+    for i in demand.kinds:
+        kind = problem.device_kinds[i]
+        if problem.admits(demand, kind, nodes):
+            by_pf[kind.pf] = by_pf.get(kind.pf, 0) + len(kind.members)
+    if mbps == 0:
+        return sum(by_pf.values())
+    speeds: dict[PciAddress | None, int] = {}
+    for link in problem.facts.snapshot.links:
+        speeds[link.pci] = max(link.speed_mbps or 0, speeds.get(link.pci, 0))
+    return sum(min(count, (speeds.get(pf) or count * mbps) // mbps) for pf, count in by_pf.items())
+
+
+def _first_ways(problem: Problem) -> Problem:
+    """With few ways to lie on nodes: mostly one of them will do."""
+    return replace(problem, classes=tuple(replace(c, options=c.options[:_FIRST_WAYS]) for c in problem.classes))
+
+
+def _fits(problem: Problem) -> bool | None:
+    match feasible(problem, PROBE):
+        case Outcome.INFEASIBLE:
+            return False
+        case Outcome.UNKNOWN:
+            return None
+        case _:
+            return True
 
 
 def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
@@ -90,16 +156,20 @@ def _no_devices(problem: Problem, guests: GuestClass) -> str | None:
         have = sum(len(problem.device_kinds[i].members) for i in demand.kinds)
         if have < demand.count:
             reasons = _missing_pfs(problem, entry) or _obstacles(problem, entry, demand)
-            return f"{_noun(entry)} needs {choice(entry, demand.count)}, the host has {have} free{reasons}"
+            return f"{noun(entry)} needs {choice(entry, demand.count)}, the host has {have} free{reasons}"
     return None
 
 
 def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> str | None:
     """The one demand that no way to lie on the nodes satisfies, all others left out."""
     guest = guests.request
+    seen: set[DeviceDemand] = set()
     for entry, demand in zip(entries(guest), guests.devices, strict=True):
-        if demand.affinity is Affinity.PREFERRED:
+        # Entries that ask for the same need no second look.
+        same = replace(demand, name="")
+        if demand.affinity is Affinity.PREFERRED or same in seen:
             continue
+        seen.add(same)
         only = (
             replace(guest, interfaces=(), devices=(entry,))
             if isinstance(entry, DeviceRequest)
@@ -109,7 +179,7 @@ def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> 
         if not alone.truncated and not alone.classes[0].options:
             where = "; ".join(_at_node(problem, guests, demand, node) for node in problem.facts.nodes)
             return (
-                f"{_noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
+                f"{noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
                 f" {where}{_nowhere(problem, demand)}"
             )
     return None
@@ -122,7 +192,8 @@ def _broken_constraint(problem: Problem) -> str | None:
     return None
 
 
-def _noun(entry: InterfaceRequest | DeviceRequest) -> str:
+def noun(entry: InterfaceRequest | DeviceRequest) -> str:
+    """How sentences name an entry."""
     return f'device "{entry.name}"' if isinstance(entry, DeviceRequest) else f'interface "{entry.name}"'
 
 
@@ -133,7 +204,9 @@ def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> s
         gone = entry.address is not None and entry.address not in facts.devices
         return f": it has no {entry.address}" if gone else ""
     wanted = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
-    present = {name for device in facts.snapshot.pci if device.sriov is not None for name in device.netdevs}
+    present = {
+        name for device in facts.snapshot.pci if device.sriov is not None for name in facts.port_names[device.address]
+    }
     missing = [name for name in wanted if name not in present]
     return f": it has no PF {', '.join(missing)}" if missing else ""
 

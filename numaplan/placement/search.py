@@ -1,51 +1,37 @@
-"""Decides on counts, level by level: each level is optimised with the ones before it held at what they reached."""
+"""Decides on counts, level by level: each level is optimised with the ones before it held at what they reached.
 
-from collections.abc import Callable, Mapping, Sequence
+The coarse model settles priority and cost, and bounds the levels below for any nodes. The fine one then goes through
+these with every guest's nodes held, and once more with all free where that missed a bound and the model is small.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from numaplan.model.plan import LEVELS, MAXIMIZED, Limit
+from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
+from numaplan.placement.bounds import Relaxation, relaxed_levels
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
+from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
+from numaplan.placement.levels import WORK, Bound, Budget, Goals, Progress, Reached, Run, maximizes
+from numaplan.placement.neighbourhood import improve
 from numaplan.placement.problem import Problem
+from numaplan.placement.start import starts
 
-# CP-SAT's deterministic time that each level may take; about a second each on a quiet machine.
-WORK: Final[Mapping[str, float]] = {
-    "priority": 10,
-    "cross_node_cost": 10,
-    "llc_spans": 5,
-    "free_nodes": 2,
-    "free_llcs": 2,
-    "free_cores": 2,
-    "moves": 2,
-    "page_size": 1,
-}
+__all__ = ["Bound", "Budget", "Progress", "Searched", "feasible", "search"]
 
-# A joint fine model has about so many cell-and-region pairs at most; beyond it nodes are fixed first.
+# A joint fine model has about so many cell-and-region pairs at most; beyond it nodes stay held.
 JOINT_LIMIT: Final = 1_500
 
+# CP-SAT's deterministic time to complete a greedy plan.
+FIRST_WORK: Final = 0.1
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long a search may go on.
+# Whether there is a plan at all is worth more work than the best of priorities is.
+FEASIBLE_EFFORT: Final = 2.5
 
-    `scale` multiplies WORK; `remaining` gives what is left of a wall-clock limit in seconds, None without one.
-    """
-
-    scale: float = 1.0
-    remaining: Callable[[], float | None] = lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What is known of a level: no plan does better than `bound`; `proven` that the plan reaches it."""
-
-    name: str
-    value: int
-    bound: int
-    proven: bool
+# The part of its work that a level gets with nodes held where the joint model comes after.
+FIRST_TRY: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,145 +50,107 @@ class Searched:
 
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
-    run = _Run(budget)
+    run = Run(budget)
     coarse = formulate(problem, coarse_units(problem), fine=False)
     goals = (("priority", objective.priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
+    below = relaxed_levels(coarse)
     most = sum(unit.count * unit.guests.request.priority for unit in coarse.units)
-    upper = run.levels(coarse, goals, hint={}, best={"priority": most})
+    upper = run.levels(
+        coarse,
+        goals,
+        hint={},
+        solution=_first(coarse, goals[-1][1]),
+        best=lambda name, _: most if name == "priority" else None,
+        improve=improve,
+    )
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
         return Searched(upper.outcome, run.limit)
-    lower = _search_fine(problem, run, coarse, upper=upper)
-    if not lower.solution or lower.formulation is None:
+    # Where cost is not proven, no level below it can be: bounds there are of little use.
+    effort = 1.0 if all(bound.proven for bound in upper.bounds) else FIRST_TRY
+    relaxed = run.levels(coarse, below, hint={}, solution=upper.solution, effort=effort, improve=improve)
+    relaxation = Relaxation(problem, relaxed.bounds)
+    held = {bound.name: bound.value for bound in upper.bounds}
+    lower = _search_fine(problem, run, _assign(coarse, relaxed.solution), held=held, relaxation=relaxation)
+    if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)
     bounds = _chain(upper.bounds + lower.bounds, proven=not problem.truncated)
     outcome = Outcome.OPTIMAL if all(bound.proven for bound in bounds) else Outcome.FEASIBLE
     return Searched(outcome, run.limit, lower.formulation, lower.solution, bounds)
 
 
+def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
+    """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
+    for ways in starts(f):
+        found = f.model.solve(cost, maximize=False, work=FIRST_WORK, fixed=ways)
+        if found.solution:
+            return found.solution
+    return ()
+
+
 def feasible(problem: Problem, budget: Budget, *, without: str | None = None) -> Outcome:
     """Whether any plan places every required guest, `without` one constraint: FEASIBLE, INFEASIBLE or UNKNOWN."""
-    run = _Run(budget)
+    run = Run(budget)
     f = formulate(problem, coarse_units(problem), fine=False, without=without)
-    outcome = run.solve(f, ZERO, "priority").outcome
+    outcome = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT).outcome
     if outcome is Outcome.OPTIMAL:
         return Outcome.FEASIBLE
     return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and problem.truncated else outcome
 
 
 @dataclass(frozen=True, slots=True)
-class _Levels:
-    outcome: Outcome
-    solution: tuple[int, ...]
-    bounds: tuple[Bound, ...]
+class _Fine:
+    """Where the fine levels ended on which model."""
+
     formulation: Formulation
+    solution: tuple[int, ...] = ()
+    bounds: tuple[Bound, ...] = ()
 
 
-Goals = Sequence[tuple[str, Linear]]
+def _search_fine(
+    problem: Problem,
+    run: Run,
+    chosen: Mapping[str, int | None],
+    *,
+    held: Mapping[str, int],
+    relaxation: Relaxation,
+) -> _Fine:
+    """The lower levels, with every guest's nodes held at first."""
+    small = _pairs(problem) <= JOINT_LIMIT
+    fixed = formulate(problem, fine_units(problem, chosen), fine=True)
+    goals = _lower_goals(fixed, held)
+    solution = run.start(fixed, _wanted(fixed, chosen))
+    found = run.levels(
+        fixed, goals, hint={}, solution=solution, best=relaxation.best, effort=FIRST_TRY if small else 1.0
+    )
+    first = _Fine(fixed, found.solution, _loosened(found, relaxation))
+    if not small or not solution or all(bound.proven for bound in first.bounds if bound.name in LEVELS):
+        return first
+    joint = formulate(problem, fine_units(problem), fine=True)
+    goals = _lower_goals(joint, held)
+    _order_equals(joint)
+    solution = _carried(first, joint, goals)
+    if not solution:
+        return first
+    found = run.levels(joint, goals, hint={}, solution=solution, best=relaxation.best)
+    return _Fine(joint, found.solution, found.bounds)
 
 
-class _Run:
-    """One search: its budget, and which limit was met."""
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.limit = Limit.NONE
-
-    def levels(
-        self, f: Formulation, goals: Goals, *, hint: Mapping[int, int], best: Mapping[str, int], insist: bool = False
-    ) -> _Levels:
-        """Optimises `goals` one after the other; `best` names values that no solution can beat.
-
-        `insist` on some solution, though the clock has run out: what earlier levels found must not be lost.
-        """
-        solution = self._start(f, hint) if insist else ()
-        bounds: list[Bound] = []
-        for name, goal in goals:
-            result = self.solve(f, goal, name, solution=solution, hint=hint, best=best.get(name))
-            if not result.solution:
-                return _Levels(result.outcome, (), (), f)
-            solution = result.solution
-            value = goal.value(solution)
-            bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
-            if _maximizes(name):
-                f.model.at_least(goal, value)
-            else:
-                f.model.at_most(goal, value)
-        return _Levels(Outcome.FEASIBLE, solution, tuple(bounds), f)
-
-    def solve(
-        self,
-        f: Formulation,
-        goal: Linear,
-        name: str,
-        *,
-        solution: Sequence[int] = (),
-        hint: Mapping[int, int] | None = None,
-        best: int | None = None,
-    ) -> Solved:
-        """Optimises one level; not even that where `solution` reaches what nothing can beat."""
-        limit = f.model.upper(goal) if _maximizes(name) else f.model.lower(goal)
-        if best is not None:
-            limit = min(limit, best) if _maximizes(name) else max(limit, best)
-        if solution and goal.value(solution) == limit:
-            return Solved(Outcome.OPTIMAL, tuple(solution), limit, 0.0)
-        known = Solved(Outcome.FEASIBLE if solution else Outcome.UNKNOWN, tuple(solution), limit, 0.0)
-        seconds = self.budget.remaining()
-        if seconds is not None and seconds <= 0:
-            self.limit = Limit.WALL
-            return known
-        if seconds is not None:
-            # What one level does not use is there for the next; what it may use must not be all.
-            seconds /= 2
-        work = WORK[name] * self.budget.scale
-        start = dict(enumerate(solution)) if solution else hint
-        result = f.model.solve(goal, maximize=_maximizes(name), work=work, seconds=seconds, hint=start)
-        if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
-            # The clock ended it where deterministic work is left over.
-            self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
-        if result.outcome is Outcome.UNKNOWN:
-            return known
-        if result.solution and goal.value(result.solution) == limit:
-            return Solved(Outcome.OPTIMAL, result.solution, limit, result.work)
-        return result
-
-    def _start(self, f: Formulation, hint: Mapping[int, int]) -> tuple[int, ...]:
-        """Any solution, whatever the clock says."""
-        return f.model.solve(ZERO, maximize=False, work=WORK["llc_spans"], hint=hint).solution
-
-
-def _search_fine(problem: Problem, run: _Run, coarse: Formulation, *, upper: _Levels) -> _Levels:
-    """The lower levels: jointly where the model is small enough, else with every guest's nodes held."""
-    chosen = _assign(coarse, upper.solution)
-    held = {bound.name: bound.value for bound in upper.bounds}
-    pairs = sum(
-        len({region for region in _fine_regions(problem) if any(region[0] == o.nodes[k] for o in guests.options)})
+def _pairs(problem: Problem) -> int:
+    """How many pairs of a cell and a region there are."""
+    regions = [(kind.node, kind.llc) for kind in problem.core_kinds]
+    return sum(
+        len({region for region in regions if any(region[0] == option.nodes[k] for option in guests.options)})
         * len(guests.members)
         for guests in problem.classes
         for k in range(len(guests.cells))
     )
-    if pairs <= JOINT_LIMIT:
-        joint = formulate(problem, fine_units(problem), fine=True)
-        _order_equals(joint)
-        found = _lower_levels(run, joint, chosen=chosen, held=held)
-        if found.solution:
-            return found
-    fixed = formulate(problem, fine_units(problem, chosen), fine=True)
-    found = _lower_levels(run, fixed, chosen=chosen, held=held, insist=True)
-    loosened = tuple(_loosened(fixed, bound) for bound in found.bounds)
-    return _Levels(found.outcome, found.solution, loosened, fixed)
 
 
-def _lower_levels(
-    run: _Run,
-    f: Formulation,
-    *,
-    chosen: Mapping[str, int | None],
-    held: Mapping[str, int],
-    insist: bool = False,
-) -> _Levels:
-    goals: Goals = (
+def _lower_goals(f: Formulation, held: Mapping[str, int]) -> Goals:
+    """The lower levels on a fine model, the upper ones held."""
+    goals = (
         ("llc_spans", objective.llc_spans(f)),
         ("free_nodes", objective.free_nodes(f)),
         ("free_llcs", objective.free_llcs(f)),
@@ -212,25 +160,49 @@ def _lower_levels(
     )
     f.model.at_least(objective.priority(f), held["priority"])
     f.model.at_most(objective.cross_node_cost(f), held["cross_node_cost"])
-    hint = {
+    return goals
+
+
+def _wanted(f: Formulation, chosen: Mapping[str, int | None]) -> dict[int, int]:
+    """A hint that every guest goes the way chosen for it."""
+    return {
         count.terms[0][0]: int(chosen[unit.names[0]] == o)
         for u, unit in enumerate(f.units)
         for o, count in f.choice[u].items()
     }
-    return run.levels(f, goals, hint=hint, best={"llc_spans": objective.fewest_spans(f)}, insist=insist)
 
 
-def _loosened(f: Formulation, bound: Bound) -> Bound:
-    """A bound that was found with nodes held says nothing of other nodes; what holds anyway is the simplest."""
-    goal = {
-        "free_nodes": len(f.problem.facts.nodes),
-        "free_llcs": len(f.problem.facts.llcs),
-        "free_cores": len(f.problem.facts.snapshot.cores),
-        "llc_spans": objective.fewest_spans(f),
-        "moves": 0,
-    }
-    anyway = goal.get(bound.name, bound.value)
-    return Bound(bound.name, bound.value, anyway, bound.value == anyway)
+def _carried(found: _Fine, f: Formulation, goals: Goals) -> tuple[int, ...]:
+    """A solution of another fine model of the same problem in this one, no worse at any level."""
+    values = {name: x.value(found.solution) for name, x in _named(found.formulation)}
+    fixed = {x.terms[0][0]: values.get(name, 0) for name, x in _named(f) if x.terms}
+    # Who lies where is given, so what is left to choose are the switches of each level, which then do not compete.
+    best = total(goal if maximizes(name) else goal * -1 for name, goal in goals)
+    return f.model.solve(best, maximize=True, work=WORK["llc_spans"], fixed=fixed).solution
+
+
+def _named(f: Formulation) -> list[tuple[tuple[object, ...], Linear]]:
+    """The variables by what they mean, which is the same in every fine model of a problem."""
+    named: list[tuple[tuple[object, ...], Linear]] = []
+    for u, unit in enumerate(f.units):
+        named += [((unit.names, "choice", o), count) for o, count in f.choice[u].items()]
+    named += [(("take", *key), x) for key, x in f.takes.items()]
+    for i, use in f.kind_use.items():
+        named += [(("isolated", i), use.isolated), (("whole", i), use.whole)]
+        named += [(("opened", i, pattern), count) for pattern, count in use.patterns]
+    named += [((key, place), flow) for key, flows in f.memory_flows.items() for place, flow in flows.items()]
+    named += [((key, kind), flow) for key, flows in f.device_flows.items() for kind, flow in flows.items()]
+    return named
+
+
+def _loosened(found: Reached, relaxation: Relaxation) -> tuple[Bound, ...]:
+    """Bounds that were found with nodes held say nothing of other nodes; the relaxation's do."""
+    bounds: list[Bound] = []
+    for bound in found.bounds:
+        anyway = relaxation.best(bound.name, bounds)
+        known = bound.bound if anyway is None else anyway
+        bounds.append(Bound(bound.name, bound.value, known, bound.value == known))
+    return tuple(bounds)
 
 
 def _chain(bounds: tuple[Bound, ...], *, proven: bool) -> tuple[Bound, ...]:
@@ -265,11 +237,3 @@ def _rank(f: Formulation, u: int) -> Linear:
     last = len(f.units[u].guests.options)
     ranks = total(count * (o - last) for o, count in f.choice[u].items())
     return ranks + last
-
-
-def _fine_regions(problem: Problem) -> set[tuple[int, int | None]]:
-    return {(kind.node, kind.llc) for kind in problem.core_kinds}
-
-
-def _maximizes(name: str) -> bool:
-    return name in MAXIMIZED or name == "page_size"

@@ -6,7 +6,11 @@ from typing import assert_never
 
 from numaplan.records.audit import AUDIT_SCHEMA
 from numaplan.records.audit_form import AuditForm
+from numaplan.records.capacity import CAPACITY_SCHEMA
+from numaplan.records.capacity_form import CapacityForm
 from numaplan.records.document import Form
+from numaplan.records.hosts import HOSTS_SCHEMA
+from numaplan.records.hosts_form import HostsForm
 from numaplan.records.inventory import INVENTORY_SCHEMA
 from numaplan.records.inventory_form import InventoryForm
 from numaplan.records.plan_form import PLAN_SCHEMA, PlanForm
@@ -18,10 +22,12 @@ class DocumentKind(StrEnum):
     INVENTORY = "inventory"
     PLAN = "plan"
     AUDIT = "audit"
+    CAPACITY = "capacity"
+    HOSTS = "hosts"
 
 
 def schema(kind: str) -> str:
-    """The JSON Schema of ``inventory``, ``plan`` or ``audit``; raises ValueError for any other word."""
+    """The JSON Schema of a kind of document, by its word in DocumentKind; raises ValueError for any other word."""
     match DocumentKind(kind):
         case DocumentKind.INVENTORY:
             return _schema(InventoryForm, INVENTORY_SCHEMA)
@@ -29,6 +35,10 @@ def schema(kind: str) -> str:
             return _schema(PlanForm, PLAN_SCHEMA)
         case DocumentKind.AUDIT:
             return _schema(AuditForm, AUDIT_SCHEMA)
+        case DocumentKind.CAPACITY:
+            return _schema(CapacityForm, CAPACITY_SCHEMA)
+        case DocumentKind.HOSTS:
+            return _schema(HostsForm, HOSTS_SCHEMA)
         case other:
             assert_never(other)
 

@@ -10,6 +10,7 @@ from numaplan.model.guest import VcpuId
 from numaplan.model.plan import CellPlacement, Conflict, Level, Limit, Placement, Plan, Status
 from numaplan.model.snapshot import Snapshot
 from numaplan.report.text import NONE, UNKNOWN, clean, grid, known, page, wrap_list
+from numaplan.report.why import why_text
 from numaplan.units import format_size
 
 _LIST_WIDTH: Final = 28
@@ -23,7 +24,8 @@ def plan_table(plan: Plan, snapshot: Snapshot) -> str:
         _levels(plan.levels),
         _placements(plan, snapshot),
         "\n".join(f"not placed: {clean(unplaced.vm)}: {clean(unplaced.reason)}" for unplaced in plan.unplaced),
-        "" if plan.conflict is None else _conflict(plan.conflict),
+        "" if plan.conflict is None else conflict_text(plan.conflict),
+        why_text(plan),
         "\n".join(f"note: {clean(note)}" for note in plan.notes),
     ]
     return page(sections)
@@ -126,9 +128,11 @@ def _runs(pairs: tuple[tuple[VcpuId, CpuSet], ...]) -> Iterator[list[tuple[VcpuI
         yield [pair for _, pair in group]
 
 
-def _conflict(conflict: Conflict) -> str:
+def conflict_text(conflict: Conflict) -> str:
+    """The constraints that cannot all hold, and what would make them hold, in lines."""
     lines = ["these cannot all hold on this host (without any one of them the rest can):"]
     for member in conflict.members:
         who = "host" if member.vm is None else clean(member.vm)
         lines.append(f"  - {who}: {clean(member.sentence)} [{clean(member.constraint)}]")
+    lines += [f"  fix (cost {fix.cost}): {clean(fix.sentence)}" for fix in conflict.fixes]
     return "\n".join(lines)

@@ -13,16 +13,19 @@ VF_LIMIT: Final = 256
 MBPS_LIMIT: Final = 10_000_000
 
 _ITEM_NAME: Final = Name("a name", r"[A-Za-z0-9_.-]+", "of letters, digits, '_', '-' and '.' (it becomes an alias)")
-_SRIOV_ONLY: Final = ("physnet", "pf", "vendor", "device", "affinity", "mbps", "distinct_pfs", "vlan", "trust")
-_VIRTIO_ONLY: Final = ("bridge", "queues")
+_SRIOV_ONLY: Final = ("physnet", "pf", "vendor", "device", "mbps", "distinct_pfs", "vlan", "trust")
+_PORT_ONLY: Final = ("bridge", "queues")
+_PORT_TYPES: Final = " or ".join(kind.value for kind in InterfaceType if kind.is_port)
 
 
 class InterfaceKeys(Keys):
-    """A network interface: SR-IOV virtual functions, or a virtio port on a bridge."""
+    """A network interface: SR-IOV virtual functions, or a port of a bridge, virtio or vhost-user."""
 
     name: Annotated[str, _ITEM_NAME, Field(description="Unique within the vm.")]
     type: Annotated[
-        InterfaceType, Choice(InterfaceType), Field(description="sriov: VFs; virtio: a port of a bridge.")
+        InterfaceType,
+        Choice(InterfaceType),
+        Field(description="sriov: VFs; virtio: a port of a bridge; vhostuser: one of Open vSwitch with DPDK."),
     ] = InterfaceType.SRIOV
     physnet: Annotated[
         str | None, Name("a physnet"), Field(description="VFs of any PF of this physnet (host.physnets).")
@@ -32,10 +35,13 @@ class InterfaceKeys(Keys):
     device: Annotated[str | None, HexId(), Field(description="VFs of this PCI device id, such as 1889.")] = None
     count: Annotated[int, Whole(1, VF_LIMIT), Field(description="How many VFs.")] = 1
     affinity: Annotated[
-        Affinity,
+        Affinity | None,
         Choice(Affinity),
-        Field(description="required: the PF is on a node of the guest; socket: in its package; preferred: at a cost."),
-    ] = Affinity.REQUIRED
+        Field(
+            description="required: the PF, or the bridge's physical port, is on a node of the guest; socket: in its"
+            " package; preferred: at a cost. Of sriov required, else preferred, if not given."
+        ),
+    ] = None
     mbps: Annotated[
         int, Whole(0, MBPS_LIMIT), Field(description="What each VF needs of the link's speed; 0: nothing.")
     ] = 0
@@ -46,30 +52,34 @@ class InterfaceKeys(Keys):
     # libvirt takes 4095 too, which IEEE 802.1Q reserves.
     vlan: Annotated[int | None, Whole(0, 4094), Field(description="The VLAN that the VF is put in.")] = None
     trust: Annotated[bool | None, Truth(), Field(description="Whether the guest may change the VF's filters.")] = None
-    bridge: Annotated[str | None, Name("a bridge"), Field(description="virtio: the host's bridge.")] = None
-    queues: Annotated[int | None, Whole(1, 256), Field(description="virtio: how many queue pairs.")] = None
+    bridge: Annotated[str | None, Name("a bridge"), Field(description="virtio, vhostuser: the host's bridge.")] = None
+    queues: Annotated[int | None, Whole(1, 256), Field(description="virtio, vhostuser: how many queue pairs.")] = None
 
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
-        foreign, other = (
-            (_VIRTIO_ONLY, InterfaceType.VIRTIO)
-            if self.type is InterfaceType.SRIOV
-            else (_SRIOV_ONLY, InterfaceType.SRIOV)
-        )
+        foreign, other = (_SRIOV_ONLY, InterfaceType.SRIOV.value) if self.type.is_port else (_PORT_ONLY, _PORT_TYPES)
         flaws = [
             Flaw(f"is for interfaces of type {other}, this one has type {self.type}", key=key)
             for key in foreign
             if key in self.model_fields_set
         ]
-        if self.type is InterfaceType.SRIOV:
-            flaws += _selector_flaws(self)
-        elif self.count > 1:
-            flaws.append(Flaw("an interface of type virtio is one port", "give one entry for each", "count"))
+        flaws += _port_flaws(self) if self.type.is_port else _selector_flaws(self)
         if self.mac is not None and self.count > 1:
             flaws.append(Flaw(f"one MAC address cannot be that of {self.count} VFs", "give one entry for each", "mac"))
         if flaws:
             raise flaws_error(flaws)
         return self
+
+
+def _port_flaws(interface: InterfaceKeys) -> list[Flaw]:
+    flaws = []
+    if interface.count > 1:
+        what = f"an interface of type {interface.type} is one port"
+        flaws.append(Flaw(what, "give one entry for each", "count"))
+    if interface.affinity is not None and interface.bridge is None:
+        what = "is nearness to the physical port of a bridge, this interface names none"
+        flaws.append(Flaw(what, "add bridge", "affinity"))
+    return flaws
 
 
 def _selector_flaws(interface: InterfaceKeys) -> list[Flaw]:

@@ -130,7 +130,7 @@ def _interface(keys: InterfaceKeys) -> InterfaceRequest:
         vendor=keys.vendor,
         device=keys.device,
         count=keys.count,
-        affinity=keys.affinity,
+        affinity=keys.affinity or keys.type.default_affinity,
         mbps=keys.mbps,
         distinct_pfs=keys.distinct_pfs,
         mac=keys.mac,

@@ -178,6 +178,14 @@ class HostKeys(Keys):
         Size(zero=True),
         Field(description="Ordinary pages of each node that no guest gets.", json_schema_extra={"default": "2GiB"}),
     ] = 2 << 20
+    guest_overhead: Annotated[
+        int,
+        Size(zero=True),
+        Field(
+            description="Ordinary pages that QEMU itself takes for each guest, on each node that its cells lie on.",
+            json_schema_extra={"default": "0KiB"},
+        ),
+    ] = 0
     physnets: dict[str, list[Annotated[str, _PF_NAME]]] = Field(
         default_factory=dict, description="Which PFs reach which physical network: {phys0: [ens1f0, ens2f0]}."
     )

@@ -71,6 +71,7 @@ def _policy(node: YamlNode, mistakes: list[Mistake]) -> HostPolicy | None:
         reserved_memory_kib=keys.reserved_memory,
         physnets=tuple(sorted((name, tuple(dict.fromkeys(pfs))) for name, pfs in keys.physnets.items())),
         costs=Costs(keys.costs.vf, keys.costs.cell, keys.costs.memory_gib),
+        guest_overhead_kib=keys.guest_overhead,
     )
 
 

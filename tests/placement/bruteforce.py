@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import Guest, IothreadId
+from numaplan.model.guest import Guest, IothreadId, VcpuId
 from numaplan.model.plan import LEVELS, MAXIMIZED, Placement, Plan, Status
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, Request
 from numaplan.model.snapshot import Snapshot
@@ -181,12 +181,13 @@ def _consumption(facts: Facts, plan: _Coarse) -> object:
 
 
 def _named_cpus(guest: Guest | None) -> CpuSet:
-    """Every CPU that its XML names for a thread."""
+    """Every CPU that one of its threads is confined to."""
     if guest is None:
         return EMPTY
-    pins = [*(pin.cpus for pin in guest.vcpu_pins), *(pin.cpus for pin in guest.iothread_pins)]
-    pins += [cpus for cpus in (guest.emulator_affinity(), guest.vcpu_cpuset) if cpus is not None]
-    return CpuSet(cpu for cpus in pins for cpu in cpus)
+    pins = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    pins += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    pins.append(guest.effective_emulator_affinity())
+    return CpuSet(cpu for cpus in pins if cpus is not None for cpu in cpus)
 
 
 class _CpuSearch:
@@ -305,10 +306,10 @@ class _CpuSearch:
 
         emulator, iothreads = placement.emulator, placement.iothreads
         if guest.emulator is EmulatorPolicy.SHARE:
-            emulator = where(existing.emulator_affinity() if existing else None)
+            emulator = where(existing.effective_emulator_affinity() if existing else None)
         if guest.iothread_policy is IothreadPolicy.SHARE:
             iothreads = tuple(
-                (id_, where(existing.iothread_affinity(id_) if existing else None))
+                (id_, where(existing.effective_iothread_affinity(id_) if existing else None))
                 for id_ in map(IothreadId, range(1, guest.iothreads + 1))
             )
         return replace(placement, emulator=emulator, iothreads=iothreads)

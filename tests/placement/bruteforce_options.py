@@ -68,7 +68,7 @@ def vf_wishes(
     """For each of the guest's interfaces the kinds of its VFs, in every combination."""
 
     def ways(interface: InterfaceRequest) -> list[tuple[VfKind, ...]]:
-        if interface.type is InterfaceType.VIRTIO:
+        if interface.type is not InterfaceType.SRIOV:
             return [()]
         fitting = [kind for kind, vfs in kinds.items() if vf_filter_problem(facts, vfs[0], interface) is None]
         several = combinations_with_replacement(fitting, interface.count)
@@ -198,7 +198,7 @@ def _as_in_xml(facts: Facts, guest: GuestRequest, base: Placement) -> Placement 
     existing = facts.existing(guest.name)
     if existing is None:
         return None
-    pins = {vcpu: existing.vcpu_affinity(vcpu) for cell in base.cells for vcpu, _ in cell.vcpus}
+    pins = {vcpu: existing.effective_vcpu_affinity(vcpu) for cell in base.cells for vcpu, _ in cell.vcpus}
     cells = tuple(
         replace(
             cell,
@@ -210,10 +210,10 @@ def _as_in_xml(facts: Facts, guest: GuestRequest, base: Placement) -> Placement 
     )
     own_iothreads = guest.iothread_policy is IothreadPolicy.DEDICATED
     iothreads = tuple(
-        (id_, (existing.iothread_affinity(id_) or EMPTY) if own_iothreads else EMPTY)
+        (id_, (existing.effective_iothread_affinity(id_) or EMPTY) if own_iothreads else EMPTY)
         for id_ in map(IothreadId, range(1, guest.iothreads + 1))
     )
-    emulator = existing.emulator_affinity() if _own_emulator(guest) else None
+    emulator = existing.effective_emulator_affinity() if _own_emulator(guest) else None
     placement = replace(base, cells=cells, emulator=emulator or EMPTY, iothreads=iothreads)
     threads = sum(_own_threads(guest, index) for index in range(len(base.cells)))
     one_node = all(grant.cpu in facts.cpus([base.cells[grant.cell].numa_node]) for grant in grants(guest, placement))

@@ -269,10 +269,19 @@ def test_offline_and_isolated_cpus_are_the_kernels_word(reserved: str | None) ->
     assert str(cpus(plan, "g")) == ("2-3" if reserved is None else "0,2")
 
 
-def test_without_time_the_answer_is_unknown_and_says_so() -> None:
-    plan = solve(ask(guest("g", 2)), host("2n:4c:2t"), budget=Budget(remaining=lambda: 0.0))
+def test_without_time_the_first_plan_found_counts() -> None:
+    request, snapshot = ask(guest("g", 2), guest("h", 2)), host("2n:4c:2t")
+    plan = solve(request, snapshot, budget=Budget(remaining=lambda: 0.0))
+    assert (plan.status, plan.limit, len(plan.placements)) == (Status.FEASIBLE, Limit.WALL, 2)
+    assert verify(request, snapshot, plan) == ()
+
+
+def test_without_time_and_a_first_plan_the_answer_is_unknown_and_says_so() -> None:
+    # One guest after the other goes to the emptiest node, and so apart.
+    request = ask(guest("g", 2), guest("h", 2, affinity=["g"]))
+    plan = solve(request, host("2n:4c:2t"), budget=Budget(remaining=lambda: 0.0))
     assert (plan.status, plan.limit, plan.placements) == (Status.UNKNOWN, Limit.WALL, ())
-    assert [unplaced.vm for unplaced in plan.unplaced] == ["g"]
+    assert [unplaced.vm for unplaced in plan.unplaced] == ["g", "h"]
 
 
 def test_a_search_that_runs_out_of_time_keeps_its_best_plan_and_claims_no_proof() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import EmulatorPin, Guest, IothreadId, MemoryBinding, VcpuId, VcpuPin
 from numaplan.model.host import NodeId
-from numaplan.model.plan import Placement, Status
+from numaplan.model.plan import DevicePlacement, Placement, Status
 from numaplan.model.request import (
     Affinity,
     CpuPolicy,
@@ -24,8 +24,10 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.verification.devices import device_violations
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import is_dedicated
+from numaplan.placement.verification.memory import memory_violations
 from numaplan.placement.verification.objective import level_values
 from numaplan.placement.verify import objective, placement_violations, verify
 from tests.hosts import GIB, Nic, host
@@ -33,6 +35,9 @@ from tests.placement.bruteforce import Values, differences, optimum, rank
 from tests.placement.bruteforce_options import cell_choices, skeleton
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.verify_cases import POLICY, guest, plan, sriov
+
+# For a deeper run: 200 take a few minutes.
+ODD = 12
 
 BARE = replace(POLICY, reserved_cpus=CpuSet.parse("0"), shared_cpus=None)
 
@@ -170,8 +175,15 @@ def test_it_agrees_with_trying_every_cpu_in_every_order(case: Case) -> None:
     assert (None if best is None else best[0]) == _naive(case.request, case.snapshot)
 
 
+@settings(max_examples=ODD, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(requests_and_hosts(small=True, odd=True))
+def test_it_agrees_on_odd_hosts_too(case: Case) -> None:
+    best = optimum(case.request, case.snapshot)
+    assert (None if best is None else best[0]) == _naive(case.request, case.snapshot)
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(requests_and_hosts())
+@given(requests_and_hosts(odd=True))
 def test_what_it_finds_is_a_valid_plan(case: Case) -> None:
     found = values(case.request, case.snapshot)
     required = sum(guest.priority for guest in case.request.guests if guest.required)
@@ -198,9 +210,14 @@ def _every(facts: Facts, asked: GuestRequest) -> Iterator[Placement]:
     emulators = [
         CpuSet(some) for count in range(1, len(facts.online) + 1) for some in combinations(facts.online, count)
     ]
+    cards = [
+        [DevicePlacement(wanted.name, device.address) for device in facts.snapshot.pci] for wanted in asked.devices
+    ]
     for cells in cell_choices(facts, asked):
-        for given_vfs in product(*(combinations(vfs, count) for count in counts)):
-            base = skeleton(asked, cells, given_vfs, ())
+        for given_vfs, devices in product(product(*(combinations(vfs, n) for n in counts)), product(*cards)):
+            base = skeleton(asked, cells, given_vfs, devices)
+            if any(memory_violations(facts, [base])) or any(device_violations(facts, [base])):
+                continue
             rung = facts.share_ladder(base.nodes)
             floats = emulators if rung is None or asked.emulator is not EmulatorPolicy.SHARE else [rung]
             for cpus in permutations(facts.allocatable, len(threads)):

@@ -50,7 +50,9 @@ def guest(
     memory_policy: MemoryPolicy = MemoryPolicy.STRICT,
     **more: Any,  # noqa: ANN401  # whatever GuestRequest takes, as it takes it
 ) -> GuestRequest:
-    """A guest of `cells` equal cells with `vcpus` and `memory_kib` each."""
+    """A guest of `cells` equal cells with `vcpus` and `memory_kib` each, dedicated ones unless told otherwise."""
+    if "cpu_policy" not in more:
+        more.setdefault("dedicated_vcpus", frozenset(VcpuId(vcpu) for vcpu in range(cells * vcpus)))
     return GuestRequest(
         name,
         name,

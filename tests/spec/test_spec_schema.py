@@ -18,7 +18,7 @@ ACCEPTED = [
     LEAST,
     CONTRACT.replace("    profile: dpdk-forwarder\n", ""),
     vm(host="{reserved_cpus: 0, shared_cpus: 4-7, reserved_memory: 0, physnets: {1: [2]}, costs: {vf: 0}}"),
-    vm(host="{reserved_cpus: '', shared_cpus: '0-7:2/4, 9', reserved_memory: 0KiB}"),
+    vm(host="{reserved_cpus: '', shared_cpus: '0-7:2/4, 9', reserved_memory: 0KiB, guest_overhead: 256MiB}"),
     vm(host="", defaults=""),
     vm(defaults="{priority: 3, emulator: isolate, iothreads: 2}"),
     vm("count: 3\nanti_affinity: [fw1, fw1-2]\nprofile: ~\nmemory: 16 GiB"),
@@ -29,7 +29,8 @@ ACCEPTED = [
     vm(
         "interfaces:\n- {name: 1, vendor: 8086, device: 0x1889}\n- {name: b, vendor: '8086', device: 10e8}\n"
         "- {name: c, pf: ens1f0#0-7, mac: 52:54:00:12:34:56, vlan: 0, trust: True, affinity: socket}\n"
-        "- {name: d, type: virtio, bridge: br0, queues: 2}\n"
+        "- {name: d, type: virtio, bridge: br0, queues: 2, affinity: required}\n"
+        "- {name: g, type: vhostuser, bridge: br-dpdk, affinity: null}\n"
         "devices: [{name: e, address: 0000:3b:00.0}, {name: f, address: 05:00.1, affinity: preferred}]"
     ),
 ]
@@ -91,7 +92,8 @@ def test_every_key_is_described_and_defaults_are_those_of_the_contract() -> None
     keys = SCHEMA["$defs"]["VmKeys"]["properties"]
     assert keys["page_size"]["default"] == "4KiB"
     assert keys["cells"]["default"] == 1
-    assert SCHEMA["$defs"]["HostKeys"]["properties"]["reserved_memory"]["default"] == "2GiB"
+    host = SCHEMA["$defs"]["HostKeys"]["properties"]
+    assert (host["reserved_memory"]["default"], host["guest_overhead"]["default"]) == ("2GiB", "0KiB")
 
 
 def test_the_schema_is_the_same_each_time_and_says_no_word_of_the_code() -> None:

@@ -267,6 +267,25 @@ def test_an_interface_carries_all_its_keys() -> None:
     )
     virtio = interface("type: virtio, bridge: br0, queues: 4, mac: 52:54:00:00:00:01, count: 1")
     assert virtio == InterfaceRequest("data", InterfaceType.VIRTIO, bridge="br0", queues=4, mac="52:54:00:00:00:01")
+    vhostuser = interface("type: vhostuser, bridge: br-dpdk, queues: 2, affinity: socket")
+    assert vhostuser == InterfaceRequest(
+        "data", InterfaceType.VHOSTUSER, bridge="br-dpdk", queues=2, affinity=Affinity.SOCKET
+    )
+
+
+def test_a_vf_must_be_near_and_a_port_need_not_unless_that_is_said() -> None:
+    assert interface("physnet: phys0").affinity is Affinity.REQUIRED
+    assert interface("physnet: phys0, affinity: null").affinity is Affinity.REQUIRED
+    for kind in ("virtio", "vhostuser"):
+        assert interface(f"type: {kind}, bridge: br0").affinity is Affinity.PREFERRED
+        assert interface(f"type: {kind}").affinity is Affinity.PREFERRED
+        assert interface(f"type: {kind}, bridge: br0, affinity: required").affinity is Affinity.REQUIRED
+
+
+def test_the_overhead_of_a_guest_is_a_size_and_none_unless_it_is_given() -> None:
+    assert read(vm()).policy.guest_overhead_kib == 0
+    assert read(vm(host="{guest_overhead: 256MiB}")).policy.guest_overhead_kib == 256 << 10
+    assert "host.guest_overhead: expected" in refused(vm(host="{guest_overhead: lots}"))
 
 
 def test_devices_are_chosen_by_address_or_by_ids() -> None:

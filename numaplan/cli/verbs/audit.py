@@ -6,13 +6,14 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import AuditFormat, FailOn, print_data
-from numaplan.cli.options import Connect, Domains, Snapshot, where
+from numaplan.cli.options import Connect, Domains, Snapshot, Synthetic, where
 from numaplan.errors import ExitCode
 
 
 def audit(
     *,
     snapshot: Snapshot = None,
+    synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
     form: Annotated[AuditFormat, typer.Option("-o", "--output", help="The form of the output.")] = AuditFormat.TABLE,
@@ -31,7 +32,7 @@ def audit(
         from numaplan.api.audit import audit_host
         from numaplan.cli.show_audit import audit_text
 
-        report = audit_host(where(snapshot, domains, connect))
+        report = audit_host(where(snapshot, domains, connect, synthetic=synthetic))
         print_data(audit_text(report, form), None)
         if any(fail_on.includes(finding.severity.value) for finding in report.findings):
             raise typer.Exit(ExitCode.FINDINGS)

@@ -7,13 +7,14 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import InventoryFormat, print_data
-from numaplan.cli.options import Connect, Domains, Snapshot, where
+from numaplan.cli.options import Connect, Domains, Snapshot, Synthetic, where
 from numaplan.errors import DegradedError, Problem
 
 
 def inventory(
     *,
     snapshot: Snapshot = None,
+    synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
     form: Annotated[InventoryFormat, typer.Option("-o", "--output", help="The form of the output.")] = (
@@ -36,7 +37,7 @@ def inventory(
         from numaplan.api.inventory import take_inventory
         from numaplan.cli.show_inventory import inventory_text
 
-        taken = take_inventory(where(snapshot, domains, connect))
+        taken = take_inventory(where(snapshot, domains, connect, synthetic=synthetic))
         print_data(inventory_text(taken, form, wide=wide), out)
         if strict and taken.gaps:
             raise DegradedError.of(tuple(Problem(gap.why, gap.what) for gap in taken.gaps))

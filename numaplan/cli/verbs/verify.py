@@ -7,7 +7,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import print_data
-from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Vnf, where
+from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
 from numaplan.errors import ExitCode
 
 
@@ -16,6 +16,7 @@ def verify(
     vnf: Vnf,
     *,
     snapshot: Snapshot = None,
+    synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
     host_profile: HostProfile = None,
@@ -30,10 +31,10 @@ def verify(
       numaplan verify plan.json vnf.yaml --snapshot host.tar.gz --domains xml/
     """
     with reported():
-        from numaplan.api.place import read_question
+        from numaplan.api.question import read_question
         from numaplan.api.verify import verify_plan
 
-        question = read_question(vnf, where(snapshot, domains, connect), host_profile=host_profile)
+        question = read_question(vnf, where(snapshot, domains, connect, synthetic=synthetic), host_profile=host_profile)
         parsed, violations = verify_plan(plan, question)
         for violation in violations:
             print_data(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}\n", None)

@@ -75,7 +75,7 @@ def _why_not(facts: Facts, cpu: CpuId) -> str | None:
     if cpu in facts.shared:
         return "is in the shared pool"
     taker = facts.taker(cpu)
-    return None if taker is None else f'is taken by guest "{taker}"'
+    return None if taker is None else f"is taken by {taker}"
 
 
 def _counts(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:

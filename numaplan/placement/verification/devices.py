@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.host import NodeId
 from numaplan.model.plan import InterfacePlacement, Placement
-from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest
+from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.violation import Violation
 
@@ -33,6 +33,7 @@ def device_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator
                         "device",
                         f'device {device.address} of guest "{guest.name}" device "{device.name}" {reason}',
                     )
+        yield from _ports(facts, guest, placement)
         yield from _iommu(facts, guest, placement)
     yield from _once(asked)
     yield from _bandwidth(facts, asked)
@@ -105,6 +106,17 @@ def _vf_violations(
             yield Violation(
                 guest.name, "distinct_pfs", f"PF {address} has {times} VFs {where}; distinct_pfs needs at most 1"
             )
+
+
+def _ports(facts: Facts, guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
+    """Ports of bridges: near enough to where their traffic leaves the host."""
+    for interface in guest.interfaces:
+        if interface.type is InterfaceType.SRIOV:
+            continue
+        node = facts.uplinks.node(interface.bridge)
+        if not near_enough(facts, node, interface.affinity, nodes=placement.nodes):
+            where = f'the uplink of bridge "{interface.bridge}" of guest "{guest.name}" interface "{interface.name}"'
+            yield Violation(guest.name, "port_affinity", f"{where} {_far(node, interface.affinity, placement.nodes)}")
 
 
 def _device_problem(facts: Facts, address: PciAddress, wanted: DeviceRequest, *, placement: Placement) -> str | None:

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
-from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
+from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
 from numaplan.model.request import GuestRequest, HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.pci import PciFacts
+from numaplan.placement.verification.switch import switch_cpus
+from numaplan.placement.verification.uplinks import Uplinks
 
 # SLIT's local distance (ACPI, System Locality Information Table), and what two nodes count apart where none is given.
 LOCAL_DISTANCE = 10
@@ -16,10 +18,10 @@ UNKNOWN_DISTANCE = 10
 
 
 class Facts:
-    """Looked up again and again by the checks; `pci` holds the device side.
+    """Looked up again and again by the checks; `pci` holds the device side, `uplinks` that of bridges.
 
     `online`, `reserved` and `shared` are CPU sets, the latter two of online CPUs; `allocatable` ones are neither.
-    `taken` are the CPUs of threads of staying guests that may run on one CPU only.
+    `taken` are the CPUs of threads of staying guests that may run on one CPU only, and those of Open vSwitch with DPDK.
     `threads` is the largest number of online threads of a core.
     """
 
@@ -30,6 +32,7 @@ class Facts:
         self._existing = {guest.name: guest for guest in snapshot.guests}
         self.staying = tuple(guest for guest in snapshot.guests if guest.name not in self._asked)
         self.pci = PciFacts(snapshot, self.staying)
+        self.uplinks = Uplinks(snapshot, self.pci.node)
         self.online = snapshot.cpus.online
         self.shared = (request.policy.shared_cpus or EMPTY) & self.online
         self.reserved = reserved_cpus(request.policy, snapshot) & self.online
@@ -44,7 +47,8 @@ class Facts:
         self.threads = max((len(core) for core in self.cores), default=1)
         self.llcs = _last_level_caches(snapshot)
         self._distances = {(node.id, other): value for node in snapshot.nodes for other, value in node.distances}
-        self._holders = {cpu: guest.name for guest in self.staying for cpu in _pinned(guest)}
+        self._holders = dict.fromkeys(switch_cpus(snapshot) & (self.online - self.reserved), "Open vSwitch")
+        self._holders |= {cpu: f'guest "{guest.name}"' for guest in self.staying for cpu in _pinned(guest)}
         self.taken = CpuSet(self._holders)
         self._floating = self._count_floating()
 
@@ -57,7 +61,7 @@ class Facts:
         return self._existing.get(name)
 
     def taker(self, cpu: CpuId) -> str | None:
-        """The guest that stays and has a thread pinned there."""
+        """Who has a thread there for good: a guest that stays, or Open vSwitch."""
         return self._holders.get(cpu)
 
     def node(self, node: NodeId) -> NumaNode | None:
@@ -97,6 +101,11 @@ class Facts:
             return None
         return self._nodes_of(cpu for cpus in self._effective(guest) for cpu in cpus)
 
+    def lies_on(self, guest: Guest) -> frozenset[NodeId]:
+        """The nodes that some vCPU of a guest that exists may not leave."""
+        places = [self._nodes_of(cpus) for cpus in self._effective(guest)]
+        return frozenset(node for nodes in places if len(nodes) == 1 for node in nodes)
+
     def share_ladder(self, nodes: Iterable[NodeId]) -> CpuSet | None:
         """Where threads that share float for a guest on `nodes`; None where the host names no CPUs for them.
 
@@ -107,7 +116,7 @@ class Facts:
         return next((rung for rung in rungs if rung), None)
 
     def _effective(self, guest: Guest) -> tuple[CpuSet, ...]:
-        affinities = (guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus))
+        affinities = (guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus))
         return tuple(self.online if cpus is None else cpus for cpus in affinities)
 
     def _nodes_of(self, cpus: Iterable[CpuId]) -> frozenset[NodeId]:
@@ -140,15 +149,11 @@ def bound_node(guest: Guest, cell: CellId) -> NodeId | None:
     return binding.nodes[0]
 
 
-def _vcpu_affinities(guest: Guest) -> tuple[CpuSet, ...]:
-    affinities = (guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus))
-    return tuple(cpus for cpus in affinities if cpus is not None)
-
-
 def _pinned(guest: Guest) -> CpuSet:
-    """The CPUs of its threads whose affinity is one CPU."""
-    threads = [*_vcpu_affinities(guest), guest.emulator_affinity()]
-    threads += [guest.iothread_affinity(IothreadId(i)) for i in range(1, guest.iothreads + 1)]
+    """The CPUs of its threads whose effective affinity is one CPU."""
+    threads = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    threads += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    threads.append(guest.effective_emulator_affinity())
     return CpuSet(cpu for cpus in threads if cpus is not None and len(cpus) == 1 for cpu in cpus)
 
 

@@ -9,6 +9,7 @@ from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import PageSize
 from numaplan.placement.verification.facts import Facts, bound_node
 from numaplan.placement.verification.shape import ExpectedCell, expected_cells
+from numaplan.placement.verification.switch import switch_pages
 from numaplan.placement.verification.violation import Violation
 from numaplan.units import format_size
 
@@ -16,7 +17,7 @@ SMALL_PAGE_KIB = 4
 
 
 def memory_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
-    """Page sizes, memory nodes and the capacity of each page size on each node."""
+    """Page sizes, memory nodes and the capacity of each page size on each node, QEMU's own memory included."""
     needs: defaultdict[tuple[NodeId, int], int] = defaultdict(int)
     last: dict[tuple[NodeId, int], str] = {}
     for placement in placements:
@@ -24,6 +25,10 @@ def memory_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator
         if guest is None:
             continue
         expected = {cell.id: cell for cell in expected_cells(facts, guest, placement)}
+        for node in sorted(set(placement.nodes)) if facts.request.policy.guest_overhead_kib else ():
+            if facts.node(node) is not None:
+                needs[node, SMALL_PAGE_KIB] += facts.request.policy.guest_overhead_kib
+                last[node, SMALL_PAGE_KIB] = guest.name
         for cell in placement.cells:
             if cell.id not in expected:
                 continue
@@ -51,17 +56,22 @@ def capacity_kib(facts: Facts, node: NodeId, size_kib: int) -> int:
     numa_node = facts.node(node)
     if numa_node is None:
         return 0
-    back_kib = sum(
-        _given_back_kib(facts, existing, node, size_kib)
+    running = [
+        existing
         for guest in facts.request.guests
         if (existing := facts.existing(guest.name)) is not None and existing.running is True
-    )
+    ]
+    back_kib = sum(_given_back_kib(facts, existing, node, size_kib) for existing in running)
     if size_kib == SMALL_PAGE_KIB:
         if numa_node.available_kib is None:
             return 0
-        return max(0, numa_node.available_kib + back_kib - facts.request.policy.reserved_memory_kib)
+        policy = facts.request.policy
+        back_kib += policy.guest_overhead_kib * sum(node in facts.lies_on(existing) for existing in running)
+        return max(0, numa_node.available_kib + back_kib - policy.reserved_memory_kib)
     pool = numa_node.pool(size_kib)
-    return 0 if pool is None else pool.free * size_kib + back_kib
+    if pool is None:
+        return 0
+    return (pool.free - switch_pages(facts.snapshot, node, size_kib)) * size_kib + back_kib
 
 
 def _page_problem(cell: CellPlacement, expected: ExpectedCell) -> str | None:

@@ -37,11 +37,11 @@ def level_values(facts: Facts, placements: Sequence[Placement]) -> tuple[int, ..
 
 
 def cross_node_cost(facts: Facts, guest: GuestRequest, placement: Placement) -> int:
-    """What one guest pays for distance: its VFs, devices and known virtio ports, its pairs of cells, its memory."""
+    """What one guest pays for distance: its VFs, devices and known uplinks, its pairs of cells, its memory."""
     costs = facts.request.policy.costs
     nodes = placement.nodes
     ends = [facts.pci.node(address) for address in functions(placement)]
-    ends += [facts.pci.port_node(port.bridge) for port in guest.interfaces if port.type is InterfaceType.VIRTIO]
+    ends += [facts.uplinks.node(port.bridge) for port in guest.interfaces if port.type is not InterfaceType.SRIOV]
     ports = sum(min((facts.distance(end, node) for node in nodes), default=0) for end in ends if end is not None)
     pairs = sum(facts.distance(one.numa_node, other.numa_node) for one, other in combinations(placement.cells, 2))
     memory = sum(
@@ -71,17 +71,17 @@ def free_counts(facts: Facts, given: CpuSet, with_memory: frozenset[NodeId]) -> 
 
 
 def is_moved(facts: Facts, guest: GuestRequest, existing: Guest, *, placement: Placement) -> bool:
-    """Whether the plan gives a guest a CPU, a memory node or a VF that its XML does not have.
+    """Whether the plan gives a guest a CPU that it does not run on, or a memory node or VF that its XML does not have.
 
-    A vCPU that the XML leaves unpinned is moved by being pinned; memory that it binds to no one node is not moved, and
+    A vCPU that nothing pins is moved by being pinned; memory that it binds to no one node is not moved, and
     where threads float that have no CPU of their own follows from the host's pools.
     """
     own_emulator = guest.emulator is not EmulatorPolicy.SHARE
     own_iothreads = guest.iothread_policy is IothreadPolicy.DEDICATED
     return (
-        any(existing.vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
-        or (own_emulator and existing.emulator_affinity() != placement.emulator)
-        or (own_iothreads and any(existing.iothread_affinity(i) != cpus for i, cpus in placement.iothreads))
+        any(existing.effective_vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
+        or (own_emulator and existing.effective_emulator_affinity() != placement.emulator)
+        or (own_iothreads and any(existing.effective_iothread_affinity(i) != cpus for i, cpus in placement.iothreads))
         or memory_or_vf_moved(facts, existing, placement)
     )
 

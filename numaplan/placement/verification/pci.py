@@ -18,6 +18,9 @@ class PciFacts:
     def __init__(self, snapshot: Snapshot, staying: Iterable[Guest]) -> None:
         self._devices = {device.address: device for device in snapshot.pci}
         self._links = {link.name: link for link in snapshot.links}
+        self._carries = {lower: link.name for link in snapshot.links for lower in link.lowers}
+        switch = snapshot.openvswitch
+        self._switch_ports = () if switch is None else switch.interfaces
         self._taken = {address: guest.name for guest in staying for address in guest.pci_addresses}
         self._functions: dict[PciAddress, tuple[PciAddress, int | None]] = {
             device.address: (device.physfn, None) for device in snapshot.pci if device.physfn is not None
@@ -71,12 +74,18 @@ class PciFacts:
         return self._taken.get(address)
 
     def host_use(self, device: PciDevice) -> str | None:
-        """What the host itself does with the function: an address, a bridge or bond, DPDK; None: nothing known."""
+        """What the host itself does with the function: address, bridge, bond, VLAN, switch, DPDK; None: nothing."""
         for link in sorted(self._links_of(device), key=lambda link: link.name):
             if link.addresses:
                 return f"{link.name} bears an address of the host"
             if link.master is not None:
                 return f"{link.name} belongs to {link.master}"
+            if link.name in self._carries:
+                return f"{link.name} carries {self._carries[link.name]}"
+        names = self.names(device)
+        for port in self._switch_ports:
+            if port.pci == device.address or port.name in names:
+                return f"{port.name} is a port of Open vSwitch"
         return f"DPDK drives it ({device.driver})" if device.driver in DPDK_DRIVERS else None
 
     def group_mates(self, address: PciAddress) -> tuple[PciAddress, ...]:
@@ -84,22 +93,6 @@ class PciFacts:
         group = self._group_of.get(address)
         mates = set() if group is None else self._groups[group] - {address}
         return tuple(sorted(mate for mate in mates if not self._is_bridge(mate)))
-
-    def port_node(self, bridge: str | None) -> NodeId | None:
-        """The node of the physical ports below a bridge; None where it has none, or they are not of one node."""
-        seen: set[str] = set()
-        nodes: set[NodeId] = set()
-        below = [] if bridge is None else [bridge]
-        while below:
-            link = self._links.get(below.pop())
-            if link is None or link.name in seen:
-                continue
-            seen.add(link.name)
-            if link.pci is None:
-                below += link.lowers
-            elif (node := self.node(link.pci)) is not None:
-                nodes.add(node)
-        return nodes.pop() if len(nodes) == 1 else None
 
     def _links_of(self, device: PciDevice) -> tuple[Link, ...]:
         return tuple(link for link in self._links.values() if link.pci == device.address or link.name in device.netdevs)

@@ -1,0 +1,164 @@
+"""Plans for made telco hosts beside the best of several first fits: what is placed, how well, proven how far, how fast.
+
+Usage: .venv/bin/python benchmarks/placement.py [--seeds N] [--hosts 0,1,2,3,4] [--fills 0.5,0.8,0.95,1.05] [--limit S].
+Each instance has a process of its own, and so its own peak of memory. With N = 2 (the default) some minutes; `--limit`
+solves with a wall-clock limit instead of a limit of work. A row is a kind of host at a fill: sums over its seeds,
+medians and maxima of times.
+
+columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, ours
+: the most of any first fit; the cost of exactly the guests of that run, ours : its own; instances of which priority and
+cost are proven, and all levels; the largest ratio of cost to its bound; CPU seconds (the search has one thread) to a
+first plan, and in all; peak MiB.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.first_fit import all_first_fits
+from benchmarks.instances import FILLS, HOSTS, Instance, make_instance
+from numaplan.model.plan import LEVELS, Placement, Plan, Status
+from numaplan.model.request import Request
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import objective, placement_violations, verify
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+# A scale at which hardly anything but the start is left of the search.
+HASTE: Final = 0.001
+
+Row = dict[str, Any]
+
+
+def measure(instance: Instance, limit: float | None) -> Row:
+    """Everything that a table says of one instance; fails where a plan is wrong or first fit is better."""
+    request, snapshot = instance.request, instance.snapshot
+    start = time.process_time()
+    first = solve(request, snapshot, budget=Budget(scale=HASTE))
+    first_s = time.process_time() - start
+    start = time.process_time()
+    plan = solve(request, snapshot, budget=_budget(limit))
+    total_s = time.process_time() - start
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for found in (first, plan):
+        _insist(not verify(request, snapshot, found), instance, "a plan breaks a constraint")
+    runs = all_first_fits(request, snapshot)
+    theirs = max(runs, key=lambda run: (_priority(request, run), len(run)))
+    _insist(not list(placement_violations(Facts(request, snapshot), theirs)), instance, "first fit breaks a constraint")
+    _insist(_priority(request, plan.placements) >= _priority(request, theirs), instance, "first fit places more")
+    same = _only(request, theirs)
+    again = solve(same, snapshot, budget=_budget(limit))
+    cost, their_cost = _level(again, "cross_node_cost"), _cost(instance, theirs)
+    _insist(again.status is not Status.UNKNOWN and cost <= their_cost, instance, "first fit costs less")
+    proven = [level.proven for level in plan.levels]
+    level = next(level for level in plan.levels if level.name == "cross_node_cost")
+    return {
+        "asked": len(request.guests),
+        "placed": len(plan.placements),
+        "ff_placed": max(len(run) for run in runs),
+        "plain_placed": len(runs[0]),
+        "priority": _priority(request, plan.placements),
+        "ff_priority": _priority(request, theirs),
+        "cost": cost,
+        "ff_cost": their_cost,
+        "two": all(proven[:2]),
+        "all": all(proven),
+        "gap": level.value / level.bound if level.bound else 1.0 + level.value,
+        "first_s": first_s,
+        "total_s": total_s,
+        "peak_mib": peak_mib,
+    }
+
+
+def _budget(limit: float | None) -> Budget:
+    if limit is None:
+        return Budget()
+    end = time.monotonic() + limit
+    return Budget(scale=1_000, remaining=lambda: end - time.monotonic())
+
+
+def _insist(holds: bool, instance: Instance, what: str) -> None:  # noqa: FBT001
+    if not holds:
+        sys.exit(f"{instance.name}: {what}")
+
+
+def _priority(request: Request, placements: Sequence[Placement]) -> int:
+    priorities = {guest.name: guest.priority for guest in request.guests}
+    return sum(priorities[placement.vm] for placement in placements)
+
+
+def _only(request: Request, placements: Sequence[Placement]) -> Request:
+    names = {placement.vm for placement in placements}
+    return replace(request, guests=tuple(replace(g, required=True) for g in request.guests if g.name in names))
+
+
+def _level(plan: Plan, name: str) -> int:
+    return next((level.value for level in plan.levels if level.name == name), 0)
+
+
+def _cost(instance: Instance, placements: Sequence[Placement]) -> int:
+    return objective(instance.request, instance.snapshot, placements)[LEVELS.index("cross_node_cost")]
+
+
+def _in_child(kind: int, fill: float, seed: int, limit: float | None) -> Row:
+    argv = [sys.executable, __file__, "--one", f"{kind},{fill},{seed}", *(["--limit", str(limit)] if limit else [])]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.stderr)
+    row: Row = json.loads(done.stdout)
+    return row
+
+
+def _print_row(name: str, rows: list[Row]) -> None:
+    def sums(*keys: str) -> str:
+        return " : ".join(str(sum(row[key] for row in rows)) for key in keys)
+
+    first, total = ([row[key] for row in rows] for key in ("first_s", "total_s"))
+    print(
+        f"{name:18} {sum(row['asked'] for row in rows):6} {sums('placed', 'ff_placed', 'plain_placed'):>18}"
+        f" {sums('priority', 'ff_priority'):>13} {sums('cost', 'ff_cost'):>15}"
+        f" {sum(row['two'] for row in rows)}/{sum(row['all'] for row in rows)}/{len(rows):<5}"
+        f" {max(row['gap'] for row in rows):6.3f} {statistics.median(first):6.2f} {max(first):6.2f}"
+        f" {statistics.median(total):6.1f} {max(total):6.1f} {max(row['peak_mib'] for row in rows):5.0f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Prints a row a host kind and fill, and one of all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--hosts", default=",".join(str(i) for i in range(len(HOSTS))))
+    parser.add_argument("--fills", default=",".join(str(fill) for fill in FILLS))
+    parser.add_argument("--limit", type=float)
+    parser.add_argument("--one")
+    asked = parser.parse_args()
+    if asked.one:
+        kind, fill, seed = asked.one.split(",")
+        print(json.dumps(measure(make_instance(HOSTS[int(kind)], float(fill), int(seed)), asked.limit)))
+        return
+    print(
+        f"{'host, fill':18} {'guests':>6} {'placed : ff : plain':>18} {'priority : ff':>13} {'cost : ff':>15} proven"
+        f"   {'gap':>6} {'first':>6} {'max':>6} {'all s':>6} {'max':>6} {'MiB':>5}"
+    )
+    everything: list[Row] = []
+    for i in (int(part) for part in asked.hosts.split(",")):
+        for fill in (float(part) for part in asked.fills.split(",")):
+            rows = [_in_child(i, fill, seed, asked.limit) for seed in range(asked.seeds)]
+            everything += rows
+            _print_row(f"{HOSTS[i].name}, {fill:.2f}", rows)
+    _print_row("all", everything)
+
+
+if __name__ == "__main__":
+    main()

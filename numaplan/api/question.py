@@ -1,0 +1,44 @@
+"""What place and verify start from: a request, a host, and the XML of its guests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from numaplan.api.inventory import DomainFile, take_host
+from numaplan.api.profiles import shipped_profiles
+from numaplan.api.where import Where
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.sources.files import read_text
+from numaplan.spec.vnf import parse_vnf
+
+VNF_LIMIT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, of which host: everything that place and verify start from.
+
+    `text` is vnf.yaml as it is written in `file`, from which the request was read with `host_profile`.
+    """
+
+    request: Request
+    snapshot: Snapshot
+    domains: tuple[DomainFile, ...]
+    text: str
+    file: str
+    host_profile: str | None
+
+
+def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Question:
+    """Reads everything that a plan depends on; raises InputError, BackendError."""
+    text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
+    taken = take_host(where)
+    request = parse_vnf(
+        text,
+        str(vnf),
+        profiles=shipped_profiles(),
+        host_profile=host_profile,
+        known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
+    )
+    return Question(request, taken.snapshot, taken.domains, text, str(vnf), host_profile)

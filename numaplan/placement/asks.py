@@ -1,0 +1,250 @@
+"""Each aspect of a guest as a sentence with its numbers: what is needed, and what every node has for that."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from numaplan.cpuset import format_id_list
+from numaplan.model.host import NodeId
+from numaplan.model.request import (
+    DeviceRequest,
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceRequest,
+    InterfaceType,
+    IothreadPolicy,
+)
+from numaplan.placement.aspects import Aspect, Kind
+from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.options import uplink_node
+from numaplan.placement.problem import CoreKind, GuestClass, Problem
+from numaplan.placement.reasons import choice, noun
+from numaplan.units import format_count, format_size
+
+_MOST_NAMED: Final = 5
+
+Amount = TypeVar("Amount", int, str)
+
+
+def ask(problem: Problem, guests: GuestClass, aspect: Aspect) -> str:
+    """What the guests of a class of `problem` need by `aspect`, and what the host has."""
+    return _ASKS[aspect.kind](problem, guests, aspect.index)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in quotes, the first few of many."""
+    said = ", ".join(f'"{name}"' for name in names[:_MOST_NAMED])
+    return said + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
+
+
+def by_node(have: Mapping[NodeId, int]) -> str:
+    """``node 0: 8, nodes 1-3: 4 each``: nodes that have as much stand together."""
+    return _grouped("node", have)
+
+
+def _grouped(word: str, amounts: Mapping[NodeId, Amount] | Mapping[int, Amount]) -> str:
+    groups: dict[Amount, list[int]] = {}
+    for number, amount in amounts.items():
+        groups.setdefault(amount, []).append(number)
+    return ", ".join(
+        f"{word} {some[0]}: {amount}" if len(some) == 1 else f"{word}s {format_id_list(some)}: {amount} each"
+        for amount, some in groups.items()
+    )
+
+
+def _cores(problem: Problem, count: Callable[[CoreKind], int]) -> str:
+    kinds = problem.core_kinds
+    return by_node({node: sum(count(kind) for kind in kinds if kind.node == node) for node in problem.facts.nodes})
+
+
+def _free_cpus(problem: Problem) -> str:
+    return f"free CPUs: {_cores(problem, lambda kind: kind.free * len(kind.cores))}"
+
+
+def _by_cell(guest: GuestRequest, amounts: Sequence[int], what: str) -> str:
+    total = format_count(sum(amounts), what)
+    if len(guest.cells) == 1:
+        return total
+    return f"{total} ({_grouped('cell', dict(enumerate(amounts)))})"
+
+
+def _vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
+    guest = guests.request
+    amounts = [sum(vcpu in guest.dedicated_vcpus for vcpu in cell.vcpus) for cell in guest.cells]
+    return f"needs {_by_cell(guest, amounts, 'CPU')} for its vCPUs; {_free_cpus(problem)}"
+
+
+def _thread_policy(problem: Problem, guests: GuestClass, _: int) -> str:
+    guest = guests.request
+    isolated, whole = [cell.isolated for cell in guests.cells], [cell.whole for cell in guests.cells]
+    if sum(isolated):
+        have = _cores(problem, lambda kind: len(kind.cores) if kind.isolable else 0)
+        return f"thread_policy isolate: needs {_by_cell(guest, isolated, 'core')} to itself; free cores: {have}"
+    if problem.facts.threads == 1:
+        return "thread_policy require: needs SMT, which the host does not have"
+    have = _cores(problem, lambda kind: len(kind.cores) if kind.whole else 0)
+    needs = f"needs {_by_cell(guest, whole, 'whole core')}"
+    part = max(cell.part for cell in guests.cells)
+    more = f" and {part} threads of one more" if part else ""
+    return f"thread_policy require: {needs}{more}; whole free cores: {have}"
+
+
+def _emulator(problem: Problem, guests: GuestClass, _: int) -> str:
+    guest = guests.request
+    if guest.emulator is EmulatorPolicy.SHARE:
+        return _floating(problem, "its emulator")
+    cpus = format_count(guest.own_emulator_cpus, "CPU")
+    return f"emulator {guest.emulator.value}: needs {cpus} of its own on the node of cell 0; {_free_cpus(problem)}"
+
+
+def _iothreads(problem: Problem, guests: GuestClass, _: int) -> str:
+    guest = guests.request
+    if guest.iothread_policy is IothreadPolicy.SHARE:
+        return _floating(problem, f"its {format_count(guest.iothreads, 'iothread')}")
+    cpus = format_count(guest.iothreads, "CPU")
+    return f"iothreads: needs {cpus} for these on the node of cell 0; {_free_cpus(problem)}"
+
+
+def _floating(problem: Problem, who: str) -> str:
+    online = {node: len(problem.facts.online(node) - problem.facts.taken) for node in problem.facts.nodes}
+    return (
+        f"{who} must float on a CPU of its nodes that nobody holds, as the host names neither shared_cpus nor"
+        f" reserved_cpus; CPUs: {by_node(online)}"
+    )
+
+
+def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
+    needs = _by_cell(guests.request, [cell.shared for cell in guests.cells], "shared vCPU")
+    if not problem.facts.shared:
+        return f"needs room for {needs}; the host names no shared_cpus"
+    return f"needs room for {needs}; room in the pool: {by_node(problem.facts.pool_left)}"
+
+
+def _free_pages(problem: Problem, guests: GuestClass) -> str:
+    """What there is in the page sizes that it may use: pages of a huge size, else MiB."""
+    sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
+    capacity = problem.facts.capacity_kib
+    if not sizes:
+        return "no page size that it may use divides that"
+    if len(sizes) == 1 and sizes[0] > SMALL_PAGE_KIB:
+        have = {node: capacity.get((node, sizes[0]), 0) // sizes[0] for node in problem.facts.nodes}
+        return f"free {format_size(sizes[0])} pages: {by_node(have)}"
+    mib = {node: sum(capacity.get((node, size), 0) for size in sizes) // 1024 for node in problem.facts.nodes}
+    return f"free MiB in pages of {', '.join(map(format_size, sizes))}: {by_node(mib)}"
+
+
+def _memory(problem: Problem, guests: GuestClass, _: int) -> str:
+    amounts = [format_size(cell.memory_kib) for cell in guests.cells]
+    cells = _grouped("cell", dict(enumerate(amounts)))
+    return f"needs {amounts[0] if len(amounts) == 1 else cells} of memory; {_free_pages(problem, guests)}"
+
+
+def _page_size(problem: Problem, guests: GuestClass, _: int) -> str:
+    sizes = ", ".join(dict.fromkeys(cell.page_size.value for cell in guests.request.cells))
+    pages = [cell.memory_kib // cell.page_sizes_kib[0] for cell in guests.cells if len(cell.page_sizes_kib) == 1]
+    whole = len(pages) == len(guests.cells) and guests.cells[0].page_sizes_kib[0] > SMALL_PAGE_KIB
+    count = f"needs {sum(pages)} such pages" if whole else "needs pages of no other size"
+    return f"page_size {sizes}: {count}; {_free_pages(problem, guests)}"
+
+
+def _memory_policy(problem: Problem, guests: GuestClass, _: int) -> str:
+    return f"memory_policy strict: needs its memory on the nodes of its CPUs; {_free_pages(problem, guests)}"
+
+
+def _distinct_nodes(problem: Problem, guests: GuestClass, _: int) -> str:
+    return (
+        f"distinct_nodes: needs {len(guests.cells)} nodes for as many cells; the host has"
+        f" {format_count(len(problem.facts.nodes), 'node')}"
+    )
+
+
+def _entry(guest: GuestRequest, kind: Kind, index: int) -> InterfaceRequest | DeviceRequest:
+    return guest.interfaces[index] if kind is Kind.INTERFACE else guest.devices[index]
+
+
+def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bool) -> str:
+    """How many VFs or devices there are for an entry, node by node."""
+    first = sum(i.type is InterfaceType.SRIOV for i in guests.request.interfaces)
+    demands = guests.devices[first:] if device else guests.devices[:first]
+    kinds = [problem.device_kinds[i] for demand in demands if demand.name == name for i in demand.kinds]
+    have = {node: sum(len(k.members) for k in kinds if k.node == node) for node in problem.facts.nodes}
+    lost = sum(len(kind.members) for kind in kinds if kind.node not in have)
+    return f"free: {by_node(have)}" + (f", {lost} of which the host does not say the node" if lost else "")
+
+
+def _wanted(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
+    entry = _entry(guests.request, kind, index)
+    if isinstance(entry, InterfaceRequest) and entry.type is not InterfaceType.SRIOV:
+        return f'{noun(entry)} needs bridge "{entry.bridge}"'
+    count = 1 if isinstance(entry, DeviceRequest) else entry.count
+    have = _free_devices(problem, guests, entry.name, device=kind is Kind.DEVICE)
+    return f"{noun(entry)} needs {choice(entry, count)}; {have}"
+
+
+def _near(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
+    entry = _entry(guests.request, kind, index)
+    where = {"required": "on a node of the guest", "socket": "on a package of the guest"}[entry.affinity.value]
+    said = f"{noun(entry)} with affinity {entry.affinity.value}: needs what it gets {where}"
+    if isinstance(entry, InterfaceRequest) and entry.type is not InterfaceType.SRIOV:
+        node = uplink_node(problem.facts, entry.bridge)
+        return (
+            f"{said}; bridge {entry.bridge} leads to {'a node that is not known' if node is None else f'node {node}'}"
+        )
+    return f"{said}; {_free_devices(problem, guests, entry.name, device=kind is Kind.DEVICE)}"
+
+
+def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
+    interface = guests.request.interfaces[index]
+    pfs = {
+        problem.device_kinds[i].pf for demand in guests.devices if demand.name == interface.name for i in demand.kinds
+    }
+    links = [
+        f"{link.name}: {link.speed_mbps or 'not known'}"
+        for link in problem.facts.snapshot.links
+        if link.pci is not None and link.pci in pfs
+    ]
+    return f"{noun(interface)} needs {interface.mbps} Mbit/s for each VF; links: {', '.join(links) or 'none'}"
+
+
+def _distinct_pfs(problem: Problem, guests: GuestClass, index: int) -> str:
+    interface = guests.request.interfaces[index]
+    kinds = {i for demand in guests.devices if demand.name == interface.name for i in demand.kinds}
+    pfs = {problem.device_kinds[i].pf for i in kinds}
+    return f"{noun(interface)} with distinct_pfs: needs {interface.count} PFs with a free VF; there are {len(pfs)}"
+
+
+def _affinity(problem: Problem, guests: GuestClass, _: int) -> str:
+    return f"affinity: needs the nodes of {_partners(problem, guests.request.affinity)}"
+
+
+def _anti_affinity(problem: Problem, guests: GuestClass, _: int) -> str:
+    count = format_count(len(problem.facts.nodes), "node")
+    partners = _partners(problem, guests.request.anti_affinity)
+    return f"anti_affinity: needs nodes without {partners}; the host has {count}"
+
+
+def _partners(problem: Problem, names: Sequence[str]) -> str:
+    """The partners; of those that stay on the host, where they are."""
+    staying = {name: problem.facts.guest_nodes[name] for name in names if name in problem.facts.guest_nodes}
+    where = [f'"{name}" stays on {format_id_list(nodes)}' for name, nodes in sorted(staying.items()) if nodes]
+    return listed(names) + (f" ({', '.join(where[:_MOST_NAMED])})" if where else "")
+
+
+_ASKS: Final[Mapping[Kind, Callable[[Problem, GuestClass, int], str]]] = {
+    Kind.VCPUS: _vcpus,
+    Kind.THREAD_POLICY: _thread_policy,
+    Kind.EMULATOR: _emulator,
+    Kind.IOTHREADS: _iothreads,
+    Kind.SHARED_VCPUS: _shared_vcpus,
+    Kind.MEMORY: _memory,
+    Kind.PAGE_SIZE: _page_size,
+    Kind.MEMORY_POLICY: _memory_policy,
+    Kind.DISTINCT_NODES: _distinct_nodes,
+    Kind.INTERFACE: lambda problem, guests, index: _wanted(Kind.INTERFACE, problem, guests, index),
+    Kind.INTERFACE_AFFINITY: lambda problem, guests, index: _near(Kind.INTERFACE, problem, guests, index),
+    Kind.MBPS: _mbps,
+    Kind.DISTINCT_PFS: _distinct_pfs,
+    Kind.DEVICE: lambda problem, guests, index: _wanted(Kind.DEVICE, problem, guests, index),
+    Kind.DEVICE_AFFINITY: lambda problem, guests, index: _near(Kind.DEVICE, problem, guests, index),
+    Kind.AFFINITY: _affinity,
+    Kind.ANTI_AFFINITY: _anti_affinity,
+}

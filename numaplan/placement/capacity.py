@@ -1,0 +1,107 @@
+"""How many copies of a vm find a place at once, beside the guests that stay and the other required ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.model.capacity import Capacity, NextCopy
+from numaplan.model.plan import Limit, Placement, Plan, Status, Unplaced
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity_copies import copies_of, with_copies
+from numaplan.placement.capacity_model import CopiesProblem, copies_problem, formulate_copies, ways_taken
+from numaplan.placement.capacity_next import next_copy
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import ZERO, Outcome
+from numaplan.placement.expand import expand
+from numaplan.placement.facts import host_facts
+from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+
+# CP-SAT's deterministic time; about ten seconds on a quiet machine.
+WORK: Final = 10.0
+_MOST_NAMED: Final = 5
+_NO_ANSWER: Final = "neither a place nor a proof that there is none was found within the limit of work"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """`capacity`, and the request with that many copies that its placements answer."""
+
+    request: Request
+    capacity: Capacity
+
+
+def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: bool, apart: bool) -> Counted | Plan:
+    """How many copies of `vm` fit; a Plan without placements where the other guests alone have no place.
+
+    `together` and `apart`: whether vnf.yaml has the vm among its own affinity and anti_affinity. Deterministic.
+    """
+    copies = copies_of(request, snapshot, vm, together=together, apart=apart)
+    base = with_copies(request, copies, 1)
+    asked = copies_problem(base, host_facts(base, snapshot), copies)
+    most = asked.most
+    f, placed = formulate_copies(asked, most)
+    result = f.model.solve(placed, maximize=True, work=WORK)
+    if not result.solution:
+        return _without_copies(with_copies(request, copies, 0), snapshot, asked, result.outcome)
+    fit = placed.value(result.solution)
+    proven = fit == most or (result.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
+    answered = with_copies(request, copies, fit)
+    placements = _expanded(asked, f, result.solution, answered)
+    following = (
+        next_copy(answered, snapshot, asked, ways_taken(f, result.solution), fit + 1)
+        if proven
+        else NextCopy(f"whether one more {vm} has a place was not settled within the limit of work")
+    )
+    names = copies.called(fit, (guest.name for guest in answered.guests if guest.vm != vm))
+    notes = (*_about(copies.present, request, vm), *asked.problem.facts.notes)
+    return Counted(answered, Capacity(vm, fit, proven, following, names, placements, notes))
+
+
+def _without_copies(request: Request, snapshot: Snapshot, asked: CopiesProblem, outcome: Outcome) -> Plan:
+    """What there is to say where not even no copies have a place."""
+    if outcome is Outcome.INFEASIBLE and not asked.problem.truncated:
+        plan = solve(request, snapshot, budget=Budget())
+        if plan.status is Status.INFEASIBLE:
+            return plan
+    reasons = tuple(Unplaced(guest.name, _NO_ANSWER) for guest in request.guests)
+    return Plan(Status.UNKNOWN, Limit.WORK, snapshot.host.hostname, "", unplaced=reasons)
+
+
+def _expanded(
+    asked: CopiesProblem, coarse: Formulation, solution: Sequence[int], request: Request
+) -> tuple[Placement, ...]:
+    """The concrete placements of a coarse solution, in the order of the request; its copies have their names there."""
+    # Their links hold already, as every copy's nodes are fixed; with hundreds of copies they would be many.
+    members = [replace(guest, affinity=(), anti_affinity=()) for guest in request.guests if guest.vm == asked.copies.vm]
+    units: list[Unit] = []
+    for unit, choice in zip(coarse.units, coarse.choice, strict=True):
+        ways = [o for o, count in sorted(choice.items()) for _ in range(count.value(solution))]
+        guests = unit.guests
+        if unit.number == asked.number:
+            here = sum(earlier.number == asked.number for earlier in units)
+            guests = replace(guests, members=tuple(members[here : here + len(ways)]))
+        units += [Unit(unit.number, guests, i, 1, (o,)) for i, o in enumerate(ways)]
+    fine = formulate(asked.problem, units, fine=True)
+    found = fine.model.solve(ZERO, maximize=False, work=WORK)
+    placements, _ = expand(fine, found.solution)
+    by_name = {placement.vm: placement for placement in placements}
+    return tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
+
+
+def _about(present: Sequence[str], request: Request, vm: str) -> tuple[str, ...]:
+    """What the number rests on."""
+    notes = []
+    if present:
+        there = f"1 copy of {vm} is" if len(present) == 1 else f"{len(present)} copies of {vm} are"
+        notes.append(f"{there} on the host already ({_listed(present)}): counted as to be placed, not as more")
+    if out := [guest.name for guest in request.guests if guest.vm != vm and not guest.required]:
+        notes.append(f"left out, as they are not required: {_listed(out)}")
+    return tuple(notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

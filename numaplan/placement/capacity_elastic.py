@@ -1,0 +1,310 @@
+"""The model of a host that may have more of everything, and that pays for it: what does it take to place all copies."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import gcd
+from typing import Final
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity_model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
+from numaplan.placement.capacity_supply import Supply, Thing, grown, new_vfs
+from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.formulation import Formulation
+from numaplan.placement.problem import CoreKind, Problem
+
+# CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
+WORK: Final = 2.0
+
+# What all of a supply that one copy asks for is worth; of what no copy asks for, each is worth that much.
+_WORTH: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretched:
+    """`added`: how much more of each supply there has to be, the least where the outcome is OPTIMAL."""
+
+    outcome: Outcome
+    added: Mapping[Supply, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slack:
+    """`amount` steps of a supply, less what is there already and no whole step; memory in KiB, the rest one by one."""
+
+    supply: Supply
+    amount: Linear
+    step: int = 1
+    odd: int = 0
+
+    def added(self, steps: int) -> int:
+        """So many steps in what the supply is counted in."""
+        each = self.supply.size_kib if self.supply.thing is Thing.PAGE else 1
+        return (steps * self.step - self.odd) // each
+
+    def worth(self, need: int) -> int:
+        """What one step is worth where one copy needs `need` of the supply."""
+        each = self.supply.size_kib if self.supply.thing is Thing.PAGE else 1
+        return max(1, _WORTH * self.step // (max(1, need) * each))
+
+
+class Stretch:
+    """Everything for one question: a host, the copies, and the supplies that there may be more of."""
+
+    def __init__(self, request: Request, snapshot: Snapshot, asked: CopiesProblem, supplies: Sequence[Supply]) -> None:
+        self.base = asked
+        self.supplies = tuple(supplies)
+        self.threads = asked.problem.facts.threads
+        self.limit = {supply: self._limit(supply) for supply in supplies}
+        within_reach = {supply: self._within_reach(supply) for supply in supplies}
+        facts = grown_facts(request, snapshot, within_reach, threads=self.threads)
+        self.asked = copies_problem(request, facts, asked.copies)
+        known = snapshot.cpus.present | snapshot.cpus.online
+        self.new_cpus = facts.snapshot.cpus.online - known
+        self.new_vfs = {
+            address: supply
+            for supply in supplies
+            if supply.thing is Thing.VF
+            for address in new_vfs(snapshot, supply.pf, within_reach[supply])
+        }
+        self.real_cores = [_without(kind, self.new_cpus) for kind in self.asked.problem.core_kinds]
+        self.real_devices = [
+            sum(member not in self.new_vfs for member in kind.members) for kind in self.asked.problem.device_kinds
+        ]
+
+    def least(
+        self, count: int, needs: Mapping[Supply, int], *, single: bool, linked: bool = True, held: Held | None = None
+    ) -> Stretched:
+        """The least that makes room for `count` copies: of a `single` supply, else of as few supplies as can be.
+
+        How much is little is measured by `needs`, what one copy asks for of a supply. Guests that are `held` go the
+        ways that they went without the last copy.
+        """
+        widened = replace(self.asked, problem=self._widened(count))
+        f, placed = formulate_copies(widened, count, without="floating_threads", linked=linked)
+        f.model.at_least(placed, count)
+        hold(f, held or {})
+        slacks = self._cores(f) + self._memory(f) + self._pools(f) + self._devices(f) + self._links(f)
+        self._floats(f, slacks)
+        opened = []
+        for slack in slacks:
+            most = f.model.upper(slack.amount)
+            opened.append(f.model.boolean())
+            f.model.at_most(slack.amount - opened[-1] * most, 0)
+        if single:
+            f.model.at_most(total(opened), 1)
+        else:
+            fewest = f.model.solve(total(opened), maximize=False, work=WORK)
+            if fewest.outcome is not Outcome.OPTIMAL:
+                return Stretched(fewest.outcome, {})
+            f.model.at_most(total(opened), total(opened).value(fewest.solution))
+        worth = total(slack.amount * (slack.worth(needs.get(slack.supply, 0)) * (len(slacks) + 1)) for slack in slacks)
+        result = f.model.solve(
+            worth + total(is_open * i for i, is_open in enumerate(opened)), maximize=False, work=WORK
+        )
+        if not result.solution:
+            return Stretched(result.outcome, {})
+        added = {slack.supply: slack.added(steps) for slack in slacks if (steps := slack.amount.value(result.solution))}
+        return Stretched(result.outcome, added)
+
+    def _limit(self, supply: Supply) -> int:
+        """More than this is of no use to anybody; by guest, in the units of the supply."""
+        return max((self._of_guest(supply, c) for c in range(len(self.base.problem.classes))), default=0)
+
+    def _of_guest(self, supply: Supply, number: int) -> int:
+        guests = self.base.problem.classes[number]
+        match supply.thing:
+            case Thing.CPU:
+                parts = [cell.cpus(self.threads) for cell in guests.cells]
+            case Thing.WHOLE_CORE:
+                parts = [cell.whole + cell.isolated for cell in guests.cells]
+            case Thing.PAGE:
+                parts = [-(-cell.memory_kib // supply.size_kib) for cell in guests.cells]
+            case Thing.ORDINARY:
+                overhead = self.base.problem.facts.policy.guest_overhead_kib
+                parts = [cell.memory_kib + overhead for cell in guests.cells]
+            case Thing.SHARED_VCPU:
+                parts = [cell.shared for cell in guests.cells]
+            case Thing.VF:
+                parts = [demand.count for demand in guests.devices]
+            case Thing.BANDWIDTH:
+                parts = [demand.count * demand.mbps for demand in guests.devices]
+        return sum(parts)
+
+    def _total(self, supply: Supply, count: int) -> int:
+        """What all guests and `count` copies ask for."""
+        return sum(
+            self._of_guest(supply, c) * (count if c == self.base.number else len(guests.members))
+            for c, guests in enumerate(self.base.problem.classes)
+        )
+
+    def _within_reach(self, supply: Supply) -> int:
+        """Enough for any one guest to see the place as one where it could lie; memory and links come as numbers."""
+        if supply.thing in (Thing.CPU, Thing.WHOLE_CORE, Thing.VF):
+            return self.limit[supply]
+        return max(1, self._total(supply, self.base.most + 1)) + self._below_zero(supply)
+
+    def _below_zero(self, supply: Supply) -> int:
+        """What is promised beyond what there is: reserved memory, pages that a switch is still to take."""
+        if supply.thing is Thing.ORDINARY:
+            return self.base.problem.facts.policy.reserved_memory_kib
+        if supply.thing is Thing.PAGE:
+            nodes = self.base.problem.facts.snapshot.nodes
+            return sum(pool.total for node in nodes for pool in node.hugepages if pool.size_kib == supply.size_kib)
+        return 0
+
+    def _widened(self, count: int) -> Problem:
+        """The problem with as many new cores and VFs of each kind as all guests could use."""
+        problem = self.asked.problem
+        cores = []
+        for kind, real in zip(problem.core_kinds, self.real_cores, strict=True):
+            new = kind.cores[len(real.cores) :] if len(real.cores) < len(kind.cores) else ()
+            supply = self._supply_of(kind) if new else None
+            more = self._total(supply, count) if supply is not None else 0
+            cores.append(replace(kind, cores=(*real.cores, *new[:1] * more)) if new else kind)
+        devices = []
+        for device in problem.device_kinds:
+            new_members = [member for member in device.members if member in self.new_vfs]
+            more = self._total(self.new_vfs[new_members[0]], count) if new_members else 0
+            old = tuple(member for member in device.members if member not in self.new_vfs)
+            devices.append(replace(device, members=(*old, *new_members[:1] * more)) if new_members else device)
+        return replace(problem, core_kinds=tuple(cores), device_kinds=tuple(devices))
+
+    def _supply_of(self, kind: CoreKind) -> Supply:
+        thing = Thing.CPU if kind.free == 1 else Thing.WHOLE_CORE
+        return next(s for s in self.supplies if s.thing is thing and s.node == kind.node)
+
+    def _cores(self, f: Formulation) -> list[_Slack]:
+        slacks = []
+        for i, (kind, real) in enumerate(zip(f.problem.core_kinds, self.real_cores, strict=True)):
+            if len(real.cores) < len(kind.cores):
+                use = f.kind_use[i]
+                more = f.model.integer(0, len(kind.cores) - len(real.cores))
+                f.model.at_most(use.isolated + use.whole + use.opened - more, len(real.cores))
+                slacks.append(_Slack(self._supply_of(kind), more))
+        return slacks
+
+    def _memory(self, f: Formulation) -> list[_Slack]:
+        used: dict[tuple[int, int], list[tuple[Linear, int]]] = defaultdict(list)
+        for key, flows in f.memory_flows.items():
+            for place, flow in flows.items():
+                used[place].append((flow, key.memory_kib))
+        overhead = f.problem.facts.policy.guest_overhead_kib
+        for node in f.problem.facts.nodes if overhead else ():
+            used[node, SMALL_PAGE_KIB].append((total(f.uses(u, node) for u in range(len(f.units))), overhead))
+        slacks = []
+        for supply in self.supplies:
+            if supply.thing not in (Thing.PAGE, Thing.ORDINARY) or supply.node is None:
+                continue
+            each = supply.size_kib if supply.thing is Thing.PAGE else 1
+            size = supply.size_kib if supply.thing is Thing.PAGE else SMALL_PAGE_KIB
+            grown_kib = f.problem.facts.capacity_kib.get((supply.node, size), 0)
+            there = grown_kib - self._within_reach(supply) * each
+            parts = used.get((supply.node, size))
+            if parts:
+                unit = reduce(gcd, (kib for _, kib in parts))
+                more = f.model.integer(0, max(0, grown_kib - there) // unit + 1)
+                f.model.at_most(total(n * (kib // unit) for n, kib in parts) - more, there // unit)
+                slacks.append(_Slack(supply, more, unit, there % unit))
+        return slacks
+
+    def _pools(self, f: Formulation) -> list[_Slack]:
+        slacks = []
+        for supply in self.supplies:
+            if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
+                wanted = total(f.on(u, k, supply.node) * cell.shared for u, k, cell in f.cells() if cell.shared)
+                more = f.model.integer(0, self._within_reach(supply))
+                f.model.at_most(wanted - more, self.base.problem.facts.pool_left[supply.node])
+                slacks.append(_Slack(supply, more))
+        return slacks
+
+    def _devices(self, f: Formulation) -> list[_Slack]:
+        slacks = []
+        uses = _device_uses(f)
+        for i, (kind, real) in enumerate(zip(f.problem.device_kinds, self.real_devices, strict=True)):
+            supply = next((self.new_vfs[member] for member in kind.members if member in self.new_vfs), None)
+            if supply is not None:
+                more = f.model.integer(0, len(kind.members) - real)
+                f.model.at_most(total(n for j, n, _ in uses if j == i) - more, real)
+                slacks.append(_Slack(supply, more))
+        return slacks
+
+    def _links(self, f: Formulation) -> list[_Slack]:
+        slacks = []
+        uses = _device_uses(f)
+        for supply in self.supplies:
+            if supply.thing is Thing.BANDWIDTH:
+                load = total(n * mbps for i, n, mbps in uses if f.problem.device_kinds[i].pf == supply.pf)
+                more = f.model.integer(0, self._within_reach(supply))
+                f.model.at_most(load - more, link_speed(self.base.problem.facts, supply.pf) or 0)
+                slacks.append(_Slack(supply, more))
+        return slacks
+
+    def _floats(self, f: Formulation, slacks: Sequence[_Slack]) -> None:
+        """What floats on CPUs that nobody holds finds one among those that there are, new ones included."""
+        if not any(unit.guests.floats for unit in f.units):
+            return
+        facts = f.problem.facts
+        rooms: dict[int, Linear] = {}
+        for node in facts.nodes:
+            online = Linear(constant=len(facts.online(node) - facts.taken - self.new_cpus))
+            for slack in slacks:
+                if slack.supply.node == node and slack.supply.thing in (Thing.CPU, Thing.WHOLE_CORE):
+                    online += slack.amount * (1 if slack.supply.thing is Thing.CPU else self.threads)
+            held = total(f.on(u, k, node) * cell.cpus(self.threads) for u, k, cell in f.cells())
+            rooms[node] = f.model.boolean()
+            f.model.at_most(held + rooms[node] - online, 0)
+        for u, unit in enumerate(f.units):
+            if unit.guests.floats:
+                for option, count in f.options(u):
+                    near = total(rooms[node] for node in sorted(set(option.nodes)))
+                    f.model.at_most(count - near * unit.count, 0)
+
+
+def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> HostFacts:
+    """What the host has for the request where there is so much more of each supply."""
+    facts = host_facts(request, grown(snapshot, more, threads=threads))
+    pools = dict(facts.pool_left)
+    for supply, amount in more.items():
+        if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
+            pools[supply.node] += amount
+    return replace(facts, pool_left=pools)
+
+
+def find_room(asked: CopiesProblem, count: int, *, start: Held, node: NodeId | None = None) -> Outcome:
+    """Whether `count` copies find a place, one of them on `node`: OPTIMAL where they do, INFEASIBLE, or UNKNOWN.
+
+    The search starts at `start`.
+    """
+    f, placed = formulate_copies(asked, count)
+    f.model.at_least(placed, count)
+    if node is not None:
+        f.model.at_least(total(f.uses(u, node) for u, unit in enumerate(f.units) if unit.number == asked.number), 1)
+    outcome = f.model.solve(ZERO, maximize=False, work=WORK, hint=hint_of(f, start)).outcome
+    return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and asked.problem.truncated else outcome
+
+
+def link_speed(facts: HostFacts, pf: PciAddress | None) -> int | None:
+    """What the link of a PF carries in Mbit/s; None where the host does not say."""
+    known = [link.speed_mbps for link in facts.snapshot.links if link.pci == pf and link.speed_mbps]
+    return max((speed for speed in known if speed > 0), default=None)
+
+
+def _without(kind: CoreKind, new: CpuSet) -> CoreKind:
+    return replace(kind, cores=tuple(cpus for cpus in kind.cores if cpus.isdisjoint(new)))
+
+
+def _device_uses(f: Formulation) -> list[tuple[int, Linear, int]]:
+    """(device kind, how many of it are given, Mbit/s of each)."""
+    uses = [(i, flow, key.mbps) for key, flows in f.device_flows.items() for i, flow in flows.items()]
+    for u, unit in enumerate(f.units):
+        for option, kept in f.options(u):
+            for d, i, count in () if option.keep is None else option.keep.devices:
+                uses.append((i, kept * count, unit.guests.devices[d].mbps))
+    return uses

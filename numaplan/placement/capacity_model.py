@@ -1,0 +1,199 @@
+"""The coarse model with any number of copies of one vm in it, which it does not tell apart."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.model.request import Request
+from numaplan.placement.capacity_copies import Copies
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.options import build_problem
+from numaplan.placement.problem import GuestClass, Option, Problem
+
+Nodes = frozenset[NodeId]
+# How many guests of a class go each way: by its number, the nodes of the cells, and whether they stay as they are.
+Held = Mapping[tuple[int, tuple[NodeId, ...], bool], int]
+
+# No guest has this name, so a link to it binds nothing; but a guest with a link is told apart from its equals.
+_NOBODY: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesProblem:
+    """A problem of all required guests in which class `number`, where there is one, is that of the copies."""
+
+    problem: Problem
+    copies: Copies
+    number: int
+
+    @property
+    def guests(self) -> GuestClass:
+        """The class of the copies; how many members it has means nothing."""
+        return self.problem.classes[self.number]
+
+    @property
+    def most(self) -> int:
+        """No more copies than this find a place, by what they need in all and the host has in all."""
+        cells, problem = self.guests.cells, self.problem
+        if not self.guests.options:
+            return 0
+        free = sum(kind.free * len(kind.cores) for kind in problem.core_kinds)
+        whole = sum(len(kind.cores) for kind in problem.core_kinds if kind.whole)
+        isolable = sum(len(kind.cores) for kind in problem.core_kinds if kind.isolable)
+        sizes = {size for cell in cells for size in cell.page_sizes_kib}
+        memory = sum(kib for (_, size), kib in problem.facts.capacity_kib.items() if size in sizes)
+        pairs = [
+            (free, sum(cell.cpus(problem.facts.threads) for cell in cells)),
+            (whole, sum(cell.whole for cell in cells)),
+            (isolable, sum(cell.isolated for cell in cells)),
+            (sum(problem.facts.pool_left.values()), sum(cell.shared for cell in cells)),
+            (memory, sum(cell.memory_kib for cell in cells)),
+        ]
+        pairs += [
+            (sum(len(problem.device_kinds[i].members) for i in demand.kinds), demand.count)
+            for demand in self.guests.devices
+        ]
+        if self.copies.apart:
+            pairs.append((len(problem.facts.nodes), 1))
+        return min(have // need for have, need in pairs if need)
+
+
+def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> CopiesProblem:
+    """The required guests of `request` and a class of copies, on the host of `facts`."""
+    linked = {*copies.near, *copies.far}
+    others = [
+        replace(guest, anti_affinity=(*guest.anti_affinity, _NOBODY)) if guest.name in linked else guest
+        for guest in request.guests
+        if guest.vm != copies.vm and guest.required
+    ]
+    (name,) = copies.called(1, (guest.name for guest in request.guests))
+    # Where the copies that are there lie now binds none of them, and what they hold is free in the facts.
+    staying = tuple(guest for guest in facts.snapshot.guests if guest.name not in copies.present)
+    facts = replace(facts, snapshot=replace(facts.snapshot, guests=staying))
+    one = replace(copies.guest, name=name)
+    problem = build_problem(replace(request, guests=(*others, one)), facts)
+    number = next(c for c, guests in enumerate(problem.classes) if guests.request.name == name)
+    return CopiesProblem(problem, copies, number)
+
+
+def formulate_copies(
+    asked: CopiesProblem, count: int, *, without: str | None = None, linked: bool = True
+) -> tuple[Formulation, Linear]:
+    """The model with up to `count` copies, and how many are placed; `without` one constraint, or not `linked`."""
+    units = _units(asked, count)
+    f = formulate(asked.problem, units, fine=False, without=without)
+    mine = [u for u, unit in enumerate(f.units) if unit.number == asked.number]
+    for u, following in pairwise(mine):
+        f.model.at_least(f.placed(u) - f.placed(following), 0)
+    if linked and mine:
+        _link(f, asked, mine, count)
+    return f, total(f.placed(u) for u in mine)
+
+
+def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:
+    """Which ways the guests of a solution go."""
+    taken: dict[tuple[int, tuple[NodeId, ...], bool], int] = defaultdict(int)
+    for u, unit in enumerate(f.units):
+        for option, count in f.options(u):
+            taken[unit.number, option.nodes, option.keep is not None] += count.value(solution)
+    return {way: count for way, count in taken.items() if count}
+
+
+def hint_of(f: Formulation, held: Held) -> dict[int, int]:
+    """Values of variables from which a search may start: a solution for one copy less."""
+    found = {}
+    for u, unit in enumerate(f.units):
+        if unit.count == len(unit.guests.members) or unit.count > 1:
+            for option, count in f.options(u):
+                found[count.terms[0][0]] = held.get((unit.number, option.nodes, option.keep is not None), 0)
+    return found
+
+
+def hold(f: Formulation, held: Held) -> None:
+    """Demands that at least so many guests go each way."""
+    ways: dict[tuple[int, tuple[NodeId, ...], bool], list[Linear]] = defaultdict(list)
+    for u, unit in enumerate(f.units):
+        for option, count in f.options(u):
+            ways[unit.number, option.nodes, option.keep is not None].append(count)
+    for way, least in held.items():
+        f.model.at_least(total(ways[way]), least)
+
+
+def _units(asked: CopiesProblem, count: int) -> list[Unit]:
+    units = []
+    for c, guests in enumerate(asked.problem.classes):
+        options = tuple(range(len(guests.options)))
+        if c != asked.number:
+            units.append(Unit(c, guests, 0, len(guests.members), options))
+        elif count and _told_apart(asked):
+            units += [Unit(c, guests, 0, 1, options)] * count
+        elif count:
+            units.append(Unit(c, guests, 0, count, options))
+    return units
+
+
+def _told_apart(asked: CopiesProblem) -> bool:
+    """An IOMMU group that goes as one goes to one copy."""
+    kinds = asked.problem.device_kinds
+    return any(kinds[i].bundle is not None for demand in asked.guests.devices for i in demand.kinds)
+
+
+def _link(f: Formulation, asked: CopiesProblem, mine: Sequence[int], count: int) -> None:
+    """Affinity and anti-affinity of the copies, with each other and with other guests."""
+    copies, facts = asked.copies, asked.problem.facts
+    if not (copies.together or copies.apart or copies.near or copies.far):
+        return
+    ways = _by_nodes((option, n) for u in mine for option, n in f.options(u))
+    if copies.apart:
+        for node in facts.nodes:
+            f.model.at_most(total(n for nodes, n in ways.items() if node in nodes), 1)
+    used = {nodes: f.model.boolean() for nodes in ways}
+    for nodes, n in ways.items():
+        f.model.at_most(n - used[nodes] * count, 0)
+    if copies.together:
+        _keep_together(f, used)
+    by_name = {name: u for u, unit in enumerate(f.units) if u not in mine for name in unit.names}
+    for partners, fits in ((copies.near, _nested), (copies.far, frozenset.isdisjoint)):
+        for partner in partners:
+            if partner in by_name:
+                _link_with(f, used, by_name[partner], fits)
+            elif held := facts.guest_nodes.get(partner):
+                f.model.equal(total(here for nodes, here in used.items() if not fits(nodes, held)))
+
+
+def _link_with(f: Formulation, used: dict[Nodes, Linear], u: int, fits: Callable[[Nodes, Nodes], bool]) -> None:
+    """Where a copy lies, none of the guests of unit `u` lies on nodes that do not fit."""
+    theirs = _by_nodes(f.options(u))
+    count = f.units[u].count
+    for nodes, here in used.items():
+        against = total(n for other, n in theirs.items() if not fits(nodes, other))
+        f.model.at_most(against + here * count, count)
+
+
+def _keep_together(f: Formulation, used: dict[Nodes, Linear]) -> None:
+    """Of any two node sets that copies have, one contains the other: so there is one of each size at most."""
+    by_size: dict[int, list[Nodes]] = defaultdict(list)
+    for nodes in used:
+        by_size[len(nodes)].append(nodes)
+    for sets in by_size.values():
+        f.model.at_most(total(used[nodes] for nodes in sets), 1)
+        for nodes, here in used.items():
+            if len(nodes) < len(sets[0]):
+                f.model.at_most(here + total(used[other] for other in sets if not nodes <= other), 1)
+
+
+def _nested(a: Nodes, b: Nodes) -> bool:
+    return a <= b or b <= a
+
+
+def _by_nodes(options: Iterable[tuple[Option, Linear]]) -> dict[Nodes, Linear]:
+    lists: dict[Nodes, list[Linear]] = defaultdict(list)
+    for option, n in options:
+        lists[frozenset(option.nodes)].append(n)
+    return {nodes: total(parts) for nodes, parts in lists.items()}

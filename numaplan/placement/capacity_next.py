@@ -1,0 +1,270 @@
+"""Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from numaplan.model.capacity import NextCopy, Shortage
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.model.request import DeviceRequest, InterfaceRequest, Request, ThreadPolicy
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity_elastic import Stretch, Stretched, find_room, grown_facts, link_speed
+from numaplan.placement.capacity_model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity_supply import Supply, Thing
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.kinds import entries
+from numaplan.placement.problem import CellDemand
+from numaplan.units import format_count, format_size
+
+_UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
+_LINKED: Final = (
+    "no addition to a node makes room for one more {vm}: its affinity and anti_affinity leave no node to it that has"
+    " all that it needs, or could have it"
+)
+_NOTHING: Final = "no more CPUs, memory or VFs on the nodes that are there make room for one more {vm}"
+
+
+def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: Held, count: int) -> NextCopy:
+    """What it takes to place `count` copies, one more than find a place.
+
+    `request` names those that do; they and the others lie as `held` says in a solution with one copy less.
+    """
+    vm = asked.copies.vm
+    if asked.problem.truncated:
+        return NextCopy(_UNSETTLED.format(vm=vm))
+    supplies = tuple(_supplies(asked))
+    needs = {supply: _need(asked, supply) for supply in supplies}
+    stretch = Stretch(request, snapshot, asked, supplies)
+    host = _Grown(request, snapshot, asked, held, count)
+    found = _without_moves(host, stretch, needs)
+    if found == {}:
+        found = _with_moves(host, stretch, needs)
+    if found is None:
+        return NextCopy(_UNSETTLED.format(vm=vm))
+    if not found:
+        return NextCopy(_blame(stretch, count, needs).format(vm=vm))
+    rows = [(supply, _shortage(host, found, supply)) for supply in sorted(found, key=lambda one: one.order)]
+    sentence = " and ".join(_phrase(supply, row) for supply, row in rows)
+    return NextCopy(f"one more {vm} needs {sentence}", tuple(row for _, row in rows))
+
+
+def _without_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
+    """An addition of one supply that lets the others lie where they do, or less of it where moving them helps.
+
+    {} where there is none, None: not settled.
+    """
+    found = stretch.least(host.count, needs, single=True, held=host.held)
+    if found.outcome is not Outcome.OPTIMAL:
+        return {}
+    return _settled(host, found, needs)
+
+
+def _with_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
+    """The least addition, of several supplies where none alone is enough; {} where none helps, None: not settled."""
+    found = stretch.least(host.count, needs, single=True)
+    if found.outcome is Outcome.INFEASIBLE:
+        found = stretch.least(host.count, needs, single=False)
+    if found.outcome is Outcome.INFEASIBLE:
+        return {}
+    return _settled(host, found, needs) if found.added else None
+
+
+def _settled(host: "_Grown", found: Stretched, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
+    """An addition that is enough, brought down to the least of the same supplies; None: not settled."""
+    if host.just_takes(found.added):
+        return found.added
+    # With nothing else to choose from, the least is found soon.
+    alone = Stretch(host.request, host.snapshot, host.asked, tuple(found.added))
+    found = alone.least(host.count, needs, single=len(found.added) == 1)
+    return found.added if found.outcome is Outcome.OPTIMAL and host.just_takes(found.added) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """The host as it would be with additions, asked for room for `count` copies; `held`: where one less lie."""
+
+    request: Request
+    snapshot: Snapshot
+    asked: CopiesProblem
+    held: Held
+    count: int
+
+    def room(self, more: Mapping[Supply, int], *, node: NodeId | None = None) -> Outcome:
+        """Whether the copies find a place, one of them on `node`."""
+        facts = grown_facts(self.request, self.snapshot, more, threads=self.asked.problem.facts.threads)
+        asked = copies_problem(self.request, facts, self.asked.copies)
+        return find_room(asked, self.count, start=self.held, node=node)
+
+    def just_takes(self, more: Mapping[Supply, int]) -> bool:
+        """Whether they do, and with one less of any addition do not."""
+        if self.room(more) is not Outcome.OPTIMAL:
+            return False
+        less = [{**more, supply: amount - 1} for supply, amount in more.items()]
+        # That nothing at all is not enough is known already.
+        return all(self.room(one) is Outcome.INFEASIBLE for one in less if any(one.values()))
+
+
+def _blame(stretch: Stretch, count: int, needs: Mapping[Supply, int]) -> str:
+    copies = stretch.base.copies
+    if not (copies.together or copies.apart or copies.near or copies.far):
+        return _NOTHING
+    free = stretch.least(count, needs, single=False, linked=False).outcome
+    return _LINKED if free in (Outcome.OPTIMAL, Outcome.FEASIBLE) else _NOTHING
+
+
+def _supplies(asked: CopiesProblem) -> Iterator[Supply]:
+    """Everything of which somebody could use more, in the order in which equals are named."""
+    facts = asked.problem.facts
+    cells = [cell for guests in asked.problem.classes for cell in guests.cells]
+    nodes = facts.snapshot.nodes
+    peopled = [node.id for node in nodes if node.cpus]
+    if any(cell.cpus(facts.threads) for cell in cells):
+        yield from (Supply(0, Thing.CPU, node) for node in peopled)
+    if facts.threads > 1 and any(cell.whole for cell in cells):
+        yield from (Supply(1, Thing.WHOLE_CORE, node) for node in peopled)
+    sizes = {size for cell in cells for size in cell.page_sizes_kib}
+    for size in sorted(sizes - {SMALL_PAGE_KIB}, reverse=True):
+        yield from (Supply(2, Thing.PAGE, node.id, size) for node in nodes if node.memory_kib != 0)
+    if SMALL_PAGE_KIB in sizes or facts.policy.guest_overhead_kib:
+        told = [node.id for node in nodes if node.available_kib is not None]
+        yield from (Supply(3, Thing.ORDINARY, node) for node in told)
+    if any(cell.shared for cell in cells):
+        yield from (Supply(4, Thing.SHARED_VCPU, node) for node in peopled if facts.shared & facts.online(node))
+    rates = any(demand.mbps for guests in asked.problem.classes for demand in guests.devices)
+    for pf, node_id in _pfs(asked):
+        yield Supply(5, Thing.VF, node_id, pf=pf)
+        if rates and link_speed(facts, pf) is not None:
+            yield Supply(6, Thing.BANDWIDTH, node_id, pf=pf)
+
+
+def _pfs(asked: CopiesProblem) -> Iterator[tuple[PciAddress, NodeId | None]]:
+    """The PFs of which somebody could use more VFs."""
+    facts = asked.problem.facts
+    wanted = [entry for guests in asked.problem.classes for entry in entries(guests.request)]
+    passed = any(isinstance(entry, DeviceRequest) for entry in wanted)
+    for device in facts.snapshot.pci:
+        # The first VF takes a PF away from whoever gets it as a whole.
+        if device.sriov is None or (passed and not device.sriov.configured):
+            continue
+        if any(_takes(facts, device.address, entry) for entry in wanted if isinstance(entry, InterfaceRequest)):
+            yield device.address, device.numa_node
+
+
+def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest) -> bool:
+    """Whether a further VF of the PF would do; where VFs are named by their index, none would."""
+    if entry.vf_indexes is not None:
+        return False
+    vfs = [vf for vf in facts.snapshot.pci if vf.physfn == pf]
+    alike = any(entry.vendor in (None, vf.vendor) and entry.device in (None, vf.device) for vf in vfs)
+    # What the first VF of a PF will be is not known.
+    if not alike and (vfs or entry.vendor is not None or entry.device is not None):
+        return False
+    names = {*facts.devices[pf].netdevs, *(link.name for link in facts.snapshot.links if link.pci == pf)}
+    if entry.pf is not None:
+        return entry.pf in names
+    return entry.physnet is None or not names.isdisjoint(dict(facts.policy.physnets).get(entry.physnet, ()))
+
+
+def _need(asked: CopiesProblem, supply: Supply) -> int:
+    """The most that one copy takes of a supply; 0 where it takes none, or cannot lie there."""
+    if supply.thing in (Thing.VF, Thing.BANDWIDTH):
+        return _need_of_pf(asked, supply)
+    cells = asked.guests.cells
+    amounts = [_need_of_cell(supply, cell) for cell in cells]
+    if not asked.guests.request.distinct_nodes:
+        amounts.append(sum(amounts))
+    # QEMU is there once, however many cells a guest has on the node.
+    overhead = asked.problem.facts.policy.guest_overhead_kib if supply.thing is Thing.ORDINARY else 0
+    return max(amounts) + overhead
+
+
+def _need_of_cell(supply: Supply, cell: CellDemand) -> int:
+    match supply.thing:
+        case Thing.CPU:
+            return cell.threads + cell.part + cell.isolated
+        case Thing.WHOLE_CORE:
+            return cell.whole
+        case Thing.PAGE if supply.size_kib in cell.page_sizes_kib:
+            return cell.memory_kib // supply.size_kib
+        case Thing.ORDINARY if SMALL_PAGE_KIB in cell.page_sizes_kib:
+            return cell.memory_kib
+        case Thing.SHARED_VCPU:
+            return cell.shared
+    return 0
+
+
+def _need_of_pf(asked: CopiesProblem, supply: Supply) -> int:
+    asks = [entry for entry in entries(asked.guests.request) if isinstance(entry, InterfaceRequest)]
+    return sum(
+        entry.count * (entry.mbps if supply.thing is Thing.BANDWIDTH else 1)
+        for entry in asks
+        if supply.pf is not None and _takes(asked.problem.facts, supply.pf, entry)
+    )
+
+
+def _shortage(host: _Grown, more: Mapping[Supply, int], supply: Supply) -> Shortage:
+    """What is left there is what one copy needs less what is missing.
+
+    Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
+    """
+    missing = more[supply]
+    need = _need(host.asked, supply)
+    is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
+    if need > missing and is_node and host.room(more, node=supply.node) is not Outcome.OPTIMAL:
+        need = missing
+    have = max(0, need - missing)
+    return Shortage(_resource(host.asked, supply), supply.node, have, have + missing)
+
+
+def _resource(asked: CopiesProblem, supply: Supply) -> str:
+    match supply.thing:
+        case Thing.CPU:
+            isolates = asked.guests.request.thread_policy is ThreadPolicy.ISOLATE
+            name = "cores of their own" if isolates else "CPUs"
+        case Thing.WHOLE_CORE:
+            name = "whole cores"
+        case Thing.PAGE:
+            name = f"{format_size(supply.size_kib)} pages"
+        case Thing.ORDINARY:
+            name = "ordinary memory"
+        case Thing.SHARED_VCPU:
+            name = "shared vCPUs"
+        case Thing.VF:
+            name = f"VFs of {_name(asked, supply.pf)}"
+        case Thing.BANDWIDTH:
+            name = f"Mbit/s of {_name(asked, supply.pf)}"
+    return name
+
+
+def _phrase(supply: Supply, row: Shortage) -> str:
+    more, have, need = row.missing, str(row.have), str(row.need)
+    match supply.thing:
+        case Thing.CPU if row.resource == "cores of their own":
+            what = f"{format_count(more, 'more free core')} of its own"
+        case Thing.CPU:
+            what = format_count(more, "more free CPU")
+        case Thing.WHOLE_CORE:
+            what = format_count(more, "more whole free core")
+        case Thing.PAGE:
+            what = f"{format_count(more, f'more free {format_size(supply.size_kib)} page')}"
+        case Thing.ORDINARY:
+            what = f"{format_size(more)} more of ordinary memory"
+            have, need = format_size(row.have), format_size(row.need)
+        case Thing.SHARED_VCPU:
+            what = f"room for {format_count(more, 'more shared vCPU')}"
+        case Thing.VF:
+            what = f"{more} more free VF{'' if more == 1 else 's'} of {row.resource.removeprefix('VFs of ')}"
+        case Thing.BANDWIDTH:
+            what = f"{more} more Mbit/s of the link of {row.resource.removeprefix('Mbit/s of ')}"
+    where = "" if row.numa_node is None else f" on node {row.numa_node}"
+    return f"{what}{where} (have {have}, need {need})"
+
+
+def _name(asked: CopiesProblem, pf: PciAddress | None) -> str:
+    """The interface of a PF, as the site calls it."""
+    facts = asked.problem.facts
+    names = [link.name for link in facts.snapshot.links if link.pci == pf]
+    names += facts.devices[pf].netdevs if pf is not None else ()
+    return next(iter(names), str(pf))

@@ -1,0 +1,213 @@
+"""A smallest set of guests that cannot all be placed: how many of each class, and whether that is proven smallest."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.joined import joined
+from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
+from numaplan.placement.search import Budget, feasible
+from numaplan.placement.totals import Excess, excess, excesses
+from numaplan.placement.twins import are_twins
+
+# A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
+STEP: Final = Budget(scale=0.02)
+
+# All searches of one conflict together may have so many (class, way to lie, VFs wanted) triples; counting is free.
+MAX_WORK: Final = 200_000
+
+# After so many searches without an answer only counting is asked.
+MAX_UNKNOWN: Final = 2
+
+Counts = tuple[int, ...]
+
+
+class Judge:
+    """Whether guests can all be placed: by counting, then by search as long as its budget lasts."""
+
+    def __init__(self) -> None:
+        self._work = 0
+        self._unknown = 0
+
+    def can(self, problem: Problem) -> bool | None:
+        """Whether all guests of `problem` can be placed; None: not known."""
+        compact = joined(problem)
+        if excess(compact) is not None:
+            return False
+        if self._work > MAX_WORK or self._unknown >= MAX_UNKNOWN:
+            return None
+        self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
+        match feasible(compact, STEP):
+            case Outcome.INFEASIBLE:
+                return False
+            case Outcome.UNKNOWN:
+                self._unknown += 1
+                return None
+            case _:
+                return True
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """`counts`: how many guests of each class are impossible together; `needed`: of which classes that is proven."""
+
+    counts: Counts
+    needed: frozenset[int]
+
+
+def part(problem: Problem, counts: Sequence[int]) -> Problem:
+    """The problem of the first `counts` members of each class alone, which then all are required."""
+    classes = [
+        replace(guests, members=tuple(replace(member, required=True) for member in guests.members[:count]))
+        for guests, count in zip(problem.classes, counts, strict=True)
+        if count
+    ]
+    return replace(problem, classes=tuple(classes))
+
+
+def fewest(problem: Problem, judge: Judge) -> Few:
+    """As few guests as are impossible together; all guests of `problem` are known to be."""
+    full = tuple(len(guests.members) for guests in problem.classes)
+    counted = [(_largest_first(full, over), over.weights) for over in excesses(problem)]
+    start, weights = min(counted, key=lambda found: sum(found[0]), default=(full, {}))
+    smallest_first = sorted(range(len(full)), key=lambda c: (weights.get(c, 0), full[c], c))
+
+    def can(counts: Counts) -> bool | None:
+        return judge.can(part(problem, counts))
+
+    first = next(c for c in smallest_first if start[c])
+    if not counted or can(_with(start, first, start[first] - 1)) is False:
+        start = _impossible_classes(start, smallest_first[::-1], can)
+    return _reduced(problem, start, smallest_first, can=can)
+
+
+def _with(counts: Counts, c: int, count: int) -> Counts:
+    return (*counts[:c], count, *counts[c + 1 :])
+
+
+def _largest_first(full: Counts, over: Excess) -> Counts:
+    """Guests that exceed a count: those that want most of it, until it is exceeded."""
+    counts = [0] * len(full)
+    left = over.have + 1
+    for c in sorted(over.weights, key=lambda c: (-over.weights[c], c)):
+        if left > 0 and over.weights[c]:
+            counts[c] = min(full[c], -(-left // over.weights[c]))
+            left -= counts[c] * over.weights[c]
+    return tuple(counts)
+
+
+def _impossible_classes(full: Counts, order: Sequence[int], can: Callable[[Counts], bool | None]) -> Counts:
+    """Classes that are impossible together, none of which can be left out whole (QuickXplain, Junker 2004).
+
+    Of several such sets the one of classes that stand first in `order`.
+    """
+
+    def only(classes: Collection[int]) -> Counts:
+        return tuple(count if c in classes else 0 for c, count in enumerate(full))
+
+    def shrink(kept: list[int], open_: list[int], *, changed: bool) -> list[int]:
+        if changed and can(only(set(kept))) is False:
+            return []
+        if len(open_) == 1:
+            return open_
+        half = len(open_) // 2
+        second = shrink(kept + open_[:half], open_[half:], changed=True)
+        first = shrink(kept + second, open_[:half], changed=bool(second))
+        return first + second
+
+    return only(set(shrink([], [c for c in order if full[c]], changed=False)))
+
+
+def _reduced(problem: Problem, start: Counts, order: Sequence[int], *, can: Callable[[Counts], bool | None]) -> Few:
+    """Class by class the least count that is impossible with the others as they are."""
+    counts = list(start)
+    needed: list[int] = []
+    for c in order:
+        if not counts[c]:
+            continue
+        if _is_needed(problem, counts, c, needed):
+            needed.append(c)
+            continue
+        counts[c], proven = least(counts[c], partial(_ask, tuple(counts), c, can=can))
+        if proven and counts[c]:
+            needed.append(c)
+    return Few(tuple(counts), frozenset(needed))
+
+
+def _ask(counts: Counts, c: int, count: int, *, can: Callable[[Counts], bool | None]) -> bool | None:
+    return can(_with(counts, c, count))
+
+
+def least(high: int, can: Callable[[int], bool | None]) -> tuple[int, bool]:
+    """The least impossible number up to `high`, which is impossible, and whether it is proven to be the least.
+
+    Where an answer is not known, the number counts as possible, and nothing is proven.
+    """
+    below = can(high - 1)
+    if below is not False:
+        return high, below is True
+    if can(0) is False:
+        return 0, True
+    low, high, proven = 0, high - 1, True
+    while high - low > 1:
+        middle = (low + high) // 2
+        answer = can(middle)
+        if answer is False:
+            high = middle
+        else:
+            low, proven = middle, answer is True
+    return high, proven
+
+
+def _is_needed(problem: Problem, counts: Sequence[int], c: int, needed: Sequence[int]) -> bool:
+    """Whether class `c` is needed for a conflict because another one is."""
+    if any(_dominates(problem, problem.classes[c], problem.classes[known]) for known in needed):
+        return True
+    here = [guests.members[:count] for guests, count in zip(problem.classes, counts, strict=True)]
+    single = [here[known][0] for known in needed if len(here[known]) == 1 and not problem.classes[known].exists]
+    if len(here[c]) > 1 or problem.classes[c].exists:
+        return False
+    guests = [guest for members in here for guest in members]
+    return any(are_twins(guests, other, here[c][0]) for other in single)
+
+
+def _dominates(problem: Problem, large: GuestClass, small: GuestClass) -> bool:
+    """Whether `small` could take the place of `large` wherever that is: then it is needed if `small` is."""
+    asked = small.request
+    return (
+        len(large.cells) == len(small.cells)
+        and not (small.exists or large.exists)
+        and not (asked.affinity or asked.anti_affinity)
+        and not any(asked.name in (*o.request.affinity, *o.request.anti_affinity) for o in problem.classes)
+        and (large.floats or not small.floats)
+        and {option.nodes for option in large.options} <= {option.nodes for option in small.options}
+        and all(_more(a, b, problem.facts.threads) for a, b in zip(large.cells, small.cells, strict=True))
+        and len(large.devices) >= len(small.devices)
+        and all(_no_less(problem, a, b) for a, b in zip(large.devices, small.devices, strict=False))
+    )
+
+
+def _more(large: CellDemand, small: CellDemand, width: int) -> bool:
+    return (
+        large.isolated >= small.isolated
+        and large.whole >= small.whole
+        and large.part >= small.part
+        and large.cpus(width) >= small.cpus(width)
+        and large.shared >= small.shared
+        and large.memory_kib >= small.memory_kib
+        and set(large.page_sizes_kib) <= set(small.page_sizes_kib)
+        and (large.strict or not small.strict)
+    )
+
+
+def _no_less(problem: Problem, large: DeviceDemand, small: DeviceDemand) -> bool:
+    return (
+        large.count >= small.count
+        and large.mbps >= small.mbps
+        and large.affinity == small.affinity
+        and set(large.kinds) <= set(small.kinds)
+        and (large.distinct or not small.distinct)
+        and all(problem.device_kinds[i].bundle is None for i in (*large.kinds, *small.kinds))
+    )

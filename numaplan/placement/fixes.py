@@ -1,0 +1,294 @@
+"""The cheapest changes that make an impossible request possible, each proven by a search for a plan.
+
+A change is a lever pulled as far as it must be. Where no single lever of a kind is enough, several of the kind may be,
+and where no kind is, several kinds. Every case that is named was searched, so the change is enough.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.change import Proposal
+from numaplan.model.plan import Document
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.adopt import keep_guest_topology
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import Outcome, total
+from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.fixes_guests import guest_groups, leaving_out
+from numaplan.placement.fixes_lever import Case, Edits, Group, Lever, told
+from numaplan.placement.fixes_policy import policy_groups
+from numaplan.placement.fixes_supply import supply_groups
+from numaplan.placement.formulation import coarse_units
+from numaplan.placement.objective import cross_node_cost, priority
+from numaplan.placement.options import build_problem
+from numaplan.placement.problem import Problem
+from numaplan.placement.search import Budget, feasible
+
+# No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
+# begun may take half as many again, and is given up then.
+MAX_CASES: Final = 60
+MAX_UNKNOWN: Final = 6
+# A case that is hard to decide is no fix worth telling.
+_CASE: Final = Budget(scale=0.05)
+# CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
+_COST_WORK: Final = 0.5
+
+_MOST_SINGLES: Final = 6
+_MOST_OF_A_GROUP: Final = 2
+_A_FEW: Final = 2
+# Levels of a lever that is not nested are tried in turn.
+_MOST_IN_TURN: Final = 8
+
+Levels = Mapping[int, int]
+
+
+def proposals(
+    request: Request, snapshot: Snapshot, names: Collection[str], *, change_topology: bool
+) -> tuple[Proposal, ...]:
+    """Changes that make `request` possible, cheapest first; `names` are the guests of a conflict.
+
+    `request` is as vnf.yaml has it: unless `change_topology`, guests are then kept to the cells that their XML has.
+    """
+    case = Case(request, snapshot)
+    required = [guest for guest in request.guests if guest.required]
+    named = [guest for guest in required if guest.name in names] or required
+    probe = _Probe(named, change_topology=change_topology)
+    facts = host_facts(request, snapshot)
+    leaving = leaving_out(_by_vm(named, request))
+    if not probe.holds(_pulled(case, leaving.levers, _furthest(leaving.levers))):
+        # There is more than one conflict: what helps must help them all.
+        named = required
+        leaving = leaving_out(_by_vm(named, request))
+    vms = _by_vm(named, request)
+    vm_of = {guest.name: guest.vm for guest in request.guests}
+    supply = supply_groups(named, required, facts)
+    words = [*guest_groups(vms, facts, vm_of), *policy_groups(named, facts)]
+    search = _Search(case, probe)
+    search.leave_out(leaving, _by_vm(required, request))
+    for group in (*supply, *words):
+        search.look_into(group)
+    if len(search.found) == search.of_group.get(leaving.name, 0):
+        search.combine(Document.VNF, words)
+        search.combine(Document.INVENTORY, supply)
+    return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
+
+
+def is_possible(request: Request, snapshot: Snapshot, *, change_topology: bool) -> bool:
+    """Whether it is proven that all required guests have a place."""
+    return _Probe([], change_topology=change_topology).holds(Case(request, snapshot))
+
+
+def _by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
+    """All copies of each vm of which some guest is `named`."""
+    return [[guest for guest in request.guests if guest.vm == vm] for vm in dict.fromkeys(guest.vm for guest in named)]
+
+
+def _all_of(groups: Sequence[Group]) -> tuple[tuple[Lever, ...], dict[int, int]]:
+    """The levers of all groups, and all of them pulled as far as they go."""
+    levers = tuple(lever for group in groups for lever in group.levers)
+    return levers, _furthest(levers)
+
+
+def _furthest(levers: Sequence[Lever]) -> dict[int, int]:
+    return {number: lever.most for number, lever in enumerate(levers)}
+
+
+def _pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
+    for number, level in sorted(levels.items()):
+        if level:
+            case = levers[number].pull(case, level)
+    return case
+
+
+def _least_cost(problem: Problem) -> int:
+    """The cross-node cost of the best plan that is found."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    if any(not guests.request.required for guests in problem.classes):
+        most = f.model.solve(priority(f), maximize=True, work=_COST_WORK)
+        if most.solution:
+            f.model.at_least(priority(f), priority(f).value(most.solution))
+    goal = cross_node_cost(f)
+    best = f.model.solve(goal, maximize=False, work=_COST_WORK)
+    return goal.value(best.solution) if best.solution else f.model.upper(goal)
+
+
+class _Probe:
+    """Says of a case whether all required guests have a place, and counts how often it was asked."""
+
+    def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool) -> None:
+        self.cases = 0
+        self.unknown = 0
+        self._vms = {guest.vm for guest in named}
+        self._change_topology = change_topology
+
+    @property
+    def tired(self) -> bool:
+        """Whether nothing else should be begun."""
+        return self.cases >= MAX_CASES or self.unknown >= MAX_UNKNOWN
+
+    @property
+    def spent(self) -> bool:
+        """Whether every further answer is no."""
+        return self.cases >= MAX_CASES * 3 // 2
+
+    def holds(self, case: Case) -> bool:
+        """Whether that is proven."""
+        if self.spent:
+            return False
+        self.cases += 1
+        request, facts = self._question(case)
+        few = tuple(guest for guest in request.guests if guest.required and guest.vm in self._vms)
+        # The guests of a conflict are few: where they have no place, nothing else need be asked.
+        if 0 < len(few) < len(request.guests) and not self._solved(build_problem(replace(request, guests=few), facts)):
+            return False
+        return self._solved(build_problem(request, facts))
+
+    def distance(self, case: Case, vms: Collection[str]) -> int:
+        """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
+        problem = self.problem(case)
+        others = []
+        for guests in problem.classes:
+            members = tuple(guest for guest in guests.members if guest.vm not in vms)
+            if members:
+                others.append(replace(guests, members=members))
+        return max(0, _least_cost(problem) - _least_cost(replace(problem, classes=tuple(others))))
+
+    def worth_least(self, case: Case, names: Collection[str]) -> frozenset[str]:
+        """The guests of `names` that are left out where they may be, so that the others are worth most."""
+        guests = tuple(
+            replace(guest, required=guest.required and guest.name not in names) for guest in case.request.guests
+        )
+        problem = self.problem(replace(case, request=replace(case.request, guests=guests)))
+        f = formulate(problem, coarse_units(problem), fine=False)
+        worth = [max(unit.guest.priority, 1) if unit.guest.name in names else 0 for unit in f.units]
+        goal = total(f.placed(u) * each for u, each in enumerate(worth))
+        best = f.model.solve(goal, maximize=True, work=_COST_WORK).solution
+        placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
+        return frozenset(names) - placed
+
+    def problem(self, case: Case) -> Problem:
+        """The case in counts."""
+        return build_problem(*self._question(case))
+
+    def _question(self, case: Case) -> tuple[Request, HostFacts]:
+        request = case.request
+        if not self._change_topology:
+            request, _ = keep_guest_topology(request, case.snapshot)
+        return request, host_facts(request, case.snapshot)
+
+    def _solved(self, problem: Problem) -> bool:
+        outcome = feasible(problem, _CASE)
+        self.unknown += outcome is Outcome.UNKNOWN
+        return outcome is Outcome.FEASIBLE
+
+
+class _Search:
+    """Goes through groups of levers and gathers what helps."""
+
+    def __init__(self, case: Case, probe: _Probe) -> None:
+        self.found: list[Proposal] = []
+        self.of_group: dict[str, int] = {}
+        self._case = case
+        self._probe = probe
+
+    def look_into(self, group: Group) -> None:
+        """Adds what levers of a group make possible: one at a time, or else as few and as little of them as can be."""
+        levers = group.levers
+        if not levers or self._probe.tired:
+            return
+        if group.joint and len(levers) > 1 and not self._holds(levers, _furthest(levers)):
+            return
+        hits = self._singles(levers)
+        if not hits and group.joint and len(levers) > 1:
+            hits.append(self._fewest(levers))
+        self._add(group, hits)
+
+    def combine(self, document: Document, groups: Sequence[Group]) -> None:
+        """Adds what several groups make possible together: as few groups as can be, and as little of each."""
+        joined = [group for group in groups if group.joint and group.levers]
+        if len(joined) < _A_FEW or self._probe.tired or not self._holds(*_all_of(joined)):
+            return
+        for group in sorted(joined, key=lambda group: -sum(lever.price(lever.most) for lever in group.levers)):
+            without = [other for other in joined if other is not group]
+            if self._holds(*_all_of(without)):
+                joined = without
+        levers, _ = _all_of(joined)
+        self._add(Group("several", document, levers), [self._fewest(levers)])
+
+    def leave_out(self, likely: Group, vms: Sequence[Sequence[GuestRequest]]) -> None:
+        """Adds what may be left out: one of the `likely` vms each, or else of all `vms` what is worth least."""
+        group, hits = likely, self._singles(likely.levers)
+        if not hits:
+            group = leaving_out(vms)
+            gone = self._probe.worth_least(self._case, {guest.name for copies in vms for guest in copies})
+            levels = {number: sum(guest.name in gone for guest in copies) for number, copies in enumerate(vms)}
+            wholly = {number: level and len(vms[number]) for number, level in levels.items()}
+            hits = [next((way for way in (levels, wholly) if self._holds(group.levers, way)), {})]
+        self._add(group, [levels for levels in hits if levels])
+
+    def _add(self, group: Group, hits: Sequence[Levels]) -> None:
+        # What was cut short may be more than is needed.
+        if not self._probe.spent:
+            self.of_group[group.name] = len(hits)
+            self.found += [self._proposal(group, levels) for levels in hits]
+
+    def _singles(self, levers: Sequence[Lever]) -> list[dict[int, int]]:
+        hits: list[dict[int, int]] = []
+        for number in range(min(len(levers), _MOST_SINGLES)):
+            if level := self._least(levers, {}, number):
+                hits.append({number: level})
+            if len(hits) == _MOST_OF_A_GROUP or self._probe.tired:
+                break
+        return hits
+
+    def _holds(self, levers: Sequence[Lever], levels: Levels) -> bool:
+        return self._probe.holds(_pulled(self._case, levers, levels))
+
+    def _least(self, levers: Sequence[Lever], others: Levels, number: int) -> int:
+        """The least level of a lever that helps with `others` as they are; 0: none does."""
+        lever = levers[number]
+        if not lever.nested:
+            levels = range(1, min(lever.most, _MOST_IN_TURN) + 1)
+            return next((level for level in levels if self._holds(levers, {**others, number: level})), 0)
+        if not self._holds(levers, {**others, number: lever.most}):
+            return 0
+        low, high = 0, lever.most
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._holds(levers, {**others, number: middle}):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _fewest(self, levers: Sequence[Lever]) -> dict[int, int]:
+        """Levels none of which can be lower with the others as they are; dear levers are given up first."""
+        levels = _furthest(levers)
+
+        def settle(numbers: Sequence[int], *, needed: bool) -> None:
+            """`needed`: it is known that not all of these can be given up."""
+            without = {number: level for number, level in levels.items() if number not in numbers}
+            if not needed and self._holds(levers, without):
+                levels.clear()
+                levels.update(without)
+            elif len(numbers) == 1:
+                levels[numbers[0]] = self._least(levers, without, numbers[0]) or levels[numbers[0]]
+            else:
+                half = len(numbers) // 2
+                settle(numbers[:half], needed=False)
+                settle(numbers[half:], needed=levels.keys().isdisjoint(numbers[:half]))
+
+        settle(sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number)), needed=True)
+        return levels
+
+    def _proposal(self, group: Group, levels: Levels) -> Proposal:
+        case = _pulled(self._case, group.levers, levels)
+        pulled = [(group.levers[number], level) for number, level in sorted(levels.items()) if level]
+        cost = sum(lever.price(level) for lever, level in pulled)
+        if far := {lever.far for lever, _ in pulled if lever.far is not None}:
+            cost += self._probe.distance(case, far)
+        edits: Edits = tuple(dict.fromkeys(edit for lever, level in pulled for edit in lever.edits(case, level)))
+        sentence = f"{told(lever.sentence(level) for lever, level in pulled)}: cost {cost}"
+        return Proposal(sentence, cost, group.document, case.request, case.snapshot, edits)

@@ -1,0 +1,339 @@
+"""What a guest could do without: the levers of vms."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.change import Drop, Edit
+from numaplan.model.plan import Document
+from numaplan.model.request import (
+    Affinity,
+    CellRequest,
+    DeviceRequest,
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceRequest,
+    IothreadPolicy,
+    MemoryPolicy,
+    PageSize,
+    ThreadPolicy,
+)
+from numaplan.placement import fixes_lever as price
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, Sentence, begun
+
+_WIDER: Final = {
+    Affinity.REQUIRED: (Affinity.SOCKET, Affinity.PREFERRED),
+    Affinity.SOCKET: (Affinity.PREFERRED,),
+    Affinity.PREFERRED: (),
+}
+_LOOSER: Final = {
+    ThreadPolicy.ISOLATE: (ThreadPolicy.REQUIRE, ThreadPolicy.PREFER),
+    ThreadPolicy.REQUIRE: (ThreadPolicy.PREFER,),
+    ThreadPolicy.PREFER: (),
+}
+_HALVES: Final = 2
+
+Copies = Sequence[GuestRequest]
+Change = Callable[[GuestRequest], GuestRequest]
+
+
+def guest_groups(vms: Sequence[Copies], facts: HostFacts, vm_of: Mapping[str, str]) -> list[Group]:
+    """Levers of the vms, each given as its copies, by kind; leaving guests out apart. `vm_of`: each guest's vm."""
+    makers: tuple[tuple[str, Callable[[Copies], list[Lever]]], ...] = (
+        ("affinity of devices", _affinities),
+        ("memory_policy", _memory_policy),
+        ("thread_policy", _thread_policy),
+        ("own CPUs of QEMU", _own_cpus),
+        ("page_size", lambda copies: _page_size(copies, facts)),
+        ("distinct_nodes", _distinct_nodes),
+        ("distinct_pfs", _distinct_pfs),
+        ("cells", _cells),
+        ("links", lambda copies: _links(copies, vm_of)),
+    )
+    return [Group(name, Document.VNF, tuple(lever for vm in vms for lever in make(vm))) for name, make in makers]
+
+
+def leaving_out(vms: Sequence[Copies]) -> Group:
+    """Fewer copies, or none where it must be."""
+    return Group("left out", Document.VNF, tuple(_left_out(copies) for copies in vms))
+
+
+def _values(
+    vm: str, path: tuple[str | int, ...], choices: Sequence[tuple[str, Change]], *, what: str, prices: Sequence[int]
+) -> Lever:
+    """A lever with one value of a key a level."""
+    return Lever(
+        most=len(choices),
+        pull=lambda case, level: case.with_vm(vm, choices[level - 1][1]),
+        sentence=lambda level: (f"let {{}} be {choices[level - 1][0]}", what),
+        price=lambda level: prices[level - 1],
+        edits=lambda _case, level: (Edit(vm, path, choices[level - 1][0]),),
+        nested=False,
+        far=vm if path[-1] in ("affinity", "memory_policy") else None,
+    )
+
+
+def _switch(
+    vm: str,
+    path: tuple[str | int, ...],
+    value: object,
+    change: Change,
+    *,
+    sentence: Sentence,
+    cost: int,
+    far: str | None = None,
+) -> Lever:
+    """A lever that has one level."""
+    return Lever(
+        most=1,
+        pull=lambda case, _level: case.with_vm(vm, change),
+        sentence=lambda _level: sentence,
+        price=lambda _level: cost,
+        edits=lambda _case, _level: (Edit(vm, path, value),),
+        far=far,
+    )
+
+
+def _affinities(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    levers = []
+    both: tuple[tuple[str, Sequence[InterfaceRequest | DeviceRequest]], ...] = (
+        ("interfaces", guest.interfaces),
+        ("devices", guest.devices),
+    )
+    for key, entries in both:
+        for place, entry in enumerate(entries):
+            choices = [(word.value, _with_affinity(key, place, word)) for word in _WIDER[entry.affinity]]
+            if choices:
+                what = f"{guest.vm}'s affinity of {entry.name}"
+                path = (key, place, "affinity")
+                levers.append(_values(guest.vm, path, choices, what=what, prices=[0] * len(choices)))
+    return levers
+
+
+def _with_affinity(key: str, place: int, word: Affinity) -> Change:
+    def change(guest: GuestRequest) -> GuestRequest:
+        if key == "interfaces":
+            return replace(guest, interfaces=_at(guest.interfaces, place, affinity=word))
+        return replace(guest, devices=_at_device(guest.devices, place, word))
+
+    return change
+
+
+def _at(entries: tuple[InterfaceRequest, ...], place: int, **keys: object) -> tuple[InterfaceRequest, ...]:
+    changed = replace(entries[place], **keys)  # type: ignore[arg-type]  # keys of an interface, all of them
+    return (*entries[:place], changed, *entries[place + 1 :])
+
+
+def _at_device(entries: tuple[DeviceRequest, ...], place: int, word: Affinity) -> tuple[DeviceRequest, ...]:
+    return (*entries[:place], replace(entries[place], affinity=word), *entries[place + 1 :])
+
+
+def _thread_policy(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    if not guest.dedicated_vcpus and not guest.own_emulator_cpus and not guest.iothreads:
+        return []
+    choices = [(word.value, _with_threads(word)) for word in _LOOSER[guest.thread_policy]]
+    what = f"{guest.vm}'s thread_policy"
+    prices = [price.THREAD_POLICY * len(copies) * step for step in range(1, len(choices) + 1)]
+    return [_values(guest.vm, ("thread_policy",), choices, what=what, prices=prices)] if choices else []
+
+
+def _with_threads(word: ThreadPolicy) -> Change:
+    return lambda guest: replace(guest, thread_policy=word)
+
+
+def _own_cpus(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    levers = []
+    if guest.own_emulator_cpus:
+        levers.append(
+            _switch(
+                guest.vm,
+                ("emulator",),
+                EmulatorPolicy.SHARE.value,
+                lambda old: replace(old, emulator=EmulatorPolicy.SHARE, emulator_cpus=0),
+                sentence=("let {} be share", f"{guest.vm}'s emulator"),
+                cost=price.OWN_CPU * guest.own_emulator_cpus * len(copies),
+            )
+        )
+    if guest.iothreads and guest.iothread_policy is IothreadPolicy.DEDICATED:
+        levers.append(
+            _switch(
+                guest.vm,
+                ("iothreads",),
+                # The number alone: where no policy is said it is share.
+                guest.iothreads,
+                lambda old: replace(old, iothread_policy=IothreadPolicy.SHARE),
+                sentence=("let {} be share", f"the policy of {guest.vm}'s iothreads"),
+                cost=price.OWN_CPU * guest.iothreads * len(copies),
+            )
+        )
+    return levers
+
+
+def _memory_policy(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    if all(cell.memory_policy is MemoryPolicy.PREFERRED for cell in guest.cells):
+        return []
+    choices = [(MemoryPolicy.PREFERRED.value, _each_cell(memory_policy=MemoryPolicy.PREFERRED))]
+    return [_values(guest.vm, ("memory_policy",), choices, what=f"{guest.vm}'s memory_policy", prices=[0])]
+
+
+def _each_cell(**keys: object) -> Change:
+    def change(guest: GuestRequest) -> GuestRequest:
+        cells = tuple(replace(cell, **keys) for cell in guest.cells)  # type: ignore[arg-type]  # keys of a cell
+        return replace(guest, cells=cells)
+
+    return change
+
+
+def _page_size(copies: Copies, facts: HostFacts) -> list[Lever]:
+    guest = copies[0]
+    now = {cell.page_size for cell in guest.cells}
+    there = {size for _, size in facts.capacity_kib}
+    sizes = [size for size in (PageSize.HUGE_1G, PageSize.HUGE_2M, PageSize.SMALL) if size.size_kib in there]
+    if now <= {PageSize.ANY}:
+        return []
+    if now <= {PageSize.LARGE, PageSize.ANY}:
+        sizes = [size for size in sizes if size is PageSize.SMALL]
+    else:
+        sizes = [size for size in sizes if now != {size}]
+        if PageSize.SMALL not in now and any(size > SMALL_PAGE_KIB for size in there):
+            sizes.append(PageSize.LARGE)
+    sizes.append(PageSize.ANY)
+    choices = [(size.value, _each_cell(page_size=size)) for size in sizes]
+    cost = price.PAGE_SIZE_GIB * begun(guest.memory_kib, GIB) * len(copies)
+    prices = [cost] * len(choices)
+    return [_values(guest.vm, ("page_size",), choices, what=f"{guest.vm}'s page_size", prices=prices)]
+
+
+def _distinct_nodes(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    if len(guest.cells) == 1 or not guest.distinct_nodes:
+        return []
+    return [
+        _switch(
+            guest.vm,
+            ("distinct_nodes",),
+            False,  # noqa: FBT003  # a value of a document
+            lambda old: replace(old, distinct_nodes=False),
+            sentence=("let cells of {} share a node (distinct_nodes: false)", guest.vm),
+            cost=price.DISTINCT * len(copies),
+        )
+    ]
+
+
+def _distinct_pfs(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    return [
+        _switch(
+            guest.vm,
+            ("interfaces", place, "distinct_pfs"),
+            False,  # noqa: FBT003  # a value of a document
+            _sharing_pfs(place),
+            sentence=("let VFs of {} share a PF (distinct_pfs: false)", f"{guest.vm}'s {interface.name}"),
+            cost=price.DISTINCT * len(copies),
+        )
+        for place, interface in enumerate(guest.interfaces)
+        if interface.distinct_pfs and interface.count > 1
+    ]
+
+
+def _sharing_pfs(place: int) -> Change:
+    return lambda guest: replace(guest, interfaces=_at(guest.interfaces, place, distinct_pfs=False))
+
+
+def _cells(copies: Copies) -> list[Lever]:
+    guest = copies[0]
+    (first, *others) = guest.cells
+    if others or len(first.vcpus) % _HALVES or first.memory_kib % _HALVES:
+        return []
+    return [
+        _switch(
+            guest.vm,
+            ("cells",),
+            _HALVES,
+            _split,
+            sentence=("split {} into two cells", guest.vm),
+            cost=price.SPLIT * len(copies),
+            far=guest.vm,
+        )
+    ]
+
+
+def _split(guest: GuestRequest) -> GuestRequest:
+    (cell,) = guest.cells
+    vcpus, half = sorted(cell.vcpus), len(cell.vcpus) // _HALVES
+    parts = (tuple(vcpus[:half]), tuple(vcpus[half:]))
+    cells = tuple(CellRequest(part, cell.memory_kib // _HALVES, cell.page_size, cell.memory_policy) for part in parts)
+    return replace(guest, cells=cells)
+
+
+def _links(copies: Copies, vm_of: Mapping[str, str]) -> list[Lever]:
+    levers = []
+    for key in ("affinity", "anti_affinity"):
+        named = dict.fromkeys(name for copy in copies for name in getattr(copy, key))
+        for partner in dict.fromkeys(vm_of.get(name, name) for name in named):
+            names = (partner, *(name for name, vm in vm_of.items() if vm == partner and name != partner))
+            levers.append(_link(copies, key, names))
+    return levers
+
+
+def _link(copies: Copies, key: str, names: tuple[str, ...]) -> Lever:
+    vm = copies[0].vm
+
+    def change(guest: GuestRequest) -> GuestRequest:
+        kept = tuple(name for name in getattr(guest, key) if name not in names)
+        return replace(guest, affinity=kept) if key == "affinity" else replace(guest, anti_affinity=kept)
+
+    return Lever(
+        most=1,
+        pull=lambda case, _level: case.with_vm(vm, change),
+        sentence=lambda _level: ("drop {}", f"{names[0]} from {vm}'s {key}"),
+        price=lambda _level: price.LINK * len(copies),
+        edits=lambda _case, _level: (Drop(vm, key, names),),
+    )
+
+
+def _left_out(copies: Copies) -> Lever:
+    """Level n of n copies: placed where possible; below, so many copies fewer."""
+    vm, count = copies[0].vm, len(copies)
+
+    def pull(case: Case, level: int) -> Case:
+        if level == count:
+            return case.with_vm(vm, lambda guest: replace(guest, required=False))
+        return _fewer(case, copies, count - level)
+
+    def sentence(level: int) -> Sentence:
+        if level == count:
+            return "let {} be left out (required: false)", vm
+        return "place {}", f"{count - level} of {count} copies of {vm}"
+
+    def edits(_case: Case, level: int) -> tuple[Edit, ...]:
+        return (Edit(vm, ("required",), False) if level == count else Edit(vm, ("count",), count - level),)  # noqa: FBT003
+
+    each = price.LEFT_OUT * max(copies[0].priority, 1)
+    return Lever(most=count, pull=pull, sentence=sentence, price=lambda level: each * level, edits=edits)
+
+
+def _fewer(case: Case, copies: Copies, kept: int) -> Case:
+    """The first `kept` copies alone; a single copy bears the vm's own name."""
+    gone = {copy.name for copy in copies[kept:]}
+    names = {copies[0].name: copies[0].vm} if kept == 1 else {}
+
+    def partners(old: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in old if name not in gone)
+
+    guests = tuple(
+        replace(
+            guest,
+            name=names.get(guest.name, guest.name),
+            affinity=partners(guest.affinity),
+            anti_affinity=partners(guest.anti_affinity),
+        )
+        for guest in case.request.guests
+        if guest.name not in gone
+    )
+    return replace(case, request=replace(case.request, guests=guests))

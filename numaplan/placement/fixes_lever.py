@@ -1,0 +1,103 @@
+"""A lever: one thing that could be changed to make a request possible, from 0 (as it is) to `most`; and its price."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.model.change import Drop, Edit
+from numaplan.model.plan import Document
+from numaplan.model.request import GuestRequest, HostPolicy, Request
+from numaplan.model.snapshot import Snapshot
+
+GIB: Final = 1 << 20
+
+# docs/why-not.md has the same list. The unit is that of the cross-node cost.
+LEFT_OUT: Final = 1_000  # a copy of priority 1
+LINK: Final = 50
+SPLIT: Final = 30
+THREAD_POLICY: Final = 20
+DISTINCT: Final = 20
+OWN_CPU: Final = 10
+PAGE_SIZE_GIB: Final = 2
+RESERVED_CPU: Final = 20
+SHARED_CPU: Final = 5
+SHARED_RATIO: Final = 10
+RESERVED_GIB: Final = 2
+PAGES_GIB: Final = 1
+MEMORY_GIB: Final = 10
+VF: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question: what is asked, of which host."""
+
+    request: Request
+    snapshot: Snapshot
+
+    def with_policy(self, policy: HostPolicy) -> "Case":
+        """The same guests under another policy."""
+        return replace(self, request=replace(self.request, policy=policy))
+
+    def with_vm(self, vm: str, change: Callable[[GuestRequest], GuestRequest]) -> "Case":
+        """The same with every copy of a vm changed."""
+        guests = tuple(change(guest) if guest.vm == vm else guest for guest in self.request.guests)
+        return replace(self, request=replace(self.request, guests=guests))
+
+
+Edits = tuple[Edit | Drop, ...]
+
+# A form with {} where things of which the same is said stand together, and the thing.
+Sentence = tuple[str, str]
+
+
+def _no_edits(_case: Case, _level: int) -> Edits:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """`pull` changes a case to a level, `sentence` says what that does, `price` what it costs beside distance.
+
+    `edits` say it in the words of vnf.yaml, given the case in which everything is pulled that will be; without any the
+    change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
+    that may then lie further apart, whose cross-node cost counts too.
+    """
+
+    most: int
+    pull: Callable[[Case, int], Case]
+    sentence: Callable[[int], Sentence]
+    price: Callable[[int], int]
+    edits: Callable[[Case, int], Edits] = _no_edits
+    nested: bool = True
+    far: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Levers of one kind: each changes elsewhere what the others change here.
+
+    `joint`: where all of them pulled as far as they go do not help, none of them does.
+    """
+
+    name: str
+    document: Document
+    levers: tuple[Lever, ...]
+    joint: bool = True
+
+
+def begun(amount: int, unit: int) -> int:
+    """How many units are begun: 5 GiB and a byte are six."""
+    return -(-amount // unit)
+
+
+def told(sentences: Iterable[Sentence]) -> str:
+    """One sentence of all of them: "let a, b and c be preferred"."""
+    forms: dict[str, list[str]] = {}
+    for form, thing in sentences:
+        forms.setdefault(form, []).append(thing)
+    return _listed([form.replace("{}", _listed(things), 1) for form, things in forms.items()])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

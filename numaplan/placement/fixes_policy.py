@@ -1,0 +1,127 @@
+"""What the site could change in its policy for the host: the levers of ``host``."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.change import Edit
+from numaplan.model.host import NodeId
+from numaplan.model.plan import Document
+from numaplan.model.request import GuestRequest, HostPolicy
+from numaplan.placement import fixes_lever as price
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, begun
+from numaplan.units import format_size
+
+# Steps in which reserved memory is given up.
+_STEP_KIB: Final = GIB // 4
+_RATIO_LIMIT: Final = 4096
+
+
+def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
+    """Levers of the policy that could help `guests`."""
+    groups = [
+        Group("reserved_cpus", Document.VNF, _reserved_cpus(facts)),
+        Group("reserved_memory", Document.VNF, _reserved_memory(facts.policy)),
+    ]
+    if wanted := sum(guest.vcpus - len(guest.dedicated_vcpus) for guest in guests):
+        # What is shared is not there for dedicated vCPUs: all of it at once helps nobody.
+        groups.append(Group("shared_cpus", Document.VNF, _shared_cpus(facts, wanted), joint=False))
+        groups.append(Group("shared_ratio", Document.VNF, _shared_ratio(facts, wanted)))
+    return groups
+
+
+def _reserved_cpus(facts: HostFacts) -> tuple[Lever, ...]:
+    """One a node: its highest cores first, siblings together; the host keeps its first one."""
+    kept = facts.reserved & next((core.cpus for core in facts.snapshot.cores if core.cpus & facts.reserved), CpuSet())
+    named = facts.policy.reserved_cpus
+    return tuple(
+        _giving_up(given, facts.reserved if named is None else named)
+        for node in facts.nodes
+        if (given := _by_core(facts, (facts.reserved - kept) & facts.online(node)))
+    )
+
+
+def _giving_up(given: tuple[CpuId, ...], reserved: CpuSet) -> Lever:
+    def pull(case: Case, level: int) -> Case:
+        policy = case.request.policy
+        now = reserved if policy.reserved_cpus is None else policy.reserved_cpus
+        return case.with_policy(replace(policy, reserved_cpus=now - CpuSet(given[:level])))
+
+    return Lever(
+        most=len(given),
+        pull=pull,
+        sentence=lambda level: ("reserve CPUs {} no longer", str(CpuSet(given[:level]))),
+        price=lambda level: price.RESERVED_CPU * level,
+        edits=lambda case, _level: (Edit(None, ("reserved_cpus",), str(case.request.policy.reserved_cpus)),),
+    )
+
+
+def _by_core(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:
+    """The CPUs, those of the highest core first."""
+    return tuple(sorted(cpus, key=lambda cpu: (-facts.core_of.get(cpu, cpu), cpu)))
+
+
+def _reserved_memory(policy: HostPolicy) -> tuple[Lever, ...]:
+    have = policy.reserved_memory_kib
+    if not have:
+        return ()
+
+    def left(level: int) -> int:
+        return max(0, have - level * _STEP_KIB)
+
+    def said(level: int) -> str:
+        return format_size(left(level)) if left(level) else "none"
+
+    return (
+        Lever(
+            most=begun(have, _STEP_KIB),
+            pull=lambda case, level: case.with_policy(replace(case.request.policy, reserved_memory_kib=left(level))),
+            sentence=lambda level: (
+                "reserve {} of memory on each node",
+                f"{said(level)} instead of {format_size(have)}",
+            ),
+            price=lambda level: price.RESERVED_GIB * begun(have - left(level), GIB),
+            edits=lambda _case, level: (Edit(None, ("reserved_memory",), f"{left(level)}KiB"),),
+        ),
+    )
+
+
+def _shared_cpus(facts: HostFacts, wanted: int) -> tuple[Lever, ...]:
+    return tuple(
+        _sharing(given[: begun(wanted, facts.policy.shared_ratio)], node)
+        for node in facts.nodes
+        if (given := _by_core(facts, facts.free & facts.online(node)))
+    )
+
+
+def _sharing(given: tuple[CpuId, ...], node: NodeId) -> Lever:
+    def pull(case: Case, level: int) -> Case:
+        policy = case.request.policy
+        return case.with_policy(replace(policy, shared_cpus=(policy.shared_cpus or CpuSet()) | CpuSet(given[:level])))
+
+    return Lever(
+        most=len(given),
+        pull=pull,
+        sentence=lambda level: ("add {} to shared_cpus", f"CPUs {CpuSet(given[:level])} of node {node}"),
+        price=lambda level: price.SHARED_CPU * level,
+        edits=lambda case, _level: (Edit(None, ("shared_cpus",), str(case.request.policy.shared_cpus)),),
+        nested=False,
+    )
+
+
+def _shared_ratio(facts: HostFacts, wanted: int) -> tuple[Lever, ...]:
+    now = facts.policy.shared_ratio
+    most = min(wanted, _RATIO_LIMIT - now)
+    if not facts.shared or most <= 0:
+        return ()
+    return (
+        Lever(
+            most=most,
+            pull=lambda case, level: case.with_policy(replace(case.request.policy, shared_ratio=now + level)),
+            sentence=lambda level: ("let {} be " + str(now + level), "shared_ratio"),
+            price=lambda level: price.SHARED_RATIO * level,
+            edits=lambda _case, level: (Edit(None, ("shared_ratio",), now + level),),
+        ),
+    )

@@ -1,0 +1,231 @@
+"""What the host could have more of: huge pages, ordinary memory, VFs; the levers of its inventory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.devices import IommuGroup, IommuGroupId, PciAddress, PciDevice
+from numaplan.model.host import HugepagePool, NodeId, NumaNode
+from numaplan.model.plan import Document
+from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, PageSize
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement import fixes_lever as price
+from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, Sentence, begun
+from numaplan.placement.kinds import entries, matching_devices
+from numaplan.units import format_count, format_size
+
+# Steps in which ordinary memory is added.
+_STEP_KIB: Final = GIB // 4
+_LAST_FUNCTION: Final = 0xFFFF
+
+
+def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
+    """Levers of the host that could help the guests `named`; `everyone` has to find room beside them."""
+    sizes = sorted({pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}, reverse=True)
+    groups = [
+        Group(f"{size} KiB pages", Document.INVENTORY, _pages(facts, size, everyone))
+        for size in sizes
+        if size != SMALL_PAGE_KIB and _need_kib(named, size)
+    ]
+    if need := _ordinary_kib(named, facts):
+        levers = tuple(_memory(node.id, need) for node in facts.snapshot.nodes if node.available_kib is not None)
+        groups.append(Group("ordinary memory", Document.INVENTORY, levers))
+    groups.append(Group("VFs", Document.INVENTORY, _vfs(facts, named)))
+    return groups
+
+
+def _need_kib(guests: Sequence[GuestRequest], size_kib: int) -> int:
+    """The memory of all cells that may lie in pages of a size."""
+    return sum(
+        cell.memory_kib
+        for guest in guests
+        for cell in guest.cells
+        if _may_use(cell.page_size, size_kib) and cell.memory_kib % size_kib == 0
+    )
+
+
+def _ordinary_kib(guests: Sequence[GuestRequest], facts: HostFacts) -> int:
+    """The ordinary memory that guests and QEMU itself may want."""
+    overhead = facts.policy.guest_overhead_kib * sum(len(guest.cells) for guest in guests)
+    return _need_kib(guests, SMALL_PAGE_KIB) + overhead
+
+
+def _may_use(wanted: PageSize, size_kib: int) -> bool:
+    return wanted is PageSize.ANY or (
+        wanted.size_kib == size_kib if wanted is not PageSize.LARGE else size_kib > SMALL_PAGE_KIB
+    )
+
+
+def _pages(facts: HostFacts, size: int, everyone: Sequence[GuestRequest]) -> tuple[Lever, ...]:
+    need = begun(_need_kib(everyone, size), size)
+    # What guests may want of ordinary memory is not made into huge pages.
+    ordinary = _ordinary_kib(everyone, facts) + facts.policy.reserved_memory_kib
+    return tuple(
+        _more_pages(node, size, need, spare=max(0, (node.available_kib or 0) - ordinary))
+        for node in _with_memory(facts)
+    )
+
+
+def _with_memory(facts: HostFacts) -> list[NumaNode]:
+    return [node for node in facts.snapshot.nodes if node.memory_kib != 0]
+
+
+def _more_pages(node: NumaNode, size: int, most: int, *, spare: int) -> Lever:
+    """The pages are made of the node's `spare` ordinary memory, and of memory that it has not beyond that."""
+
+    def missing(level: int) -> int:
+        return max(0, level * size - spare)
+
+    def sentence(level: int) -> Sentence:
+        said = f"{format_count(level, f'more {format_size(size)} page')} on node {node.id}"
+        need = f" (which needs {format_size(missing(level))} more memory there)" if missing(level) else ""
+        return "reserve {}", said + need
+
+    def add(old: NumaNode, level: int) -> NumaNode:
+        made = level * size - missing(level)
+        pool = old.pool(size) or HugepagePool(size, total=0, free=0)
+        more = replace(pool, total=pool.total + level, free=pool.free + level)
+        return replace(
+            old,
+            hugepages=tuple(sorted((*(p for p in old.hugepages if p != pool), more), key=lambda p: p.size_kib)),
+            memory_kib=None if old.memory_kib is None else old.memory_kib + missing(level),
+            free_kib=None if old.free_kib is None else max(0, old.free_kib - made),
+            available_kib=None if old.available_kib is None else old.available_kib - made,
+        )
+
+    return Lever(
+        most=most,
+        pull=lambda case, level: _with_node(case, node.id, lambda old: add(old, level)),
+        sentence=sentence,
+        price=lambda level: price.PAGES_GIB * begun(level * size, GIB) + price.MEMORY_GIB * begun(missing(level), GIB),
+    )
+
+
+def _memory(node: NodeId, most_kib: int) -> Lever:
+    def add(old: NumaNode, level: int) -> NumaNode:
+        more = level * _STEP_KIB
+        return replace(
+            old,
+            memory_kib=None if old.memory_kib is None else old.memory_kib + more,
+            free_kib=None if old.free_kib is None else old.free_kib + more,
+            available_kib=(old.available_kib or 0) + more,
+        )
+
+    return Lever(
+        most=begun(most_kib, _STEP_KIB),
+        pull=lambda case, level: _with_node(case, node, lambda old: add(old, level)),
+        sentence=lambda level: ("have {}", f"{format_size(level * _STEP_KIB)} more ordinary memory on node {node}"),
+        price=lambda level: price.MEMORY_GIB * begun(level * _STEP_KIB, GIB),
+    )
+
+
+def _with_node(case: Case, node: NodeId, change: Callable[[NumaNode], NumaNode]) -> Case:
+    nodes = tuple(change(old) if old.id == node else old for old in case.snapshot.nodes)
+    return replace(case, snapshot=replace(case.snapshot, nodes=nodes))
+
+
+def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Lever, ...]:
+    """One a PF of which some guest could use more VFs, as long as it can have more."""
+    need: dict[PciAddress, int] = {}
+    for guest in guests:
+        for entry in entries(guest):
+            for address in _pfs(facts, entry):
+                need[address] = need.get(address, 0) + (entry.count if isinstance(entry, InterfaceRequest) else 1)
+    levers = []
+    for address, count in sorted(need.items()):
+        pf = facts.devices.get(address)
+        like = None if pf is None else _pf_that_shows_how(facts, pf)
+        if pf is None or pf.sriov is None or like is None:
+            continue
+        new = _fresh(facts, pf, like, min(count, pf.sriov.total - pf.sriov.configured))
+        if new:
+            levers.append(_more_vfs(pf, _model_vf(facts, pf, like), new))
+    return tuple(levers)
+
+
+def _pfs(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> set[PciAddress]:
+    """The PFs whose VFs an entry accepts, and those that it names and that have none yet."""
+    pfs = {device.physfn for device in matching_devices(facts, entry) if device.physfn is not None}
+    if isinstance(entry, InterfaceRequest):
+        names = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
+        pfs |= {address for address, known in facts.port_names.items() if not known.isdisjoint(names)}
+    return pfs
+
+
+def _pf_that_shows_how(facts: HostFacts, pf: PciDevice) -> PciDevice | None:
+    """The PF itself where it has VFs, else one of the same model that has; None where nobody knows their address."""
+    alike = [
+        device
+        for device in facts.snapshot.pci
+        if device.sriov is not None
+        and device.sriov.vfs
+        and (device.vendor, device.device) == (pf.vendor, pf.device)
+        and all(vf in facts.devices for vf in device.sriov.vfs)
+    ]
+    return pf if pf in alike else None if pf.sriov is None or pf.sriov.vfs else next(iter(alike), None)
+
+
+def _model_vf(facts: HostFacts, pf: PciDevice, like: PciDevice) -> PciDevice:
+    """A VF that the new ones are like."""
+    vfs = [facts.devices[address] for address in (() if like.sriov is None else like.sriov.vfs)]
+    usable = [device for device in vfs if device.driver not in HOST_DPDK_DRIVERS]
+    model = usable[0] if usable else replace(vfs[0], driver=None)
+    return model if pf == like else replace(model, physfn=pf.address, numa_node=pf.numa_node)
+
+
+def _fresh(facts: HostFacts, pf: PciDevice, like: PciDevice, count: int) -> tuple[PciAddress, ...]:
+    """Addresses for further VFs, in the stride of those that are there and past what is taken.
+
+    VF n of a PF is at its own routing id + offset + n x stride (PCI Express, SR-IOV, First VF Offset and VF Stride).
+    """
+    ids = [_routing_id(address) for address in (() if like.sriov is None else like.sriov.vfs)]
+    stride = max(1, ids[1] - ids[0]) if len(ids) > 1 else 1
+    taken = {_routing_id(address) for address in facts.devices if address.domain == pf.address.domain}
+    at = ids[-1] + stride if pf == like else ids[0] - _routing_id(like.address) + _routing_id(pf.address)
+    found: list[PciAddress] = []
+    while len(found) < count and 0 <= at <= _LAST_FUNCTION:
+        if at not in taken:
+            found.append(PciAddress(pf.address.domain, at >> 8, at >> 3 & 0x1F, at & 7))
+        at += stride
+    return tuple(found)
+
+
+def _routing_id(address: PciAddress) -> int:
+    return address.bus << 8 | address.slot << 3 | address.function
+
+
+def _more_vfs(pf: PciDevice, model: PciDevice, new: tuple[PciAddress, ...]) -> Lever:
+    name = next(iter(pf.netdevs), str(pf.address))
+    return Lever(
+        most=len(new),
+        pull=lambda case, level: replace(case, snapshot=_with_vfs(case.snapshot, pf.address, model, new[:level])),
+        sentence=lambda level: ("configure {}", f"{format_count(level, 'more VF')} on {name}"),
+        price=lambda level: price.VF * level,
+    )
+
+
+def _with_vfs(snapshot: Snapshot, pf: PciAddress, model: PciDevice, new: tuple[PciAddress, ...]) -> Snapshot:
+    """The host with these VFs; each has an IOMMU group of its own where the others have any."""
+    groups = {group.id for group in snapshot.iommu_groups} | {d.iommu_group or 0 for d in snapshot.pci}
+    first = max(groups, default=0) + 1
+    made = []
+    pci = []
+    for device in snapshot.pci:
+        if device.address != pf or device.sriov is None:
+            pci.append(device)
+            continue
+        sriov = device.sriov
+        pci.append(
+            replace(device, sriov=replace(sriov, configured=sriov.configured + len(new), vfs=(*sriov.vfs, *new)))
+        )
+        for number, address in enumerate(new):
+            group = None if model.iommu_group is None else IommuGroupId(first + number)
+            settings = None if model.vf is None else replace(model.vf, index=len(sriov.vfs) + number, mac=None)
+            made.append(replace(model, address=address, iommu_group=group, netdevs=(), vf=settings))
+    listed = [IommuGroup(d.iommu_group, (d.address,)) for d in made if d.iommu_group is not None]
+    return replace(
+        snapshot,
+        pci=tuple(sorted((*pci, *made), key=lambda device: device.address)),
+        iommu_groups=tuple(sorted((*snapshot.iommu_groups, *listed), key=lambda group: group.id)),
+    )

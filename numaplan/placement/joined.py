@@ -1,0 +1,91 @@
+"""Guests of one cell that must share a node, as one guest of several cells: fewer things to try, often equal."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
+
+Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[tuple[int, ...], ...], bool]
+
+
+def joined(problem: Problem) -> Problem:
+    """The same question with linked guests joined where that changes nothing: for whether, not for where."""
+    by_name = {guests.request.name: c for c, guests in enumerate(problem.classes) if len(guests.members) == 1}
+    taken: set[int] = set()
+    classes: dict[Needs, GuestClass] = {}
+    for group in _groups(problem, by_name):
+        if all(_joinable(problem, problem.classes[c], by_name, group=group) for c in group):
+            taken |= set(group)
+            one = _one([problem.classes[c] for c in group])
+            key = (one.cells, one.devices, tuple(option.nodes for option in one.options), one.floats)
+            known = classes.get(key)
+            classes[key] = one if known is None else replace(known, members=known.members + one.members)
+    rest = tuple(guests for c, guests in enumerate(problem.classes) if c not in taken)
+    return replace(problem, classes=(*_linked_once(rest), *classes.values()))
+
+
+def _linked_once(classes: Sequence[GuestClass]) -> list[GuestClass]:
+    """Of two guests that keep away from each other only the first says so."""
+    said: set[tuple[str, str]] = set()
+    found = []
+    for guests in classes:
+        asked = guests.request
+        apart = tuple(name for name in asked.anti_affinity if (name, asked.name) not in said)
+        said.update((asked.name, name) for name in apart)
+        members = (replace(asked, anti_affinity=apart), *guests.members[1:])
+        found.append(replace(guests, members=members))
+    return found
+
+
+def _groups(problem: Problem, by_name: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """Classes of one guest that affinity links, directly or through others; only groups of two and more."""
+    near: dict[int, set[int]] = defaultdict(set)
+    for c in by_name.values():
+        for name in problem.classes[c].request.affinity:
+            if name in by_name and by_name[name] != c:
+                near[c].add(by_name[name])
+                near[by_name[name]].add(c)
+    groups = []
+    seen: set[int] = set()
+    for start in sorted(near):
+        group: set[int] = set()
+        pending = [] if start in seen else [start]
+        while pending:
+            c = pending.pop()
+            if c not in group:
+                group.add(c)
+                pending += near[c]
+        seen |= group
+        if group:
+            groups.append(tuple(sorted(group)))
+    return groups
+
+
+def _joinable(problem: Problem, guests: GuestClass, by_name: Mapping[str, int], *, group: Sequence[int]) -> bool:
+    """Not one that is kept, that an IOMMU group must go to whole, or that has to do with guests outside."""
+    asked = guests.request
+    outside = [name for name in asked.affinity if by_name.get(name) not in group]
+    apart = any(asked.name in other.request.anti_affinity for other in problem.classes)
+    return (
+        len(guests.cells) == 1
+        and not guests.exists
+        and not asked.anti_affinity
+        and not apart
+        and not any(name in problem.facts.guest_nodes for name in outside)
+        and all(problem.device_kinds[i].bundle is None for demand in guests.devices for i in demand.kinds)
+    )
+
+
+def _one(group: Sequence[GuestClass]) -> GuestClass:
+    """Their cells, all on one node."""
+    common = set.intersection(*({option.nodes[0] for option in guests.options} for guests in group))
+    cells = tuple(cell for guests in group for cell in guests.cells)
+    return GuestClass(
+        members=(replace(group[0].request, affinity=(), required=True),),
+        cells=cells,
+        devices=tuple(demand for guests in group for demand in guests.devices),
+        options=tuple(Option((node,) * len(cells), cost=0) for node in sorted(common)),
+        floats=any(guests.floats for guests in group),
+        exists=False,
+    )

@@ -1,0 +1,196 @@
+"""Solves one level after the other on a model, with what each reached held for those below it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from numaplan.model.plan import MAXIMIZED, Limit
+from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved
+from numaplan.placement.formulation import Formulation
+
+# CP-SAT's deterministic time that each level may take at each grain; some two seconds each on a quiet machine.
+WORK: Final[Mapping[str, float]] = {
+    "priority": 4,
+    "cross_node_cost": 3,
+    "llc_spans": 2,
+    "free_nodes": 1,
+    "free_llcs": 1,
+    "free_cores": 1,
+    "moves": 1,
+    "page_size": 0.5,
+}
+
+# The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
+SHARE: Final[Mapping[str, float]] = {"priority": 0.25, "cross_node_cost": 0.3}
+
+# The part of a level's work after which a search of our own has its turn.
+FIRST_PART: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search is: the level at hand, the best value there and its bound (None: not known yet)."""
+
+    level: str
+    value: int | None
+    bound: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a search may go on.
+
+    `scale` multiplies WORK; `remaining` gives what is left of a wall-clock limit in seconds, None without one.
+    `report` is told now and then how far the search is.
+    """
+
+    scale: float = 1.0
+    remaining: Callable[[], float | None] = lambda: None
+    report: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What is known of a level: no plan does better than `bound`; `proven` that the plan reaches it."""
+
+    name: str
+    value: int
+    bound: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Where the levels ended: one Bound a level, as far as the model knows; no `solution` where none was found."""
+
+    outcome: Outcome
+    solution: tuple[int, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+
+
+Goals = Sequence[tuple[str, Linear]]
+
+# What nothing can beat at a level, where the levels before it reached these; None: not known.
+Best = Callable[[str, Sequence[Bound]], int | None]
+
+# Betters a solution of a level with some effort: a search of our own between two turns of the solver.
+Improve = Callable[["Run", Formulation, str, Linear, Solved, float], Solved]
+
+
+class Run:
+    """One search: its budget, and which limit was met."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.limit = Limit.NONE
+
+    def levels(
+        self,
+        f: Formulation,
+        goals: Goals,
+        *,
+        hint: Mapping[int, int],
+        solution: tuple[int, ...] = (),
+        best: Best = lambda _name, _bounds: None,
+        effort: float = 1.0,
+        improve: "Improve | None" = None,
+    ) -> Reached:
+        """Optimises `goals` one after the other with `effort` times the work that is theirs.
+
+        `improve` has its turn where the solver did not finish in a part of that; the solver then goes on from there.
+        From a `solution` on something is always found, though the clock has run out.
+        """
+        bounds: list[Bound] = []
+        for name, goal in goals:
+            known, part = best(name, bounds), effort if improve is None else effort * FIRST_PART
+            result = self.solve(f, goal, name, solution=solution, hint=hint, best=known, effort=part)
+            if not result.solution:
+                return Reached(result.outcome)
+            if improve is not None and result.outcome is not Outcome.OPTIMAL:
+                result = improve(self, f, name, goal, result, effort)
+                result = self.solve(
+                    f, goal, name, solution=result.solution, best=result.bound, effort=effort * (1 - FIRST_PART)
+                )
+            solution = result.solution
+            value = goal.value(solution)
+            bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
+            hold(f, name, goal, value)
+        return Reached(Outcome.FEASIBLE, solution, tuple(bounds))
+
+    def solve(
+        self,
+        f: Formulation,
+        goal: Linear,
+        name: str,
+        *,
+        solution: Sequence[int] = (),
+        hint: Mapping[int, int] | None = None,
+        best: int | None = None,
+        effort: float = 1.0,
+    ) -> Solved:
+        """Optimises one level; not even that where `solution` reaches what nothing can beat."""
+        limit = f.model.upper(goal) if maximizes(name) else f.model.lower(goal)
+        if best is not None:
+            limit = min(limit, best) if maximizes(name) else max(limit, best)
+        if solution and goal.value(solution) == limit:
+            return Solved(Outcome.OPTIMAL, tuple(solution), limit, 0.0)
+        known = Solved(Outcome.FEASIBLE if solution else Outcome.UNKNOWN, tuple(solution), limit, 0.0)
+        seconds = self.seconds(name)
+        if seconds is not None and seconds <= 0:
+            self.limit = Limit.WALL
+            return known
+        self.tell(name, goal.value(solution) if solution else None, limit)
+        work = WORK[name] * self.budget.scale * effort
+        start = dict(enumerate(solution)) if solution else hint
+        result = f.model.solve(
+            goal,
+            maximize=maximizes(name),
+            work=work,
+            seconds=seconds,
+            hint=start,
+            tick=lambda: self.tell(name, goal.value(solution) if solution else None, limit),
+        )
+        if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
+            # The clock ended it where deterministic work is left over.
+            self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
+        if result.outcome is Outcome.UNKNOWN:
+            return known
+        return _sharpened(result, known, goal, maximize=maximizes(name)) if result.solution else result
+
+    def seconds(self, name: str) -> float | None:
+        """What one step of a level may take of what is left on the clock: what it does not use is there for others."""
+        seconds = self.budget.remaining()
+        return None if seconds is None else seconds * SHARE.get(name, 0.15)
+
+    def start(self, f: Formulation, hint: Mapping[int, int]) -> tuple[int, ...]:
+        """Any solution, whatever the clock says."""
+        return f.model.solve(ZERO, maximize=False, work=WORK["priority"], hint=hint).solution
+
+    def tell(self, name: str, value: int | None, bound: int | None) -> None:
+        """Reports how far the search is."""
+        if self.budget.report is not None:
+            self.budget.report(Progress(name, value, bound))
+
+
+def _sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:
+    """The better of two solutions, with the better of two bounds."""
+    better, tighter = (max, min) if maximize else (min, max)
+    bound = tighter(result.bound, known.bound)
+    solutions = [solution for solution in (known.solution, result.solution) if solution]
+    value = better(goal.value(solution) for solution in solutions)
+    solution = next(solution for solution in reversed(solutions) if goal.value(solution) == value)
+    outcome = Outcome.OPTIMAL if value == bound else result.outcome
+    return Solved(outcome, solution, bound, result.work)
+
+
+def hold(f: Formulation, name: str, goal: Linear, value: int) -> None:
+    """Demands that no level below gives up what this one reached."""
+    if maximizes(name):
+        f.model.at_least(goal, value)
+    else:
+        f.model.at_most(goal, value)
+
+
+def maximizes(name: str) -> bool:
+    """Whether more is better at a level."""
+    return name in MAXIMIZED or name == "page_size"

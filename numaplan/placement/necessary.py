@@ -1,0 +1,166 @@
+"""What of all that the guests of a conflict ask for is needed for it: each aspect left out makes the rest possible."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.model.request import GuestRequest, HostPolicy, Request
+from numaplan.placement.aspects import PLAIN, Aspects, Kind, aspects, boundless, meant, rank, relaxed
+from numaplan.placement.conflict import Judge, least
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.options import build_problem
+from numaplan.placement.problem import Problem
+from numaplan.placement.twins import are_twins
+
+# So many aspects of a guest are tried one by one at once.
+_FEW: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Guests with the same needs and what a conflict needs of them. `proven`: that it needs each of `kept`."""
+
+    members: tuple[GuestRequest, ...]
+    kept: Aspects
+    proven: bool
+
+    @property
+    def guests(self) -> tuple[GuestRequest, ...]:
+        """Its members with nothing asked for but what is kept."""
+        return tuple(relaxed(guest, self.kept) for guest in self.members)
+
+
+Shares = tuple[Share, ...]
+
+
+def relaxed_problem(policy: HostPolicy, facts: HostFacts, shares: Sequence[Share]) -> Problem:
+    """The problem of guests that ask for no more than is kept, all of them required."""
+    guests = tuple(replace(guest, required=True) for share in shares for guest in share.guests)
+    return build_problem(Request(policy, guests), boundless(facts))
+
+
+def necessary(
+    policy: HostPolicy, facts: HostFacts, groups: Sequence[tuple[tuple[GuestRequest, ...], bool]], judge: Judge
+) -> Shares:
+    """What a conflict needs of its guests, given in groups of equals, each with whether all of it is proven needed."""
+
+    def can(shares: Shares) -> bool | None:
+        return judge.can(relaxed_problem(policy, facts, shares))
+
+    shares = tuple(Share(members, aspects(members[0]), proven) for members, proven in groups)
+    there = frozenset(guest.name for guest in facts.snapshot.guests)
+    return _one_by_one(_without_many(_without_kinds(_plain(shares, can), can), can), can, there)
+
+
+Can = Callable[[Shares], bool | None]
+
+
+def _kinds(shares: Shares) -> frozenset[Kind]:
+    return frozenset(aspect.kind for share in shares for aspect in share.kept)
+
+
+def _only(shares: Shares, kinds: Collection[Kind]) -> Shares:
+    return tuple(replace(share, kept=meant(a for a in share.kept if a.kind in kinds)) for share in shares)
+
+
+def _plain(shares: Shares, can: Can) -> Shares:
+    """The shares in kinds of aspect that are impossible by themselves, if some are."""
+    tried = {_kinds(shares)}
+    for kinds in PLAIN:
+        fewer = _only(shares, kinds)
+        if _kinds(fewer) not in tried and can(fewer) is False:
+            return fewer
+        tried.add(_kinds(fewer))
+    return shares
+
+
+def _without_kinds(shares: Shares, can: Can) -> Shares:
+    """The shares without each kind of aspect that nobody needs."""
+    for kind in Kind:
+        present = _kinds(shares)
+        if kind in present and can(fewer := _only(shares, present - {kind})) is False:
+            shares = fewer
+    return shares
+
+
+def _without_many(shares: Shares, can: Can) -> Shares:
+    """The shares of guests that ask for very much without what can be left out by halves, quarters and so on."""
+    for s in range(len(shares)):
+        size = len(shares[s].kept) // 2
+        while size > _FEW:
+            ordered = sorted(shares[s].kept, key=rank)
+            for start in range(0, len(ordered), size):
+                kept = meant(shares[s].kept - set(ordered[start : start + size]))
+                fewer = (*shares[:s], replace(shares[s], kept=kept), *shares[s + 1 :])
+                if kept and can(fewer) is False:
+                    shares = fewer
+            size //= 2
+    return shares
+
+
+def _one_by_one(shares: Shares, can: Can, there: Collection[str]) -> Shares:
+    """The shares without each aspect that one of equal guests, or all of them, can do without."""
+    done: list[Share] = []
+    waiting = [(share, tuple(sorted(share.kept, key=rank))) for share in shares]
+    while waiting:
+        share, untried = waiting.pop(0)
+        if not untried:
+            done.append(share)
+            continue
+        aspect, later = untried[0], untried[1:]
+        fewer = meant(share.kept - {aspect})
+        others = (*done, *(other for other, _ in waiting))
+        if aspect not in share.kept or (not fewer and share.proven and not _is_partner(share, others)):
+            waiting.insert(0, (share, later))
+            continue
+        if _is_like(share, done, others, there):
+            done.append(share)
+            continue
+        keeps, proven = least(len(share.members), _Without(share, fewer, others, can))
+        # Who was needed is so still; what was not proven of some aspect stays so.
+        if keeps < len(share.members):
+            waiting.insert(0, (replace(share, members=share.members[keeps:], kept=fewer), later))
+        if keeps:
+            kept = replace(share, members=share.members[:keeps], proven=share.proven and proven)
+            waiting.insert(0, (kept, later))
+    return tuple(done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Without:
+    """Whether the guests can be placed if only so many of a share keep an aspect, and the rest only `fewer`."""
+
+    share: Share
+    fewer: Aspects
+    others: Shares
+    can: Can
+
+    def __call__(self, keeping: int) -> bool | None:
+        members = self.share.members
+        split = (
+            replace(self.share, members=members[:keeping]),
+            replace(self.share, members=members[keeping:], kept=self.fewer),
+        )
+        return self.can((*self.others, *split))
+
+
+def _is_like(share: Share, done: Sequence[Share], others: Sequence[Share], there: Collection[str]) -> bool:
+    """Whether one that is done, and of which all is proven to be needed, is a twin of this; not of guests `there`."""
+    if not share.proven or len(share.members) > 1 or share.members[0].name in there:
+        return False
+    guests = [guest for other in (*others, share) for guest in other.guests]
+    return any(
+        known.proven
+        and known.kept == share.kept
+        and len(known.members) == 1
+        and known.members[0].name not in there
+        and are_twins(guests, known.guests[0], share.guests[0])
+        for known in done
+    )
+
+
+def _is_partner(share: Share, others: Sequence[Share]) -> bool:
+    """Whether another guest's links speak of one of these, so that they count though they ask for nothing."""
+    names = {guest.name for guest in share.members}
+    linked = {name for other in others for guest in other.guests for name in (*guest.affinity, *guest.anti_affinity)}
+    return not names.isdisjoint(linked)

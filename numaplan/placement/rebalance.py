@@ -1,0 +1,246 @@
+"""The fewest and cheapest moves of guests that are there which make room for others, or mend what lies badly."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.model.moves import Move, Moves, MovesStatus, Unmovable
+from numaplan.model.plan import Level, Limit, Placement, Plan, Status
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.cpsat import Outcome, Solved
+from numaplan.placement.current import is_moved
+from numaplan.placement.expand import expand
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.objective import cross_node_cost
+from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.rebalance_conflict import why_impossible
+from numaplan.placement.rebalance_defects import find_defects
+from numaplan.placement.rebalance_model import Mend, StayOrMove
+from numaplan.placement.rebalance_names import rename_cores
+from numaplan.placement.rebalance_problem import (
+    Rebalancing,
+    cost_of_moves,
+    facts_beside,
+    number_of_moves,
+    problem_of,
+    stay_or_move,
+)
+from numaplan.placement.rebalance_steps import steps_of
+from numaplan.placement.rebalance_words import Target
+from numaplan.placement.recount import recount
+from numaplan.placement.search import Budget, Searched, search
+from numaplan.placement.solve import fingerprint
+from numaplan.placement.standing import Standing, standing_guests
+
+# CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
+WORK: Final = 10.0
+WORK_ON_DISTANCE: Final = 1.0
+
+# Nodes are decided by then, so there is little left to search.
+LEVELS: Final = Budget(scale=0.25)
+
+
+def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ()) -> Moves:
+    """Moves that let every guest of `asked` be placed; with none asked for, moves that leave nobody lying badly.
+
+    Guests in `keep` stay as they are. Deterministic.
+    """
+    question = _question(asked, snapshot, frozenset(keep))
+    if any(each.guest.name in question.mend.leave for each in question.fixed) or _fixed_pair(question):
+        return _impossible(question)
+    f = stay_or_move(question)
+    solved, bound = _solve(f, question)
+    if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
+        return _impossible(question)
+    if not solved.solution:
+        return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
+    return _answer(question, f, solved, bound)
+
+
+def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebalancing:
+    facts = facts_beside(Request(asked.policy, ()), snapshot, ())
+    there = standing_guests(facts, near=not asked.guests)
+    names = {guest.name for guest in asked.guests}
+    others = [each for each in there if each.guest.name not in names]
+    fixed = tuple(each for each in others if each.guest.name in keep or not each.requests)
+    mend = Mend() if asked.guests else find_defects(facts, others)
+    wanted = Mend(mend.leave - keep, tuple(pair for pair in mend.pairs if not keep.issuperset(pair)))
+    return Rebalancing(
+        replace(asked, guests=tuple(replace(guest, required=True) for guest in asked.guests)),
+        snapshot,
+        tuple(each for each in there if each.guest.name in names),
+        tuple(each for each in others if each not in fixed),
+        fixed,
+        wanted,
+    )
+
+
+def _fixed_pair(question: Rebalancing) -> bool:
+    names = {each.guest.name for each in question.fixed}
+    return any(names.issuperset(pair) for pair in question.mend.pairs)
+
+
+def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
+    """The cheapest moves, of these the fewest, of these the nearest; and what no moves are cheaper than."""
+    cost, number = cost_of_moves(f, question), number_of_moves(f)
+    scale = len(f.stays) + 1
+    goal = cost * scale + number
+    stay = {stays.terms[0][0]: 1 for stays in f.stays.values()}
+    solved = f.model.solve(goal, maximize=False, work=WORK, hint=stay)
+    if not solved.solution:
+        return solved, 0
+    bound = max(0, -((number_most(f) - solved.bound) // scale))
+    if solved.outcome is Outcome.OPTIMAL:
+        bound = cost.value(solved.solution)
+    f.model.at_most(goal, goal.value(solved.solution))
+    near = f.model.solve(
+        cross_node_cost(f), maximize=False, work=WORK_ON_DISTANCE, hint=dict(enumerate(solved.solution))
+    )
+    return (replace(solved, solution=near.solution) if near.solution else solved), bound
+
+
+def number_most(f: StayOrMove) -> int:
+    """How many guests may move at most."""
+    return len(f.stays)
+
+
+def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) -> Moves:
+    moved = {name for name, stays in f.stays.items() if not stays.value(solved.solution)}
+    again = tuple(
+        replace(f.units[u].guest, required=True)
+        for name in f.stays
+        for u in f.variants[name]
+        if f.placed(u).value(solved.solution)
+    )
+    request = replace(question.asked, guests=question.asked.guests + again)
+    movers = [each for each in question.movable if each.guest.name in moved]
+    staying = [each for each in question.movable if each.guest.name not in moved]
+    facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
+    problem = _narrowed(problem_of(request, facts, movers), f, solved)
+    found = search(problem, LEVELS)
+    if found.formulation is None or not found.solution:
+        return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
+    there = {each.guest.name: each for each in (*question.returning, *movers)}
+
+    def steps(plan: Plan) -> tuple[Move, ...]:
+        placed = {placement.vm: placement for placement in plan.placements}
+        targets = [Target(guest, placed[guest.name], there.get(guest.name)) for guest in request.guests]
+        gone = [*question.returning, *question.movable]
+        return steps_of(f.problem.facts, targets, staying=[*question.fixed, *staying], returning=gone)
+
+    plain = _plan(request, facts, found, question=question, movers=movers)
+    better = replace(plain, placements=_renamed(request, facts, plain, question=question, movers=movers))
+    # Other names can also make a circle where there was none.
+    answers = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
+    plan, moves = min(answers, key=lambda answer: (sum(move.cost for move in answer[1]), len(answer[1])))
+    cost = sum(move.cost for move in moves)
+    bound = min(bound, cost)
+    status = MovesStatus.OPTIMAL if cost == bound and not f.problem.truncated else MovesStatus.FEASIBLE
+    if not moves:
+        status = MovesStatus.NOTHING_TO_DO
+    return Moves(status, cost, bound, moves, _unmovable(question), plan, request)
+
+
+def _narrowed(problem: Problem, f: StayOrMove, solved: Solved) -> Problem:
+    """The problem in which every guest lies on the nodes that were chosen for it."""
+    chosen: dict[str, set[tuple[tuple[NodeId, ...], bool]]] = {}
+    for u, unit in enumerate(f.units):
+        ways = {
+            (tuple(option.nodes), option.keep is not None)
+            for option, count in f.options(u)
+            if count.value(solved.solution)
+        }
+        for name in unit.names if ways else ():
+            chosen[name] = ways
+
+    def narrow(guests: GuestClass) -> GuestClass:
+        ways = {way for guest in guests.members for way in chosen[guest.name]}
+        options = tuple(o for o in guests.options if (tuple(o.nodes), o.keep is not None) in ways)
+        return replace(guests, options=options)
+
+    return replace(problem, classes=tuple(narrow(guests) for guests in problem.classes))
+
+
+def _plan(
+    request: Request, facts: HostFacts, found: Searched, *, question: Rebalancing, movers: Sequence[Standing]
+) -> Plan:
+    """The plan of all guests that are asked for or move; its nodes were chosen for cheap moves: no level is proven."""
+    assert found.formulation is not None  # noqa: S101  # asked before
+    expanded, notes = expand(found.formulation, found.solution)
+    by_name = {placement.vm: placement for placement in expanded}
+    names = {each.guest.name for each in movers}
+    placements = tuple(_as_it_is(by_name[guest.name], names) for guest in request.guests)
+    counted = dict(recount(request, facts, placements))
+    return Plan(
+        status=Status.FEASIBLE,
+        limit=found.limit if found.limit is not Limit.NONE else Limit.WORK,
+        hostname=question.snapshot.host.hostname,
+        fingerprint=fingerprint(question.snapshot),
+        levels=tuple(
+            Level(
+                bound.name,
+                value := counted.get(bound.name, bound.value),
+                _anyway(facts, bound.name, value),
+                proven=False,
+            )
+            for bound in found.bounds
+        ),
+        placements=placements,
+        notes=(*facts.notes, *notes),
+    )
+
+
+def _renamed(
+    request: Request, facts: HostFacts, plan: Plan, *, question: Rebalancing, movers: Sequence[Standing]
+) -> tuple[Placement, ...]:
+    """The plan's placements on those of equal cores that serve the moves best."""
+    asked = {guest.name: guest for guest in request.guests}
+    moved: list[Standing] = []
+    unmoved: list[Standing] = []
+    for each in question.returning:
+        name = each.guest.name
+        placement = plan.placement(name)
+        stays = placement is not None and not is_moved(asked[name], each.guest, placement)
+        (unmoved if stays else moved).append(each)
+    names = {each.guest.name for each in unmoved}
+    return rename_cores(facts, plan.placements, movers=[*movers, *moved], unmoved=names)
+
+
+def _recounted(request: Request, facts: HostFacts, plan: Plan) -> Plan:
+    """The plan with its levels as they are on the CPUs that it has now."""
+    counted = recount(request, facts, plan.placements)
+    levels = tuple(replace(level, value=counted.get(level.name, level.value)) for level in plan.levels)
+    return replace(plan, levels=levels)
+
+
+def _as_it_is(placement: Placement, movers: Collection[str]) -> Placement:
+    """A guest that is moved keeps the topology that it knows."""
+    return replace(placement, topology=None) if placement.vm in movers else placement
+
+
+def _anyway(facts: HostFacts, level: str, value: int) -> int:
+    """What no placement beats at a level, whoever moves."""
+    most = {
+        "free_nodes": len(facts.nodes),
+        "free_llcs": len(facts.llcs),
+        "free_cores": len(facts.snapshot.cores) + len(facts.allocatable),
+    }
+    return value if level == "priority" else most.get(level, 0)
+
+
+def _impossible(question: Rebalancing) -> Moves:
+    moves = _without_plan(question, MovesStatus.INFEASIBLE, Status.INFEASIBLE, Limit.NONE)
+    return replace(moves, plan=replace(moves.plan, conflict=why_impossible(question)))
+
+
+def _without_plan(question: Rebalancing, status: MovesStatus, plan_status: Status, limit: Limit) -> Moves:
+    plan = Plan(plan_status, limit, question.snapshot.host.hostname, fingerprint(question.snapshot))
+    return Moves(status, 0, 0, (), _unmovable(question), plan, question.asked)
+
+
+def _unmovable(question: Rebalancing) -> tuple[Unmovable, ...]:
+    return tuple(
+        Unmovable(each.guest.name, each.reason or "it is to be kept as it is (--keep)") for each in question.fixed
+    )

@@ -1,0 +1,108 @@
+"""Why no moves help: a smallest set of guests that have no place together, wherever they go."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.plan import Conflict, ConflictMember
+from numaplan.model.request import GuestRequest
+from numaplan.placement.cpsat import ZERO, Outcome
+from numaplan.placement.kinds import entries
+from numaplan.placement.options import build_problem
+from numaplan.placement.reasons import choice, why_not_alone
+from numaplan.placement.rebalance_defects import defect
+from numaplan.placement.rebalance_problem import Rebalancing, facts_beside, stay_or_move
+from numaplan.placement.standing import Standing
+from numaplan.units import format_count, format_size
+
+# How often a set is tried to be made smaller, and the deterministic time of each try.
+MAX_PROBES: Final = 40
+_WORK: Final = 1.0
+
+
+def why_impossible(question: Rebalancing) -> Conflict:
+    """Guests that cannot all be on this host; with very many the set may not be the smallest: see MAX_PROBES."""
+    stuck = [each for each in question.fixed if each.guest.name in question.mend.leave]
+    if stuck:
+        return Conflict((_stuck(question, stuck[0]),))
+    names = [guest.name for guest in question.asked.guests]
+    names += [each.guest.name for each in question.movable]
+    found = _smallest(names, _prober(question))
+    return Conflict(tuple(_member(question, name, alone=len(found) == 1) for name in names if name in found))
+
+
+def _prober(question: Rebalancing) -> Callable[[Collection[str]], bool]:
+    probes = 0
+
+    def impossible(names: Collection[str]) -> bool:
+        nonlocal probes
+        if probes >= MAX_PROBES:
+            return False
+        probes += 1
+        f = stay_or_move(question.only(names))
+        outcome = f.model.solve(ZERO, maximize=False, work=_WORK).outcome
+        return outcome is Outcome.INFEASIBLE and not f.problem.truncated
+
+    return impossible
+
+
+def _smallest(names: Sequence[str], impossible: Callable[[Collection[str]], bool]) -> list[str]:
+    """A subset that is impossible while each smaller one is not (QuickXplain, Junker 2004)."""
+
+    def shrink(kept: list[str], rest: list[str], *, changed: bool) -> list[str]:
+        if changed and impossible(frozenset(kept)):
+            return []
+        if len(rest) <= 1:
+            return rest
+        half = len(rest) // 2
+        second = shrink(kept + rest[:half], rest[half:], changed=True)
+        first = shrink(kept + second, rest[:half], changed=bool(second))
+        return first + second
+
+    return shrink([], list(names), changed=False)
+
+
+def _stuck(question: Rebalancing, standing: Standing) -> ConflictMember:
+    facts = facts_beside(question.asked, question.snapshot, ())
+    wrong = defect(facts, standing) or "it lies badly"
+    name = standing.guest.name
+    sentence = f"{wrong}, and it cannot be moved: {standing.reason}; --keep {name} leaves it as it is"
+    return ConflictMember(name, "stays", sentence)
+
+
+def _member(question: Rebalancing, name: str, *, alone: bool) -> ConflictMember:
+    asked = next((guest for guest in question.asked.guests if guest.name == name), None)
+    if asked is None:
+        standing = next(each for each in question.movable if each.guest.name == name)
+        facts = facts_beside(question.asked, question.snapshot, ())
+        wrong = defect(facts, standing)
+        if alone and (reason := _no_place(question, replace(standing.requests[-1], required=True))):
+            return ConflictMember(name, "placed", f"is there and lies badly: {wrong}; it has no other place: {reason}")
+        why = f"is there and lies badly: {wrong}" if wrong else "is there, and has to stay on the host"
+        return ConflictMember(name, "placed", f"{why}; {_needs(standing.requests[0])}")
+    if alone and (reason := _no_place(question, asked)):
+        return ConflictMember(name, "placed", f"has no place even with every other guest gone that may move: {reason}")
+    return ConflictMember(name, "placed", f"is to be placed; {_needs(asked)}")
+
+
+def _no_place(question: Rebalancing, guest: GuestRequest) -> str | None:
+    """Why a guest has no place beside the guests that are fixed alone."""
+    request = replace(question.asked, guests=(guest,))
+    snapshot = question.only({guest.name}).snapshot
+    facts = facts_beside(request, snapshot, question.fixed)
+    return why_not_alone(request, build_problem(request, facts), guest.name)
+
+
+def _needs(guest: GuestRequest) -> str:
+    """What a guest asks of the host, in numbers."""
+    alone = len(guest.dedicated_vcpus)
+    shared = guest.vcpus - alone
+    words = [format_count(alone, "dedicated vCPU") if alone else "", f"{shared} shared vCPUs" if shared else ""]
+    words += [f"{format_size(cell.memory_kib)} in pages of {cell.page_size.value}" for cell in guest.cells]
+    words += [
+        choice(entry, getattr(entry, "count", 1))
+        if getattr(entry, "vf_indexes", None) is None
+        else "the VF that it has"
+        for entry in entries(guest)
+    ]
+    return "needs " + ", ".join(word for word in words if word)

@@ -1,0 +1,236 @@
+"""The placement model in which a guest that is there may also stay exactly where it is, and what moving it costs."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from typing import Final
+
+from numaplan.cpuset import CpuId
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.placement.constraints import CONSTRAINTS
+from numaplan.placement.cpsat import ZERO, Linear, total
+from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.problem import Problem
+from numaplan.placement.standing import Place, Standing, floating_vcpus
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What must not stay as it is: guests in `leave`, and of each of `pairs` one at least."""
+
+    leave: frozenset[str] = frozenset()
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+class StayOrMove(Formulation):
+    """The coarse model of `problem`, in which each guest of `standing` is placed anew or stays.
+
+    Units of one standing guest are the requests that would place it anew, one of them at most.
+    """
+
+    def __init__(self, problem: Problem, standing: Sequence[Standing]) -> None:
+        super().__init__(problem, coarse_units(problem), fine=False)
+        self.standing = {each.guest.name: each for each in standing}
+        self.variants: dict[str, list[int]] = {name: [] for name in self.standing}
+        for u, unit in enumerate(self.units):
+            if unit.guest.name in self.variants:
+                self.variants[unit.guest.name].append(u)
+        self.stays = {name: self.model.boolean() for name in self.standing}
+        for name, units in self.variants.items():
+            self.model.equal(total(self.placed(u) for u in units) + self.stays[name], 1)
+        holders: dict[CpuId, list[str]] = defaultdict(list)
+        for name, each in self.standing.items():
+            for cpu in each.held:
+                holders[cpu].append(name)
+        self.holds: Mapping[CpuId, Linear] = {cpu: self._any_stays(names) for cpu, names in sorted(holders.items())}
+        self._kept_by_kind = self._staying_cores()
+        for constraint in CONSTRAINTS:
+            if constraint.id not in _REPLACED:
+                constraint.add(self)
+        _isolated_cores(self)
+        _floating_threads(self)
+        _shared_pool(self)
+        _memory(self)
+        _devices(self)
+        _links(self)
+
+    def kept(self, kind: int) -> list[tuple[Linear, int, bool]]:
+        """Guests that stay hold CPUs as guests of the request do that are kept."""
+        return [*super().kept(kind), *self._kept_by_kind.get(kind, ())]
+
+    def demand(self, mend: Mend) -> None:
+        """Demands that what `mend` names does not stay."""
+        for name in sorted(mend.leave):
+            if name in self.stays:
+                self.model.equal(self.stays[name])
+        for one, other in mend.pairs:
+            self.model.at_most(self.stays.get(one, _ONE) + self.stays.get(other, _ONE), 1)
+
+    def _any_stays(self, names: Sequence[str]) -> Linear:
+        if len(names) == 1:
+            return self.stays[names[0]]
+        held = self.model.boolean()
+        for name in names:
+            self.model.at_most(self.stays[name] - held, 0)
+        return held
+
+    def _staying_cores(self) -> dict[int, list[tuple[Linear, int, bool]]]:
+        kind_of = {cpu: i for i, kind in enumerate(self.problem.core_kinds) for core in kind.cores for cpu in core}
+        kept: dict[int, list[tuple[Linear, int, bool]]] = defaultdict(list)
+        for cpu, held in self.holds.items():
+            if cpu in kind_of:
+                kept[kind_of[cpu]].append((held, 1, False))
+        for name, each in self.standing.items():
+            # Idle siblings are nobody else's: the core has no other holder.
+            for cpu in each.idle:
+                if cpu in kind_of:
+                    kept[kind_of[cpu]].append((self.stays[name], 1, False))
+        return kept
+
+
+_ONE: Final = Linear(constant=1)
+_REPLACED: Final = frozenset({"floating_threads", "affinity", "anti_affinity"})
+
+
+def _isolated_cores(f: StayOrMove) -> None:
+    """Nobody has a core to itself while a guest stays that has a CPU there, be it one that is given to nobody."""
+    facts = f.problem.facts
+    for i, kind in enumerate(f.problem.core_kinds):
+        for core in kind.cores:
+            whole = next(one.cpus for one in facts.snapshot.cores if core <= one.cpus)
+            for cpu in whole - core:
+                if cpu in f.holds:
+                    # The core is a kind of its own: build_problem keeps those of guests that are there apart.
+                    f.model.zero_if(f.holds[cpu], f.kind_use[i].isolated)
+
+
+def _floating_threads(f: StayOrMove) -> None:
+    """Where the host names no pool, who floats needs a CPU of its nodes that nobody holds, and nobody who stays."""
+    if not any(unit.guests.floats for unit in f.units):
+        return
+    facts = f.problem.facts
+    rooms: dict[NodeId, Linear] = {}
+    for node in facts.nodes:
+        open_ = facts.online(node) - facts.taken
+        width = facts.threads
+        held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
+        held += total(f.holds[cpu] for cpu in open_ if cpu in f.holds)
+        rooms[node] = f.model.boolean() if open_ else ZERO
+        if open_:
+            f.model.at_most(held + rooms[node], len(open_))
+    for u, unit in enumerate(f.units):
+        if unit.guests.floats:
+            for option, count in f.options(u):
+                found = total(rooms[node] for node in sorted(set(option.nodes)))
+                f.model.at_most(count - found * unit.count, 0)
+
+
+def _shared_pool(f: StayOrMove) -> None:
+    """Shared vCPUs that stay count against the pool of their node, though they alone may exceed it."""
+    facts = f.problem.facts
+    for node in facts.nodes:
+        wanted = total(f.on(u, k, node) * cell.shared for u, k, cell in f.cells() if cell.shared)
+        if not wanted.terms:
+            continue
+        fixed = [guest for guest in facts.snapshot.guests if guest.name in facts.guest_nodes]
+        room = facts.policy.shared_ratio * len(facts.shared & facts.online(node))
+        room -= sum(floating_vcpus(facts, guest, node) for guest in fixed)
+        there = [f.stays[name] * floating_vcpus(facts, each.guest, node) for name, each in f.standing.items()]
+        _at_most_unless_zero(f, wanted, total(part for part in there if part.terms), room)
+
+
+def _memory(f: StayOrMove) -> None:
+    """Memory is free for others only where its guest moves."""
+    facts = f.problem.facts
+    there: dict[Place, list[Linear]] = defaultdict(list)
+    for name, each in f.standing.items():
+        for place, size in each.memory:
+            there[place].append(f.stays[name] * size)
+    used: dict[Place, list[Linear]] = defaultdict(list)
+    for key, flows in f.memory_flows.items():
+        for place, flow in flows.items():
+            used[place].append(flow * key.memory_kib)
+    if overhead := facts.policy.guest_overhead_kib:
+        for node in facts.nodes:
+            used[node, SMALL_PAGE_KIB] += [f.uses(u, node) * overhead for u in range(len(f.units))]
+    for place, parts in used.items():
+        if place in there:
+            # Where even all that they give back leaves nothing free, nothing can be given, whoever stays.
+            _at_most_unless_zero(f, total(parts), total(there[place]), facts.capacity_kib.get(place, 0))
+
+
+def _at_most_unless_zero(f: StayOrMove, wanted: Linear, there: Linear, room: int) -> None:
+    """Demands wanted + there <= room, or that wanted is 0: what is there may be too much already."""
+    unit = reduce(gcd, (abs(coef) for _, coef in (*wanted.terms, *there.terms)), 0) or 1
+    wanted, there, room = _over(wanted, unit), _over(there, unit), room // unit
+    most = f.model.upper(there)
+    if most <= room:
+        f.model.at_most(wanted + there, room)
+        return
+    some = f.model.boolean()
+    f.model.at_most(wanted - some * f.model.upper(wanted), 0)
+    f.model.at_most(wanted + there + some * (most - room), most)
+
+
+def _over(expression: Linear, unit: int) -> Linear:
+    return Linear(tuple((var, coef // unit) for var, coef in expression.terms), expression.constant // unit)
+
+
+def _devices(f: StayOrMove) -> None:
+    """A device that a guest which stays has is nobody else's."""
+    holders: dict[PciAddress, list[Linear]] = defaultdict(list)
+    for name, each in f.standing.items():
+        for address in dict.fromkeys(each.guest.pci_addresses):
+            holders[address].append(f.stays[name])
+    for i, kind in enumerate(f.problem.device_kinds):
+        held = []
+        for address in kind.members:
+            parts = holders.get(address, [])
+            if len(parts) > 1:
+                several = f.model.boolean()
+                for part in parts:
+                    f.model.at_most(part - several, 0)
+                parts = [several]
+            held += parts
+        if held:
+            given = total(flows[i] for flows in f.device_flows.values() if i in flows)
+            kept = total(
+                count * amount
+                for u in range(len(f.units))
+                for option, count in f.options(u)
+                for _, number, amount in (() if option.keep is None else option.keep.devices)
+                if number == i
+            )
+            f.model.at_most(given + kept + total(held), len(kind.members))
+
+
+def _links(f: StayOrMove) -> None:
+    """Affinity and anti-affinity, also to guests that are there, wherever these end up."""
+    for u, unit in enumerate(f.units):
+        for partner in unit.guest.anti_affinity:
+            for node, theirs in _nodes_of(f, partner).items():
+                f.model.at_most(f.uses(u, node) + theirs, 1)
+        for partner in unit.guest.affinity:
+            inside = f.model.boolean()
+            for node, theirs in _nodes_of(f, partner).items():
+                mine = f.uses(u, node)
+                f.model.at_most(mine - theirs + inside, 1)
+                f.model.at_most(theirs - mine - inside, 0)
+
+
+def _nodes_of(f: StayOrMove, name: str) -> dict[NodeId, Linear]:
+    """For each node whether a partner is on it; nothing where there is no such guest, or it is on no node."""
+    facts = f.problem.facts
+    units = [u for u, unit in enumerate(f.units) if name in unit.names]
+    fixed = facts.guest_nodes.get(name, frozenset())
+    if name in f.standing:
+        cpus = [cpu for cell in f.standing[name].cells for cpu in cell.cpus]
+        fixed = frozenset(facts.node_of[cpu] for cpu in cpus if cpu in facts.node_of)
+    there = f.stays.get(name, _ONE)
+    if not units and not fixed:
+        return {}
+    return {node: total(f.uses(u, node) for u in units) + (there if node in fixed else ZERO) for node in facts.nodes}

@@ -1,0 +1,115 @@
+"""A rebalancing as a model: which guests may move, in which ways, and what each way costs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.moves import MoveKind
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.formulation import Unit
+from numaplan.placement.kinds import entries
+from numaplan.placement.options import build_problem
+from numaplan.placement.problem import GuestClass, Option, Problem
+from numaplan.placement.rebalance_model import Mend, StayOrMove
+from numaplan.placement.rebalance_steps import kind_of_move, price, same_shape
+from numaplan.placement.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalancing:
+    """What is asked of which host.
+
+    `asked` guests are all to be placed; `returning` are those of them that are there already. `movable` guests may move
+    or stay, `fixed` ones stay; `mend` says which may not stay both, or at all.
+    """
+
+    asked: Request
+    snapshot: Snapshot
+    returning: tuple[Standing, ...]
+    movable: tuple[Standing, ...]
+    fixed: tuple[Standing, ...]
+    mend: Mend
+
+    def only(self, names: Collection[str]) -> "Rebalancing":
+        """The same with these guests and the fixed ones alone on the host."""
+        kept = {*names, *(each.guest.name for each in self.fixed)}
+        return Rebalancing(
+            replace(self.asked, guests=tuple(guest for guest in self.asked.guests if guest.name in names)),
+            replace(self.snapshot, guests=tuple(guest for guest in self.snapshot.guests if guest.name in kept)),
+            tuple(each for each in self.returning if each.guest.name in names),
+            tuple(each for each in self.movable if each.guest.name in names),
+            self.fixed,
+            Mend(self.mend.leave & kept, tuple(pair for pair in self.mend.pairs if kept.issuperset(pair))),
+        )
+
+    @property
+    def everybody(self) -> Request:
+        """The request for all guests that are asked for or may move, these in each way that they can be asked for."""
+        again = tuple(request for each in self.movable for request in each.requests)
+        return replace(self.asked, guests=self.asked.guests + again)
+
+
+def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Standing]) -> HostFacts:
+    """The host for `request`, siblings that a guest of `staying` keeps idle left alone."""
+    facts = host_facts(request, snapshot)
+    return replace(facts, free=facts.free - CpuSet(cpu for each in staying for cpu in each.idle))
+
+
+def problem_of(request: Request, facts: HostFacts, movable: Collection[Standing]) -> Problem:
+    """The counts of `request`; who moves does not stay, and may also change its CPUs on the nodes where it is."""
+    problem = build_problem(request, facts)
+    there = {each.guest.name: each for each in movable}
+    classes = tuple(
+        _moving(guests, there[guests.request.name]) if guests.request.name in there else guests
+        for guests in problem.classes
+    )
+    return replace(problem, classes=classes)
+
+
+def stay_or_move(question: Rebalancing) -> StayOrMove:
+    """The model of a rebalancing, all that must be in it."""
+    everybody = question.everybody
+    facts = facts_beside(everybody, question.snapshot, question.fixed)
+    f = StayOrMove(problem_of(everybody, facts, question.movable), question.movable)
+    f.demand(question.mend)
+    return f
+
+
+def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
+    """What the moves cost, in the prices of `PRICES`."""
+    returning = {each.guest.name: each for each in question.returning}
+    parts = []
+    for u, unit in enumerate(f.units):
+        name = unit.guest.name
+        for option, count in f.options(u):
+            if name in f.standing:
+                change = u != f.variants[name][0]
+                kind = kind_of_move(f.standing[name], option.nodes, devices_change=change)
+                parts.append(count * price(f.standing[name], kind))
+            elif name in returning and option.keep is None:
+                parts.append(count * price(returning[name], _kind_of_return(returning[name], unit, option)))
+    return total(parts)
+
+
+def number_of_moves(f: StayOrMove) -> Linear:
+    """How many guests that nobody asked for move, those that are shut off included."""
+    return total(stays * -1 + 1 for stays in f.stays.values())
+
+
+def _kind_of_return(standing: Standing, unit: Unit, option: Option) -> MoveKind:
+    """A guest that is asked for and was there: its VFs are taken to change if it has any."""
+    kind = kind_of_move(standing, option.nodes, devices_change=bool(entries(unit.guest)))
+    return kind if kind is MoveKind.CONFIGURE or same_shape(standing, unit.guest) else MoveKind.RESTART
+
+
+def _moving(guests: GuestClass, standing: Standing) -> GuestClass:
+    options = tuple(option for option in guests.options if option.keep is None)
+    nodes = standing.nodes
+    # Of equal cells the options have the lower one on the lower node; these may lie the other way round.
+    if nodes is not None and len(set(guests.cells)) == 1 and all(option.nodes != nodes for option in options):
+        like = [option for option in options if sorted(option.nodes) == sorted(nodes)]
+        options += tuple(replace(option, nodes=nodes) for option in like[:1])
+    return replace(guests, options=options)

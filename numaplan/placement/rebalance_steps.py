@@ -1,0 +1,170 @@
+"""What each guest's change is: its kind and price, what it holds before and after, and the steps in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.model.host import NodeId
+from numaplan.model.moves import Move, MoveKind
+from numaplan.model.request import GuestRequest, ThreadPolicy
+from numaplan.placement.current import is_moved
+from numaplan.placement.expand import dedicated_cpus
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.floating import idle_siblings
+from numaplan.placement.move_order import PRICES, Action, Change, Footprint, Step, World, order
+from numaplan.placement.rebalance_words import Target, Words
+from numaplan.placement.standing import Place, Standing, floating_vcpus
+
+_KIB_PER_GIB: Final = 1 << 20
+_MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})
+
+
+def kind_of_move(standing: Standing, nodes: Sequence[NodeId], *, devices_change: bool) -> MoveKind:
+    """What it takes to bring a guest, cells and memory, to `nodes`."""
+    if standing.guest.running is False:
+        return MoveKind.CONFIGURE
+    if memory_stays(standing, nodes):
+        return MoveKind.REPLUG if devices_change else MoveKind.REPIN
+    return MoveKind.MOVE_PAGES if not devices_change and pages_can_move(standing) else MoveKind.RESTART
+
+
+def memory_stays(standing: Standing, nodes: Sequence[NodeId]) -> bool:
+    """Whether the memory is on `nodes` already; memory that nobody knows of is taken to be where the vCPUs are."""
+    here = [cell.node if cell.memory_node is None else cell.memory_node for cell in standing.cells]
+    return here == list(nodes)
+
+
+def pages_can_move(standing: Standing) -> bool:
+    """Whether libvirt and the kernel can move its memory while it runs.
+
+    ``virsh numatune --live`` knows one node set for the whole guest and refuses modes but strict and restrictive
+    (libvirt, qemuDomainSetNumaParamsLive); pages that VFIO has pinned, and huge ones, stay where they are.
+    """
+    guest = standing.guest
+    bound = guest.memory
+    device = bool(guest.pci_addresses) or any(interface.type == "vhostuser" for interface in guest.interfaces)
+    free = bound is None or (bound.mode in _MOVABLE_MODES and bound.nodes is not None)
+    small = all(cell.page_kib == SMALL_PAGE_KIB for cell in standing.cells)
+    return not device and not guest.memnodes and len(standing.cells) == 1 and small and free
+
+
+def price(standing: Standing, kind: MoveKind) -> int:
+    """What a change of that kind costs for that guest."""
+    gib = -(-sum(cell.memory_kib for cell in standing.cells) // _KIB_PER_GIB)
+    return PRICES[kind] + (gib if kind is MoveKind.MOVE_PAGES else 0)
+
+
+def same_shape(standing: Standing, request: GuestRequest) -> bool:
+    """Whether a request asks for the cells, vCPUs, memory and iothreads that the guest has."""
+    asked = [(cell.vcpus, cell.memory_kib, cell.page_size.size_kib) for cell in request.cells]
+    there = [(cell.vcpus, cell.memory_kib, cell.page_kib) for cell in standing.cells]
+    return asked == there and request.iothreads == standing.guest.iothreads
+
+
+def steps_of(
+    facts: HostFacts, targets: Sequence[Target], *, staying: Sequence[Standing], returning: Sequence[Standing]
+) -> tuple[Move, ...]:
+    """The moves in an order that is possible step by step: guests that are shut off first, new ones last.
+
+    `facts` are those of the host to which `returning` guests have given back everything; `staying` do not move.
+    """
+    by_name = {target.request.name: target for target in targets}
+    kinds = {name: kind for name, target in by_name.items() if (kind := _kind(target)) is not None}
+    words = Words(facts, by_name, kinds)
+    off = [name for name, kind in kinds.items() if kind is MoveKind.CONFIGURE]
+    new = [name for name, target in by_name.items() if target.standing is None]
+    running = [name for name in kinds if name not in off]
+    quiet = [t.standing for n, t in by_name.items() if t.standing is not None and n not in kinds]
+    world = _world(facts, [*staying, *quiet], returning)
+    changes = [_change(facts, by_name[name], kinds[name]) for name in running]
+    steps = [Step(name, Action.DO, 0) for name in off]
+    steps += order(changes, world)
+    steps += [Step(name, Action.START, 0) for name in new]
+    return tuple(words.move(number, step) for number, step in enumerate(steps, 1))
+
+
+def _kind(target: Target) -> MoveKind | None:
+    """None for a new guest, and for one that does not change."""
+    standing, placement = target.standing, target.placement
+    if standing is None:
+        return None
+    given = {vf for interface in placement.interfaces for vf in interface.vfs}
+    given |= {device.address for device in placement.devices}
+    devices_change = given != set(standing.guest.pci_addresses)
+    shape = same_shape(standing, target.request)
+    if shape and not devices_change and not is_moved(target.request, standing.guest, placement):
+        return None
+    kind = kind_of_move(standing, [cell.memory_node for cell in placement.cells], devices_change=devices_change)
+    return kind if shape or kind is MoveKind.CONFIGURE else MoveKind.RESTART
+
+
+def _change(facts: HostFacts, target: Target, kind: MoveKind) -> Change:
+    standing = target.standing
+    assert standing is not None  # noqa: S101  # only guests that are there change
+    before = footprint_before(facts, standing)
+    memory = None if kind in (MoveKind.MOVE_PAGES, MoveKind.RESTART) else before.memory
+    after = _footprint_after(facts, target, memory)
+    parking: tuple[tuple[NodeId, int], ...] = ()
+    if kind is not MoveKind.RESTART and standing.nodes is not None:
+        parking = tuple((node, len(cpus)) for node, cpus in zip(standing.nodes, _own_cpus(standing), strict=True))
+    return Change(target.request.name, kind, price(standing, kind), before, after, parking)
+
+
+def _own_cpus(standing: Standing) -> list[CpuSet]:
+    """The CPUs that threads of each cell have alone; those of emulator and iothreads count in the first."""
+    found = []
+    for cell in standing.cells:
+        affinities = [standing.guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in cell.vcpus]
+        found.append(CpuSet(cpus.lowest for cpus in affinities if len(cpus) == 1) & standing.held)
+    found[0] |= standing.held - CpuSet(cpu for cpus in found for cpu in cpus)
+    return found
+
+
+def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
+    """What a guest holds where it is; of its memory, what is known to lie on one node."""
+    pool = [(node, floating_vcpus(facts, standing.guest, node)) for node in facts.nodes]
+    return Footprint(
+        standing.held,
+        standing.idle,
+        tuple((node, count) for node, count in pool if count),
+        standing.memory,
+        frozenset(standing.guest.pci_addresses),
+    )
+
+
+def _footprint_after(facts: HostFacts, target: Target, memory: tuple[tuple[Place, int], ...] | None) -> Footprint:
+    """`memory` is what it holds whatever happens to its CPUs; None: what the placement says."""
+    request, placement = target.request, target.placement
+    cpus = dedicated_cpus(request, placement)
+    pool: Counter[NodeId] = Counter()
+    taken: Counter[Place] = Counter()
+    for cell in placement.cells:
+        pool[cell.numa_node] += sum(vcpu not in request.dedicated_vcpus for vcpu, _ in cell.vcpus)
+        taken[cell.memory_node, cell.page_size_kib] += cell.memory_kib
+    if overhead := facts.policy.guest_overhead_kib:
+        taken.update({(node, SMALL_PAGE_KIB): overhead for node in placement.nodes})
+    devices = {vf for interface in placement.interfaces for vf in interface.vfs}
+    devices |= {device.address for device in placement.devices}
+    isolated = request.thread_policy is ThreadPolicy.ISOLATE
+    return Footprint(
+        cpus,
+        idle_siblings(facts, cpus) if isolated else EMPTY,
+        tuple((node, count) for node, count in sorted(pool.items()) if count),
+        tuple(sorted(taken.items())) if memory is None else memory,
+        frozenset(devices),
+    )
+
+
+def _world(facts: HostFacts, staying: Sequence[Standing], returning: Sequence[Standing]) -> World:
+    ratio = facts.policy.shared_ratio
+    free = Counter(facts.capacity_kib)
+    for each in returning:
+        free.subtract(dict(each.memory))
+    return World(
+        tuple(footprint_before(facts, each) for each in staying),
+        free,
+        {node: ratio * len(facts.shared & facts.online(node)) for node in facts.nodes},
+        {node: facts.free & facts.online(node) for node in facts.nodes},
+        {node: facts.shared & facts.online(node) for node in facts.nodes},
+    )

@@ -1,0 +1,274 @@
+"""A guest that is there, as a request that would bring it back: what it needs, told from its XML and live facts."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import CellId, Guest, VcpuId
+from numaplan.model.host import NodeId
+from numaplan.model.request import (
+    Affinity,
+    CellRequest,
+    CpuPolicy,
+    DeviceRequest,
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceRequest,
+    InterfaceType,
+    IothreadPolicy,
+    MemoryPolicy,
+    PageSize,
+    ThreadPolicy,
+)
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory
+
+Place = tuple[NodeId, int]
+
+_PAGES: Final = {page.size_kib: page for page in PageSize if page.size_kib is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class StandingCell:
+    """A cell as it is. `node` None: its vCPUs are on several nodes, or anywhere; `memory_node` None: not known."""
+
+    vcpus: tuple[VcpuId, ...]
+    cpus: CpuSet
+    node: NodeId | None
+    memory_kib: int
+    memory_node: NodeId | None
+    page_kib: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A guest that is there.
+
+    `requests` would place it anew: with the VFs that it has, then with any alike; () where `reason` says why it can
+    only stay. `held` are the CPUs that one of its threads has alone, `idle` those that it keeps idle beside them;
+    `memory` is what it would give back, in KiB by node and page size: nothing where nobody knows that it runs.
+    """
+
+    guest: Guest
+    cells: tuple[StandingCell, ...]
+    held: CpuSet
+    idle: CpuSet
+    memory: tuple[tuple[Place, int], ...]
+    requests: tuple[GuestRequest, ...]
+    reason: str | None
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...] | None:
+        """The node of each cell; None where one has no single node."""
+        known = tuple(cell.node for cell in self.cells if cell.node is not None)
+        return known if len(known) == len(self.cells) else None
+
+
+class _InexpressibleError(ValueError):
+    """Why no request says what a guest is."""
+
+
+def standing_guests(facts: HostFacts, *, near: bool) -> tuple[Standing, ...]:
+    """What each guest holds, and how it could be asked for; `facts` are those of the host with nobody moved.
+
+    `near`: a move must bring a guest near its devices, also where it is not now.
+    """
+    held = [held_cpus(guest) & facts.snapshot.cpus.online for guest in facts.snapshot.guests]
+    holders = Counter(cpu for cpus in held for cpu in cpus)
+    several = CpuSet(cpu for cpu, count in holders.items() if count > 1)
+    everything = CpuSet(holders)
+    return tuple(
+        _standing(facts, guest, cpus, others=(everything - cpus) | (cpus & several), near=near)
+        for guest, cpus in zip(facts.snapshot.guests, held, strict=True)
+    )
+
+
+def _standing(facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet, near: bool) -> Standing:
+    """`others` are the CPUs that some other guest holds."""
+    cells = standing_cells(facts, guest)
+    idle = _idle(facts, held, others) if guest.thread_policy == ThreadPolicy.ISOLATE else EMPTY
+    known = Standing(guest, cells, held, idle, _memory(facts, guest), (), None)
+    try:
+        return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
+    except _InexpressibleError as error:
+        return replace(known, reason=str(error))
+
+
+def held_cpus(guest: Guest) -> CpuSet:
+    """Every CPU that one of its threads may run on alone."""
+    threads = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+    threads += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    threads.append(guest.effective_emulator_affinity())
+    return CpuSet(cpus.lowest for cpus in threads if cpus is not None and len(cpus) == 1)
+
+
+def floating_vcpus(facts: HostFacts, guest: Guest, node: NodeId) -> int:
+    """How many of its vCPUs float on CPUs of `node` alone: they count against the shared pool there."""
+    online = facts.snapshot.cpus.online
+    wide = [(guest.effective_vcpu_affinity(VcpuId(vcpu)) or online) for vcpu in range(guest.vcpus)]
+    return sum(len(cpus) > 1 and bool(cpus & online) and cpus & online <= facts.online(node) for cpus in wide)
+
+
+def is_near(facts: HostFacts, address: PciAddress, nodes: Iterable[NodeId | None]) -> bool:
+    """Whether a device is on one of `nodes`, or the host does not say where it is."""
+    device = facts.devices.get(address)
+    node = None if device is None else facts.device_node(device)
+    return node is None or node in set(nodes)
+
+
+def standing_cells(facts: HostFacts, guest: Guest) -> tuple[StandingCell, ...]:
+    """Its cells; a guest without ``<numa>`` is one."""
+    shapes = [(cell.id, cell.vcpus, cell.memory_kib) for cell in guest.cells]
+    if not shapes:
+        shapes = [(CellId(0), tuple(VcpuId(vcpu) for vcpu in range(guest.vcpus)), guest.memory_kib or 0)]
+    return tuple(_cell(facts, guest, number, vcpus, memory_kib=size) for number, vcpus, size in shapes)
+
+
+def _memory(facts: HostFacts, guest: Guest) -> tuple[tuple[Place, int], ...]:
+    """Bound memory and QEMU's own, by node and page size."""
+    if not guest.running:
+        return ()
+    held: Counter[Place] = Counter()
+    for place, size in held_memory(guest, _default_page(facts)):
+        held[place] += size
+    online = facts.snapshot.cpus.online
+    affinities = [(guest.effective_vcpu_affinity(VcpuId(v)) or online) & online for v in range(guest.vcpus)]
+    for node in facts.nodes:
+        if facts.policy.guest_overhead_kib and any(cpus and cpus <= facts.online(node) for cpus in affinities):
+            held[node, SMALL_PAGE_KIB] += facts.policy.guest_overhead_kib
+    return tuple(sorted((place, size) for place, size in held.items() if place in facts.capacity_kib))
+
+
+def _default_page(facts: HostFacts) -> int | None:
+    """The host's default huge page, where it has one size of them."""
+    sizes = {size for _, size in facts.capacity_kib if size > SMALL_PAGE_KIB}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _cell(
+    facts: HostFacts, guest: Guest, number: CellId, vcpus: tuple[VcpuId, ...], *, memory_kib: int
+) -> StandingCell:
+    affinities = [guest.effective_vcpu_affinity(vcpu) or facts.snapshot.cpus.online for vcpu in vcpus]
+    cpus = CpuSet(cpu for affinity in affinities for cpu in affinity)
+    nodes = {facts.node_of.get(cpu) for cpu in cpus}
+    node = nodes.pop() if len(nodes) == 1 else None
+    page_kib = cell_page_kib(guest, number) or _default_page(facts)
+    return StandingCell(vcpus, cpus, node, memory_kib, _memory_node(guest, number), page_kib)
+
+
+def _memory_node(guest: Guest, cell: CellId) -> NodeId | None:
+    binding = next((memnode for memnode in guest.memnodes if memnode.cell == cell), guest.memory)
+    if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
+        return binding.nodes[0]
+    found = {memory.node for memory in guest.live.memory} if guest.live is not None else set()
+    return found.pop() if len(found) == 1 else None
+
+
+def _idle(facts: HostFacts, held: CpuSet, others: CpuSet) -> CpuSet:
+    """The siblings of its CPUs on cores that nobody else has a thread on: a promise that holds is kept."""
+    cores = [core.cpus for core in facts.snapshot.cores if len(core.cpus & held) == 1]
+    return CpuSet(cpu for core in cores if core.isdisjoint(others) for cpu in core - held)
+
+
+def _requests(
+    facts: HostFacts, guest: Guest, cells: tuple[StandingCell, ...], *, others: CpuSet, near: bool
+) -> tuple[GuestRequest, ...]:
+    for cell in cells:
+        _check_cell(cell)
+    if list(guest.iothread_ids) != list(range(1, guest.iothreads + 1)):
+        raise _InexpressibleError("its iothreads are not numbered from 1")
+    if [cell.id for cell in guest.cells] != list(range(len(guest.cells))):
+        raise _InexpressibleError("its guest cells are not numbered from 0")
+    if {vcpu for cell in cells for vcpu in cell.vcpus} != set(range(guest.vcpus)):
+        raise _InexpressibleError("its guest cells do not have all of its vCPUs")
+    alone = {
+        VcpuId(vcpu)
+        for vcpu in range(guest.vcpus)
+        if vcpu not in guest.shared_vcpus and len(guest.effective_vcpu_affinity(VcpuId(vcpu)) or EMPTY) == 1
+    }
+    nodes = [cell.node for cell in cells]
+    policy = CpuPolicy.DEDICATED if len(alone) == guest.vcpus else CpuPolicy.MIXED if alone else CpuPolicy.SHARED
+    own = CpuSet(cpu for vcpu in alone for cpu in guest.effective_vcpu_affinity(vcpu) or EMPTY)
+    iothreads = _iothread_policy(facts, guest, taken=own)
+    base = GuestRequest(
+        guest.name,
+        guest.name,
+        # What is moved is moved properly: memory goes where its vCPUs go.
+        tuple(CellRequest(c.vcpus, c.memory_kib, _PAGES[c.page_kib or 0], MemoryPolicy.STRICT) for c in cells),
+        required=False,
+        distinct_nodes=len(set(nodes)) == len(nodes),
+        cpu_policy=policy,
+        dedicated_vcpus=frozenset(alone),
+        thread_policy=ThreadPolicy(guest.thread_policy or ThreadPolicy.PREFER),
+        emulator=_emulator_policy(facts, guest, taken=own | others),
+        iothreads=guest.iothreads,
+        iothread_policy=iothreads,
+    )
+    interfaces, devices = _functions(facts, guest, cells, near=near)
+    same = replace(base, interfaces=interfaces, devices=devices)
+    if not interfaces:
+        return (same,)
+    return (same, replace(same, interfaces=tuple(_any_alike(facts, interface) for interface in interfaces)))
+
+
+def _check_cell(cell: StandingCell) -> None:
+    if cell.page_kib not in _PAGES:
+        size = "the default size of the host" if cell.page_kib is None else f"{cell.page_kib} KiB"
+        raise _InexpressibleError(f"it has pages of {size}, which no request can ask for")
+    if not cell.vcpus or cell.memory_kib <= 0:
+        raise _InexpressibleError("a guest cell of it has no vCPUs or no memory")
+
+
+def _emulator_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> EmulatorPolicy:
+    """A CPU that may go to guests and that nobody else has is its own; anything else is shared."""
+    cpus = guest.effective_emulator_affinity() or EMPTY
+    own = len(cpus) == 1 and cpus <= facts.allocatable and cpus.isdisjoint(taken)
+    return EmulatorPolicy.ISOLATE if own else EmulatorPolicy.SHARE
+
+
+def _iothread_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> IothreadPolicy:
+    found = [guest.effective_iothread_affinity(iothread) or EMPTY for iothread in guest.iothread_ids]
+    cpus = CpuSet(cpu for affinity in found for cpu in affinity)
+    own = all(len(affinity) == 1 for affinity in found) and len(cpus) == len(found)
+    dedicated = bool(found) and own and cpus <= facts.allocatable and cpus.isdisjoint(taken)
+    return IothreadPolicy.DEDICATED if dedicated else IothreadPolicy.SHARE
+
+
+def _functions(
+    facts: HostFacts, guest: Guest, cells: tuple[StandingCell, ...], *, near: bool
+) -> tuple[tuple[InterfaceRequest, ...], tuple[DeviceRequest, ...]]:
+    """Its VFs by PF and index, and what cannot be named so by address."""
+    reached = {facts.node_of.get(cpu) for cell in cells for cpu in cell.cpus}
+    interfaces: list[InterfaceRequest] = []
+    devices: list[DeviceRequest] = []
+    passed = [(i.pci, i.alias, i.mac) for i in guest.interfaces if i.pci is not None]
+    for n, (address, alias, mac) in enumerate([*passed, *((h.pci, h.alias, None) for h in guest.hostdevs)]):
+        device = facts.devices.get(address)
+        if device is None:
+            raise _InexpressibleError(f"it has {address}, which this host does not have")
+        taken = {*(entry.name for entry in interfaces), *(entry.name for entry in devices)}
+        name = alias if alias is not None and alias not in taken else f"function-{n}"
+        parent = None if device.physfn is None else facts.devices.get(device.physfn)
+        loose = address in guest.loose_devices or facts.device_node(device) is None
+        required = not loose and (near or is_near(facts, address, reached))
+        affinity = Affinity.REQUIRED if required else Affinity.PREFERRED
+        vfs = () if parent is None or parent.sriov is None else parent.sriov.vfs
+        pf = None if parent is None else min(facts.port_names.get(parent.address, ()), default=None)
+        if n < len(passed) and pf is not None and address in vfs:
+            index = frozenset({vfs.index(address)})
+            interfaces.append(
+                InterfaceRequest(name, InterfaceType.SRIOV, pf=pf, vf_indexes=index, affinity=affinity, mac=mac)
+            )
+        else:
+            devices.append(DeviceRequest(name, address=address, affinity=affinity))
+    return tuple(interfaces), tuple(devices)
+
+
+def _any_alike(facts: HostFacts, interface: InterfaceRequest) -> InterfaceRequest:
+    """Any VF of the same PF, or of its physnet where the site names one."""
+    physnets = [name for name, pfs in facts.policy.physnets if interface.pf in pfs]
+    if len(physnets) == 1:
+        return replace(interface, pf=None, vf_indexes=None, physnet=physnets[0])
+    return replace(interface, vf_indexes=None)

@@ -1,0 +1,161 @@
+"""A first plan in counts, one guest after the other: a start for the search, and no more than that.
+
+It looks at CPUs, pools, memory, devices and bandwidth; what else there is, the model itself refuses or repairs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.problem import CellDemand, Option, Problem
+
+# How to rank guests of which the first come first; ties keep the order of the request.
+Order = Callable[[Unit], tuple[float, ...]]
+
+
+def starts(f: Formulation) -> list[dict[int, int]]:
+    """Hints for coarse `f`, best first: how many guests of each unit go each way."""
+    orders: tuple[Order, ...] = (
+        lambda unit: (-unit.guests.request.priority, -_size(unit)),
+        lambda unit: (-unit.guests.request.priority / _size(unit),),
+        lambda unit: (-_size(unit), -unit.guests.request.priority),
+    )
+    found = [_greedy(f, order) for order in orders]
+    return sorted(found, key=lambda hint: -_worth(f, hint))
+
+
+def _size(unit: Unit) -> int:
+    request = unit.guests.request
+    return max(1, request.vcpus + request.own_emulator_cpus)
+
+
+def _worth(f: Formulation, hint: Mapping[int, int]) -> int:
+    required = 1 + sum(unit.count * unit.guests.request.priority for unit in f.units)
+    worth = 0
+    for u, unit in enumerate(f.units):
+        placed = sum(hint[count.terms[0][0]] for count in f.choice[u].values())
+        worth += placed * (unit.guests.request.priority + (required if unit.guests.request.required else 0))
+    return worth
+
+
+@dataclass
+class _Left:
+    """What is left: threads and cores by node, shared vCPUs, memory by place, devices by kind, bandwidth by PF."""
+
+    problem: Problem
+    threads: Counter[NodeId] = field(default_factory=Counter)
+    cores: Counter[NodeId] = field(default_factory=Counter)
+    pool: Counter[NodeId] = field(default_factory=Counter)
+    memory: Counter[tuple[NodeId, int]] = field(default_factory=Counter)
+    devices: Counter[int] = field(default_factory=Counter)
+    mbps: Counter[PciAddress | None] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, problem: Problem) -> "_Left":
+        """Everything there is."""
+        left = cls(problem)
+        for kind in problem.core_kinds:
+            left.threads[kind.node] += kind.free * len(kind.cores)
+            left.cores[kind.node] += len(kind.cores) if kind.full else 0
+        left.pool.update(problem.facts.pool_left)
+        left.memory.update(problem.facts.capacity_kib)
+        left.devices.update({i: len(kind.members) for i, kind in enumerate(problem.device_kinds)})
+        for link in problem.facts.snapshot.links:
+            if link.pci is not None and link.speed_mbps:
+                left.mbps[link.pci] = max(left.mbps[link.pci], link.speed_mbps)
+        return left
+
+
+def _greedy(f: Formulation, order: Order) -> dict[int, int]:
+    """Each guest goes the cheapest way that is left, the emptiest nodes first."""
+    left = _Left.of(f.problem)
+    if any(unit.guests.floats for unit in f.units):
+        # Threads that float where no pool is named need a CPU of their nodes that nobody holds.
+        width = f.problem.facts.threads
+        left.threads -= Counter(left.threads.keys())
+        left.cores = Counter({node: min(count, left.threads[node] // width) for node, count in left.cores.items()})
+    hint = {count.terms[0][0]: 0 for u in range(len(f.units)) for count in f.choice[u].values()}
+    for u in sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))):
+        unit = f.units[u]
+        for _ in range(unit.count):
+            ways = sorted(
+                f.options(u),
+                key=lambda way: (way[0].keep is not None, way[0].cost, -min(left.threads[n] for n in way[0].nodes)),
+            )
+            chosen = next((count for option, count in ways if option.keep is None and _take(left, unit, option)), None)
+            if chosen is None:
+                break
+            hint[chosen.terms[0][0]] += 1
+    return hint
+
+
+def _take(left: _Left, unit: Unit, option: Option) -> bool:
+    """Takes what a guest needs if all of it is there, else nothing."""
+    cells = list(zip(unit.guests.cells, option.nodes, strict=True))
+    width = left.problem.facts.threads
+    threads: Counter[NodeId] = Counter()
+    cores: Counter[NodeId] = Counter()
+    pool: Counter[NodeId] = Counter()
+    for cell, node in cells:
+        threads[node] += cell.isolated * width + cell.whole * width + cell.part + cell.threads
+        cores[node] += cell.isolated + cell.whole + -(-(cell.part + cell.threads) // width)
+        pool[node] += cell.shared
+    alone = any(cell.isolated or cell.whole for cell, _ in cells)
+    if any(left.threads[n] < threads[n] or left.pool[n] < pool[n] for n in threads):
+        return False
+    if alone and any(left.cores[n] < cores[n] for n in threads):
+        return False
+    memory = _memory(left, cells)
+    devices = _devices(left, unit, option.nodes)
+    if memory is None or devices is None:
+        return False
+    left.threads -= threads
+    left.pool -= pool
+    for node in threads:
+        # Threads of odd guests fill opened cores up: only what no longer fits shuts whole ones.
+        left.cores[node] = min(left.cores[node] - (cores[node] if alone else 0), left.threads[node] // width)
+    left.memory -= memory
+    left.devices -= devices
+    for i, count in devices.items():
+        left.mbps[left.problem.device_kinds[i].pf] -= count * max(d.mbps for d in unit.guests.devices)
+    return True
+
+
+def _memory(left: _Left, cells: list[tuple[CellDemand, NodeId]]) -> Counter[tuple[NodeId, int]] | None:
+    taken: Counter[tuple[NodeId, int]] = Counter()
+    for cell, node in cells:
+        nodes = (node,) if cell.strict else (node, *left.problem.facts.nodes)
+        places = [(at, size) for at in nodes for size in sorted(cell.page_sizes_kib, reverse=True)]
+        place = next((p for p in places if left.memory[p] - taken[p] >= cell.memory_kib), None)
+        if place is None:
+            return None
+        taken[place] += cell.memory_kib
+    return taken
+
+
+def _devices(left: _Left, unit: Unit, nodes: tuple[NodeId, ...]) -> Counter[int] | None:
+    taken: Counter[int] = Counter()
+    load: Counter[PciAddress | None] = Counter()
+    kinds = left.problem.device_kinds
+    for demand in unit.guests.devices:
+        near = sorted(
+            (i for i in demand.kinds if left.problem.admits(demand, kinds[i], nodes)),
+            key=lambda i: (left.problem.device_cost(kinds[i], nodes), i),
+        )
+        missing = demand.count
+        for i in near:
+            pf = kinds[i].pf
+            room = left.devices[i] - taken[i]
+            if demand.mbps and pf in left.mbps:
+                room = min(room, (left.mbps[pf] - load[pf]) // demand.mbps)
+            take = min(missing, room, 1 if demand.distinct else room)
+            if take > 0:
+                taken[i] += take
+                load[pf] += take * demand.mbps
+                missing -= take
+        if missing:
+            return None
+    return taken

@@ -1,0 +1,246 @@
+"""Proofs by counting that guests cannot all be placed: what they need of a resource against what is in their reach.
+
+A search finds pigeonholes hard to refute; a sum does not. Every count here is necessary, never sufficient.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final
+
+from numaplan.cpuset import format_id_list
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
+from numaplan.placement.problem import GuestClass, Problem
+from numaplan.units import format_size
+
+# Unions of two reaches are looked at where there are at most so many different ones.
+_PAIRED: Final = 24
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pool:
+    """Where a resource lies: a node, and which part of what is there (a page size, a device kind, a PF)."""
+
+    node: NodeId | None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What each of `count` things of class `number` takes, whole, from one of the pools in `reach`."""
+
+    number: int
+    count: int
+    amount: int
+    reach: frozenset[Pool]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What every pool has, and who wants how much of it. `divisible`: an item may be gathered from several pools."""
+
+    noun: str
+    have: Mapping[Pool, int]
+    items: tuple[Item, ...]
+    divisible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """`need` portions of `portion` are wanted in `pools`, which hold `have`; `nodes`: where, None for the whole host.
+
+    `weights` are the portions that one guest of each class wants there.
+    """
+
+    noun: str
+    portion: int
+    need: int
+    have: int
+    nodes: tuple[NodeId, ...] | None
+    weights: Mapping[int, int]
+
+    @property
+    def sentence(self) -> str:
+        """Need against have, about guests that are called "they"."""
+        if self.portion == 1 and self.nodes is None:
+            return f"they need {self.need} {self.noun}, the host has {self.have} free"
+        where = "the host" if self.nodes is None else f"node{'s' * (len(self.nodes) > 1)} {format_id_list(self.nodes)}"
+        if self.portion == 1:
+            return f"they need {self.need} {self.noun} on {where}, where {self.have} are free"
+        return f"they need {self.need} times {self.portion} {self.noun}, {where} can give that {self.have} times"
+
+
+def excess(problem: Problem) -> Excess | None:
+    """The first count by which the guests of `problem` cannot all be placed; None where counting shows nothing."""
+    return next(excesses(problem), None)
+
+
+def excesses(problem: Problem) -> Iterator[Excess]:
+    """Every count by which they cannot all be placed."""
+    for resource in resources(problem):
+        yield from _exceeded(problem, resource)
+    yield from _crowds(problem)
+
+
+def resources(problem: Problem) -> Iterator[Resource]:
+    """Everything that is counted, the plainest first."""
+    yield from _cpus(problem)
+    yield _shared(problem)
+    yield from _memory(problem)
+    yield from _devices(problem)
+
+
+def _exceeded(problem: Problem, resource: Resource) -> Iterator[Excess]:
+    items = [item for item in resource.items if item.count and item.amount]
+    if not items:
+        return
+    portions = [1] if resource.divisible else sorted({item.amount for item in items} | {1})
+    for reach in _reaches(items):
+        inside = [item for item in items if item.reach <= reach]
+        for portion in portions:
+            have = sum(resource.have.get(pool, 0) // portion for pool in reach)
+            need = sum(item.count * (item.amount // portion) for item in inside)
+            if need > have:
+                weights: dict[int, int] = {}
+                for item in inside:
+                    times = item.count // len(problem.classes[item.number].members)
+                    weights[item.number] = weights.get(item.number, 0) + times * (item.amount // portion)
+                yield Excess(resource.noun, portion, need, have, _where(problem, reach), weights)
+
+
+def _where(problem: Problem, reach: frozenset[Pool]) -> tuple[NodeId, ...] | None:
+    nodes = {pool.node for pool in reach if pool.node is not None}
+    if nodes >= set(problem.facts.nodes) or any(pool.node is None for pool in reach):
+        return None
+    return tuple(sorted(nodes)) or None
+
+
+def _reaches(items: Sequence[Item]) -> list[frozenset[Pool]]:
+    """The sets of pools worth a look: all, then what single items can reach, then unions of two of these."""
+    single = sorted(
+        {item.reach for item in items}, key=lambda reach: (len(reach), sorted(map(repr, reach))), reverse=True
+    )
+    everywhere: frozenset[Pool] = reduce(frozenset.union, single)
+    pairs = [a | b for i, a in enumerate(single) for b in single[:i]] if len(single) <= _PAIRED else []
+    return list(dict.fromkeys([everywhere, *single, *pairs]))
+
+
+def _items(problem: Problem, amounts: Sequence[Sequence[int]]) -> tuple[Item, ...]:
+    """Items of amounts cell by cell; cells that always share a node are one."""
+    items = []
+    for c, guests in enumerate(problem.classes):
+        count = len(guests.members)
+        if len(guests.cells) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options):
+            items.append(Item(c, count, sum(amounts[c]), _reach(guests, 0)))
+        else:
+            items += [Item(c, count, amount, _reach(guests, k)) for k, amount in enumerate(amounts[c])]
+    return tuple(items)
+
+
+def _reach(guests: GuestClass, cell: int) -> frozenset[Pool]:
+    return frozenset(Pool(option.nodes[cell]) for option in guests.options)
+
+
+def _cpus(problem: Problem) -> Iterator[Resource]:
+    width = problem.facts.threads
+    kinds = problem.core_kinds
+    nodes = problem.facts.nodes
+    cells = [guests.cells for guests in problem.classes]
+    threads = {Pool(n): sum(kind.free * len(kind.cores) for kind in kinds if kind.node == n) for n in nodes}
+    yield Resource("CPUs", threads, _items(problem, [[cell.cpus(width) for cell in some] for some in cells]))
+    whole = {Pool(n): sum(len(kind.cores) for kind in kinds if kind.node == n and kind.whole) for n in nodes}
+    yield Resource("whole cores", whole, _items(problem, [[cell.whole for cell in some] for some in cells]))
+    alone = {Pool(n): sum(len(kind.cores) for kind in kinds if kind.node == n and kind.isolable) for n in nodes}
+    yield Resource(
+        "cores of their own", alone, _items(problem, [[cell.isolated + cell.whole for cell in some] for some in cells])
+    )
+    cores = {Pool(n): width * sum(len(kind.cores) for kind in kinds if kind.node == n) for n in nodes}
+    yield Resource(
+        "CPUs, with those kept idle,",
+        cores,
+        _items(problem, [[cell.cpus(width) + cell.isolated * (width - 1) for cell in some] for some in cells]),
+    )
+
+
+def _shared(problem: Problem) -> Resource:
+    have = {Pool(node): left for node, left in problem.facts.pool_left.items()}
+    return Resource(
+        "shared vCPUs", have, _items(problem, [[cell.shared for cell in guests.cells] for guests in problem.classes])
+    )
+
+
+def _memory(problem: Problem) -> Iterator[Resource]:
+    """Pages of each size for those who want no other; then memory of all sizes together."""
+    capacity = problem.facts.capacity_kib
+    sizes = sorted({size for _, size in capacity}, reverse=True)
+    for size in sizes:
+        have = {Pool(node, size): free // size for (node, pages), free in capacity.items() if pages == size}
+        yield Resource(f"{format_size(size)} pages", have, _memory_items(problem, only=size))
+    everything = {Pool(node, size): free for (node, size), free in capacity.items()}
+    yield Resource("KiB of memory", everything, _memory_items(problem, only=None))
+
+
+def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:
+    """In pages where `only` one size is meant, else in KiB."""
+    items = []
+    for c, guests in enumerate(problem.classes):
+        for k, cell in enumerate(guests.cells):
+            if only is not None and cell.page_sizes_kib != (only,):
+                continue
+            free = not cell.strict or any(option.keep is not None for option in guests.options)
+            nodes = problem.facts.nodes if free else sorted({option.nodes[k] for option in guests.options})
+            reach = frozenset(Pool(node, size) for node in nodes for size in cell.page_sizes_kib)
+            items.append(Item(c, len(guests.members), cell.memory_kib // (only or 1), reach))
+    return tuple(items)
+
+
+def _devices(problem: Problem) -> Iterator[Resource]:
+    kinds = problem.device_kinds
+    pools = [Pool(kind.node, i) for i, kind in enumerate(kinds)]
+    have = {pool: len(kind.members) for pool, kind in zip(pools, kinds, strict=True)}
+    vfs: list[Item] = []
+    rates: list[Item] = []
+    links: dict[PciAddress, Pool] = {kind.pf: Pool(kind.node, i) for i, kind in enumerate(kinds) if kind.pf is not None}
+    speeds: dict[PciAddress | None, int] = {}
+    for link in problem.facts.snapshot.links:
+        speeds[link.pci] = max(link.speed_mbps or 0, speeds.get(link.pci, 0))
+    for c, guests in enumerate(problem.classes):
+        for demand in guests.devices:
+            near = [
+                i
+                for i in demand.kinds
+                if any(problem.admits(demand, kinds[i], option.nodes) for option in guests.options)
+            ]
+            count = len(guests.members)
+            vfs.append(Item(c, count, demand.count, frozenset(pools[i] for i in near)))
+            if demand.mbps and all(speeds.get(kinds[i].pf) for i in near):
+                reach = frozenset(links[pf] for i in near if (pf := kinds[i].pf) is not None)
+                rates.append(Item(c, count * demand.count, demand.mbps, reach))
+    yield Resource("VFs and devices", have, tuple(vfs), divisible=True)
+    yield Resource("Mbit/s", {pool: speeds.get(pf, 0) for pf, pool in links.items()}, tuple(rates))
+
+
+def _crowds(problem: Problem) -> Iterator[Excess]:
+    """Guests each of which keeps away from each other one of them, and that need more nodes than they can reach."""
+    linked = {
+        guests.request.name: (c, guests)
+        for c, guests in enumerate(problem.classes)
+        if len(guests.members) == 1 and guests.options
+    }
+    foes: dict[str, set[str]] = {name: set() for name in linked}
+    for name, (_, guests) in linked.items():
+        for other in guests.request.anti_affinity:
+            if other in foes:
+                foes[name].add(other)
+                foes[other].add(name)
+    for start, others in foes.items():
+        crowd = [start]
+        for other in sorted(others, key=lambda name: (-len(foes[name]), name)):
+            if all(other in foes[member] for member in crowd):
+                crowd.append(other)
+        weights = {linked[name][0]: min(len(set(o.nodes)) for o in linked[name][1].options) for name in crowd}
+        reach = {node for name in crowd for option in linked[name][1].options for node in option.nodes}
+        if (need := sum(weights.values())) > len(reach):
+            yield Excess("nodes of their own", 1, need, len(reach), None, weights)
+            return

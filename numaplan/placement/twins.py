@@ -1,0 +1,47 @@
+"""Guests that can change places with everything that is said of them: what is proven of one holds of its twin."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from numaplan.model.request import GuestRequest
+
+
+def needs(guest: GuestRequest) -> GuestRequest:
+    """All that it asks for but its links: equal for guests that differ by name alone."""
+    interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
+    return replace(
+        guest, name="", vm="", required=True, priority=0, interfaces=interfaces, affinity=(), anti_affinity=()
+    )
+
+
+def are_twins(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestRequest) -> bool:
+    """Whether `guests` ask for the same with `one` and `other` exchanged, each with those it must share nodes with."""
+    by_name = {guest.name: guest for guest in guests}
+    ours, theirs = _linked(guests, one), _linked(guests, other)
+    if len(ours) != len(theirs) or (set(ours) & set(theirs) and len(ours) > 1):
+        return False
+    swap = {**dict(zip(ours, theirs, strict=True)), **dict(zip(theirs, ours, strict=True))}
+    if any(needs(by_name[a]) != needs(by_name[b]) for a, b in swap.items()):
+        return False
+    about = {link for link in _links(guests) if link[0] in swap or link[2] in swap}
+    return about == {(swap.get(name, name), word, swap.get(partner, partner)) for name, word, partner in about}
+
+
+def _links(guests: Sequence[GuestRequest]) -> Iterator[tuple[str, str, str]]:
+    for guest in guests:
+        yield from ((guest.name, "near", partner) for partner in guest.affinity)
+        yield from ((guest.name, "apart", partner) for partner in guest.anti_affinity)
+
+
+def _linked(guests: Sequence[GuestRequest], guest: GuestRequest) -> list[str]:
+    """The guest, and then those that affinity links it to, either way, directly or through others."""
+    near: dict[str, list[str]] = {one.name: [] for one in guests}
+    for one in guests:
+        for partner in one.affinity:
+            if partner in near:
+                near[one.name].append(partner)
+                near[partner].append(one.name)
+    names = [guest.name]
+    for name in names:
+        names += [partner for partner in dict.fromkeys(near[name]) if partner not in names]
+    return names

@@ -1,0 +1,320 @@
+"""Small hosts with guests on them drawn at random, the cheapest moves found by trying them all, and steps replayed.
+
+Nothing here comes from the search: places are judged by the verifier, prices are those of docs/rebalancing.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from hypothesis import strategies as st
+
+from numaplan.audit.audit import audit
+from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.finding import Severity
+from numaplan.model.guest import CellId, Guest
+from numaplan.model.host import NodeId
+from numaplan.model.moves import Moves, Spot
+from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
+from numaplan.model.request import Affinity, GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import placement_violations
+from tests.audit.audited import guest as there
+from tests.hosts import GIB, Nic, host
+from tests.requests import ask, guest, vfs
+
+SHAPES = ("2n:4c:1t", "2n:3c:1t", "2n:2c:2t", "1n:4c:1t")
+RESTART, REPLUG, PAGES, REPIN = 1_000_000, 10_000, 10, 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A guest that is there, and the request that it would be placed anew with."""
+
+    guest: Guest
+    request: GuestRequest
+
+
+@dataclass(frozen=True)
+class Case:
+    request: Request
+    snapshot: Snapshot
+    standing: tuple[Standing, ...]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """One or two new guests, and up to three that are there: pinned, perhaps badly, perhaps with a VF."""
+    shape = draw(st.sampled_from(SHAPES))
+    nodes = int(shape[0])
+    nic = Nic("ens1", draw(st.integers(0, nodes - 1)), 2)
+    pages = [draw(st.sampled_from([3, 2, 1])) for _ in range(nodes)]
+    empty = host(shape, pages={"1GiB": pages}, memory_gib=draw(st.sampled_from([4, 3, 2, 1])), nics=[nic])
+    # The lowest CPU is the host's own: emulators float there.
+    cpus = list(empty.cpus.online)[1:]
+    standing = tuple(
+        draw(_standing(empty, name, cpus, nic.node or 0)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))]
+    )
+    # Mostly one more guest that takes all CPUs of some node but what is left over when others have moved away.
+    free = CpuSet(cpus) - CpuSet(cpu for each in standing for cpu in pinned(each.guest))
+    room = max(len(free & node.cpus) for node in empty.nodes)
+    new = tuple(draw(_new(name, room)) for name in ("n", "o")[: draw(st.sampled_from([1, 1, 1, 2]))])
+    snapshot = replace(empty, guests=tuple(each.guest for each in standing))
+    return Case(ask(*new, reserved="0"), snapshot, standing)
+
+
+@st.composite
+def _new(draw: st.DrawFn, name: str, room: int) -> GuestRequest:
+    policy = draw(st.sampled_from(["prefer", "prefer", "isolate"]))
+    entries = [vfs("x", "ens1")] if draw(st.sampled_from([False, False, False, True])) else []
+    size = draw(st.sampled_from(["4KiB", "1GiB"]))
+    return guest(
+        name,
+        draw(st.sampled_from([room + 1, room + 1, max(1, room), 1])),
+        page_size=size,
+        thread_policy=policy,
+        interfaces=entries,
+    )
+
+
+@st.composite
+def _standing(draw: st.DrawFn, empty: Snapshot, name: str, cpus: Sequence[CpuId], nic_node: int) -> Standing:
+    chosen = draw(st.lists(st.sampled_from(cpus), min_size=1, max_size=2, unique=True))
+    node_of = {cpu: node.id for node in empty.nodes for cpu in node.cpus}
+    memory = draw(
+        st.sampled_from([int(node_of[cpu]) for node in [0] for cpu in chosen] + list(range(len(empty.nodes))))
+    )
+    huge = draw(st.booleans())
+    passed = draw(st.sampled_from([None, None, None, 0, 1]))
+    isolate = draw(st.sampled_from([False, False, False, True]))
+    found = there(
+        name,
+        [str(cpu) for cpu in chosen],
+        memory=("strict", [memory]),
+        memory_gib=1,
+        page_kib=GIB if huge else 4,
+        vfs=[] if passed is None else [f"0000:11:00.{passed}"],
+        emulator="0",
+        running=draw(st.sampled_from([True, True, True, False, None])),
+        thread_policy="isolate" if isolate else None,
+    )
+    near = nic_node in {node_of[cpu] for cpu in chosen}
+    entries = [] if passed is None else [vfs("function-0", "ens1", affinity="required" if near else "preferred")]
+    request = guest(
+        name,
+        len(chosen),
+        page_size="1GiB" if huge else "4KiB",
+        thread_policy="isolate" if isolate else "prefer",
+        interfaces=entries,
+    )
+    return Standing(found, request)
+
+
+def mending(case: Case) -> Case:
+    """The same guests with nobody new: now whoever moves must come near its VF."""
+    standing = tuple(
+        replace(
+            each,
+            request=replace(
+                each.request,
+                interfaces=tuple(replace(entry, affinity=Affinity.REQUIRED) for entry in each.request.interfaces),
+            ),
+        )
+        for each in case.standing
+    )
+    return Case(replace(case.request, guests=()), case.snapshot, standing)
+
+
+def costly(snapshot: Snapshot) -> list[str]:
+    """What the audit finds of cost on a host."""
+    rules = {"NP101", "NP102", "NP103", "NP201"}
+    found = [finding for finding in audit(snapshot).findings if finding.rule in rules]
+    return [finding.message for finding in found if finding.severity is not Severity.INFO]
+
+
+def cheapest(case: Case) -> int | None:
+    """The least cost at which all new guests have a place, whoever moves where; None: none of all ways works.
+
+    With nobody new: at which those who stay have no finding of cost.
+    """
+    best: int | None = None
+    for moved in _subsets(case.standing):
+        names = {each.guest.name for each in moved}
+        guests = (*case.request.guests, *(each.request for each in moved))
+        request = replace(case.request, guests=guests)
+        facts = Facts(request, case.snapshot)
+        free = facts.allocatable - facts.taken
+        free -= CpuSet(c for each in case.standing if each.guest.name not in names for c in idle(case, each.guest))
+        stayers = tuple(guest for guest in case.snapshot.guests if guest.name not in names)
+        if not case.request.guests and costly(replace(case.snapshot, guests=stayers)):
+            continue
+        found = _search(facts, guests, {each.guest.name: each.guest for each in moved}, free, best)
+        best = found if best is None or (found is not None and found < best) else best
+    return best
+
+
+def idle(case: Case, of: Guest) -> CpuSet:
+    """The siblings that a guest with policy isolate has to itself as things are."""
+    if of.thread_policy != "isolate":
+        return CpuSet()
+    others = CpuSet(c for g in case.snapshot.guests if g.name != of.name for c in pinned(g))
+    own = pinned(of)
+    cores = [core.cpus for core in case.snapshot.cores if len(core.cpus & own) == 1 and core.cpus.isdisjoint(others)]
+    return CpuSet(cpu for core in cores for cpu in core - own)
+
+
+def pinned(of: Guest) -> CpuSet:
+    return CpuSet(pin.cpus.lowest for pin in of.vcpu_pins) | (
+        CpuSet() if of.emulator_pin is None else of.emulator_pin.cpus
+    )
+
+
+def _subsets(standing: tuple[Standing, ...]) -> Iterator[tuple[Standing, ...]]:
+    for size in range(len(standing) + 1):
+        yield from combinations(standing, size)
+
+
+def _search(
+    facts: Facts, guests: Sequence[GuestRequest], moved: dict[str, Guest], free: CpuSet, best: int | None
+) -> int | None:
+    """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed."""
+
+    def extend(placements: tuple[Placement, ...], cost: int) -> None:
+        nonlocal best
+        if best is not None and cost >= best:
+            return
+        if len(placements) == len(guests):
+            best = cost
+            return
+        asked = guests[len(placements)]
+        held = CpuSet(c for p in placements for cell in p.cells for _, cpus in cell.vcpus for c in cpus)
+        for placement in _places(facts, asked, free - held):
+            price = 0 if asked.name not in moved else price_of(moved[asked.name], placement)
+            if best is not None and cost + price >= best:
+                continue
+            if not any(placement_violations(facts, (*placements, placement))):
+                extend((*placements, placement), cost + price)
+
+    extend((), 0)
+    return best
+
+
+def _places(facts: Facts, asked: GuestRequest, free: CpuSet) -> Iterator[Placement]:
+    cell = asked.cells[0]
+    vf_choices = (
+        [(address,) for d in facts.snapshot.pci if d.sriov for address in d.sriov.vfs] if asked.interfaces else [()]
+    )
+    for node in facts.snapshot.nodes:
+        for cpus in combinations(free & node.cpus, len(cell.vcpus)):
+            vcpus = tuple((vcpu, CpuSet([cpu])) for vcpu, cpu in zip(cell.vcpus, cpus, strict=True))
+            size = cell.page_size.size_kib or 0
+            placed = CellPlacement(CellId(0), node.id, vcpus, node.id, cell.memory_kib, size)
+            for given in vf_choices:
+                interfaces = tuple(InterfacePlacement(entry.name, given) for entry in asked.interfaces)
+                yield Placement(asked.name, (placed,), _floats(facts, node.id), interfaces=interfaces)
+
+
+def _floats(facts: Facts, node: NodeId) -> CpuSet:
+    return facts.share_ladder([node]) or CpuSet()
+
+
+def price_of(of: Guest, placement: Placement) -> int:
+    """What bringing a guest there costs, by the list of docs/rebalancing.md."""
+    if of.running is False:
+        return 0
+    given = {vf for interface in placement.interfaces for vf in interface.vfs}
+    memory = of.memory
+    assert memory is not None
+    replug = given != set(of.pci_addresses)
+    if memory.nodes == (placement.cells[0].memory_node,):
+        return REPLUG if replug else REPIN
+    if replug or of.pci_addresses or of.hugepages:
+        return RESTART
+    return PAGES + 1
+
+
+class Replay:
+    """The host while the steps are carried out, told from guests and snapshot alone; `wrong` is what went wrong."""
+
+    def __init__(self, snapshot: Snapshot, moves: Moves) -> None:
+        self.snapshot = snapshot
+        self.shared = moves.request.policy.shared_cpus or CpuSet()
+        self.guests = {g.name: g for g in snapshot.guests}
+        self.requests = {request.name: request for request in moves.request.guests}
+        self.cpus = {g.name: _exclusive(g) for g in snapshot.guests if g.running is not False}
+        self.devices = {g.name: set(g.pci_addresses) for g in snapshot.guests if g.running is not False}
+        self.memory: dict[str, dict[tuple[NodeId, int], int]] = {
+            g.name: _bound(g) for g in snapshot.guests if g.running
+        }
+        self.free: Counter[tuple[NodeId, int]] = Counter()
+        reserved = moves.request.policy.reserved_memory_kib
+        for node in snapshot.nodes:
+            self.free[node.id, 4] = (node.available_kib or 0) - reserved
+            self.free.update({(node.id, pool.size_kib): pool.free * pool.size_kib for pool in node.hugepages})
+        self.wrong: list[str] = []
+        for move in moves.moves:
+            self._carry_out(move.vm, move.kind.value, move.before, move.after)
+
+    def _carry_out(self, vm: str, kind: str, before: Spot | None, after: Spot | None) -> None:
+        if kind == "configure":
+            return
+        if kind in ("stop", "restart"):
+            self.cpus.pop(vm, None)
+            self.devices.pop(vm, None)
+            for place, size in self.memory.pop(vm, {}).items():
+                self.free[place] += size
+        if after is None:
+            return
+        wanted = CpuSet(cpu for cell in after.cells for cpu in cell.cpus) - self.shared
+        for other, held in self.cpus.items():
+            if other != vm and not held.isdisjoint(wanted):
+                self.wrong.append(f"{kind} {vm}: CPUs {held & wanted} are those of {other}")
+        for other, functions in self.devices.items():
+            if other != vm and functions & set(after.devices):
+                self.wrong.append(f"{kind} {vm}: a device of {other}")
+        if before is None and vm in self.cpus:
+            self.wrong.append(f"{kind} {vm}: it runs already")
+        if kind in ("start", "restart", "move-pages"):
+            self._take_memory(vm, kind, after)
+        self.cpus[vm] = wanted
+        self.devices[vm] = set(after.devices)
+        self._check_idle(vm, kind)
+
+    def _take_memory(self, vm: str, kind: str, after: Spot) -> None:
+        # Pages that move need room before their old place is free.
+        old = self.memory.pop(vm, {})
+        cells = self.requests[vm].cells
+        new: dict[tuple[NodeId, int], int] = {}
+        for cell, spot in zip(cells, after.cells, strict=True):
+            assert spot.memory_node is not None
+            place = (spot.memory_node, cell.page_size.size_kib or 0)
+            new[place] = new.get(place, 0) + cell.memory_kib
+        for place, size in new.items():
+            self.free[place] -= size
+            if self.free[place] < 0:
+                self.wrong.append(f"{kind} {vm}: {place} lacks {-self.free[place]} KiB")
+        for place, size in old.items():
+            self.free[place] += size
+        self.memory[vm] = new
+
+    def _check_idle(self, vm: str, kind: str) -> None:
+        """Who was promised whole cores at its end has them as soon as it is there."""
+        if vm not in self.requests or self.requests[vm].thread_policy != "isolate":
+            return
+        cores = [core.cpus for core in self.snapshot.cores if not core.cpus.isdisjoint(self.cpus[vm])]
+        for other, held in self.cpus.items():
+            if other != vm and any(not core.isdisjoint(held) for core in cores) and kind != "repin":
+                self.wrong.append(f"{kind} {vm}: {other} is on its cores")
+
+
+def _exclusive(of: Guest) -> CpuSet:
+    return CpuSet(pin.cpus.lowest for pin in of.vcpu_pins if len(pin.cpus) == 1)
+
+
+def _bound(of: Guest) -> dict[tuple[NodeId, int], int]:
+    if of.memory is None or of.memory.nodes is None or len(of.memory.nodes) != 1:
+        return {}
+    size = of.hugepages[0].size_kib if of.hugepages else 4
+    return {(of.memory.nodes[0], size or 4): of.memory_kib or 0}

@@ -1,0 +1,174 @@
+"""How many copies fit, on hosts built here: links, guests that are there, others that move, words for one more."""
+
+from dataclasses import replace
+
+import pytest
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.capacity import Capacity
+from numaplan.model.guest import Guest, VcpuId, VcpuPin
+from numaplan.model.plan import Status
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity import Counted, count_copies
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import placement_violations
+from tests.hosts import GIB, Nic, host
+from tests.requests import ask, guest, vfs
+
+
+def counted(
+    request: Request, snapshot: Snapshot, vm: str = "fw", *, together: bool = False, apart: bool = False
+) -> Capacity:
+    found = count_copies(request, snapshot, vm, together=together, apart=apart)
+    assert isinstance(found, Counted)
+    assert list(placement_violations(Facts(found.request, snapshot), found.capacity.placements)) == []
+    assert found.capacity.proven
+    assert found.capacity.fit == len(found.capacity.copies)
+    return found.capacity
+
+
+def pinned(name: str, *cpus: int) -> Guest:
+    pins = tuple(VcpuPin(VcpuId(i), CpuSet.parse(str(cpu)), line=1) for i, cpu in enumerate(cpus))
+    return Guest(name, f"{name}.xml", len(cpus), GIB, vcpu_pins=pins, running=True)
+
+
+HOST = host("2n:4c:2t", pages={"1GiB": [4, 9]}, nics=[Nic("ens0", 0, 4), Nic("ens1", 1, 4)], memory_gib=16)
+
+
+@pytest.mark.parametrize(
+    ("request_", "fit", "sentence"),
+    [
+        (ask(guest("fw", 4), reserved="0"), 3, "1 more free CPU on node 0 (have 3, need 4)"),
+        (
+            ask(guest("fw", 4, thread_policy="require"), reserved="0"),
+            3,
+            "1 more whole free core on node 0 (have 1, need 2)",
+        ),
+        (
+            ask(guest("fw", 3, thread_policy="isolate"), reserved="0"),
+            2,
+            "2 more free cores of its own on node 0 (have 1, need 3)",
+        ),
+        (
+            ask(guest("fw", 1, page_size="1GiB", memory_gib=3), reserved="0"),
+            4,
+            "2 more free 1 GiB pages on node 0 (have 1, need 3)",
+        ),
+        (
+            ask(guest("fw", 3, memory_gib=9), reserved="0"),
+            2,
+            "2 GiB more of ordinary memory on node 0 (have 7 GiB, need 9 GiB)",
+        ),
+        (
+            ask(guest("fw", 1, interfaces=[vfs("data", "ens0", 3)]), reserved="0"),
+            1,
+            "2 more free VFs of ens0 on node 0 (have 1, need 3)",
+        ),
+        (
+            ask(guest("fw", 1, interfaces=[vfs("data", "ens0", mbps=10000)]), reserved="0"),
+            2,
+            "5000 more Mbit/s of the link of ens0 on node 0 (have 5000, need 10000)",
+        ),
+        (
+            ask(guest("fw", 3, cpu_policy="shared"), reserved="0", shared="1-2"),
+            2,
+            "room for 1 more shared vCPU on node 0 (have 2, need 3)",
+        ),
+        (ask(guest("fw", 16), reserved="0"), 0, "8 more free CPUs on node 1 (have 8, need 16)"),
+        (
+            ask(guest("fw", 16, page_size="1GiB", memory_gib=16), reserved="0"),
+            0,
+            "8 more free CPUs on node 1 (have 8, need 16) and 7 more free 1 GiB pages on node 1 (have 9, need 16)",
+        ),
+    ],
+    ids=["CPUs", "whole cores", "own cores", "pages", "memory", "VFs", "bandwidth", "pool", "large", "two at once"],
+)
+def test_one_more_needs_the_least_of_what_is_short(request_: Request, fit: int, sentence: str) -> None:
+    found = counted(request_, HOST)
+    assert found.fit == fit
+    assert found.next.sentence == f"one more fw needs {sentence}"
+
+
+def test_the_count_of_the_request_means_nothing() -> None:
+    one = counted(ask(guest("fw", 4)), HOST)
+    three = counted(ask(*(replace(guest(f"fw-{i}", 4), vm="fw") for i in (1, 2, 3))), HOST)
+    assert (one.fit, one.next) == (three.fit, three.next)
+
+
+def test_other_guests_are_placed_beside_the_copies_and_move_for_them() -> None:
+    # Left where one would put it first, "big" would leave room for no copy that needs a VF there.
+    request = ask(guest("big", 6), guest("fw", 2, interfaces=[vfs("data", "ens0")]), reserved="0,1,8,9")
+    assert counted(request, HOST).fit == 2
+    assert counted(ask(guest("fw", 2), guest("big", 6), reserved="0"), HOST).fit == 4
+
+
+def test_guests_that_need_not_be_placed_make_way_and_are_told() -> None:
+    request = ask(guest("fw", 4), guest("extra", 8, required=False), reserved="0")
+    found = counted(request, HOST)
+    assert found.fit == 3
+    assert "left out, as they are not required: extra" in found.notes
+
+
+def test_where_the_others_have_no_place_there_is_a_conflict_and_no_number() -> None:
+    found = count_copies(ask(guest("fw", 2), guest("huge", 9)), HOST, "fw", together=False, apart=False)
+    assert not isinstance(found, Counted)
+    assert found.status is Status.INFEASIBLE
+    assert found.conflict is not None
+
+
+def test_copies_that_keep_apart_are_one_a_node() -> None:
+    found = counted(ask(guest("fw", 2), reserved="0"), HOST, apart=True)
+    assert found.fit == 2
+    assert found.next.short == ()
+    assert "its affinity and anti_affinity leave no node to it" in found.next.sentence
+
+
+def test_copies_that_keep_together_are_on_one_node() -> None:
+    found = counted(ask(guest("fw", 2), reserved="0"), HOST, together=True)
+    assert found.fit == 4
+    assert {placement.nodes for placement in found.placements} == {(1,)}
+    assert found.next.sentence == "one more fw needs 2 more free CPUs on node 1 (have 0, need 2)"
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_links_to_other_guests_hold_for_every_copy_whoever_names_the_other(*, mine: bool) -> None:
+    db = guest("db", 2, anti_affinity=() if mine else ["fw"])
+    request = ask(db, guest("fw", 2, anti_affinity=["db"] if mine else ()), reserved="0")
+    found = counted(request, HOST)
+    assert found.fit == 4
+    nodes = {placement.vm: placement.nodes for placement in found.placements}
+    assert all(nodes[copy] != nodes["db"] for copy in found.copies)
+
+
+def test_guests_that_stay_keep_what_they_hold_and_bind_what_is_linked_to_them() -> None:
+    staying = host("2n:4c:2t", guests=[pinned("old", 0, 1, 2)])
+    assert counted(ask(guest("fw", 3), reserved="4"), staying).fit == 3
+    assert counted(ask(guest("fw", 3, affinity=["old"]), reserved="4"), staying).fit == 1
+    assert counted(ask(guest("fw", 3, anti_affinity=["old"]), reserved="4"), staying).fit == 2
+
+
+@pytest.mark.parametrize("names", [("fw",), ("fw-1", "fw-7"), ("fw", "fw-2", "fw-3", "fw-4", "fw-5")])
+def test_copies_that_are_there_give_back_what_they_hold_and_count_as_copies(names: tuple[str, ...]) -> None:
+    there = [pinned(name, 3 * i % 16, 3 * i % 16 + 1) for i, name in enumerate(names)]
+    found = counted(ask(guest("fw", 4), reserved="4"), host("2n:4c:2t", guests=there))
+    assert found.fit == 3
+    assert found.copies[: len(names)] == names[:3]
+    told = "1 copy of fw is" if len(names) == 1 else f"{len(names)} copies of fw are"
+    assert any(note.startswith(f"{told} on the host already (fw") for note in found.notes)
+
+
+def test_a_guest_of_another_name_is_no_copy() -> None:
+    there = [pinned("fw-01", 0, 1), pinned("fw-x", 2, 3), pinned("fwd", 4, 5)]
+    assert counted(ask(guest("fw", 4), reserved="4"), host("2n:4c:2t", guests=there)).fit == 2
+
+
+def test_an_iommu_group_goes_to_one_copy_whole() -> None:
+    paired = host("1n:8c:1t", nics=[Nic("ens0", 0, 6, per_group=2)])
+    assert counted(ask(guest("fw", 1, interfaces=[vfs("data", "ens0", 2)])), paired).fit == 3
+    assert counted(ask(guest("fw", 1, interfaces=[vfs("data", "ens0", 1)])), paired).fit == 0
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    request = ask(guest("fw", [2, 1]), guest("db", 3, thread_policy="isolate"), reserved="0")
+    assert counted(request, HOST) == counted(request, HOST)

@@ -1,0 +1,147 @@
+"""A conflict is impossible, and each thing less is possible: tried on hosts and requests drawn at random."""
+
+import os
+from dataclasses import replace
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numaplan.model.host import HugepagePool
+from numaplan.model.plan import Conflict
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.aspects import BOUNDLESS_KIB, aspects, meant, name_of, relaxed
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.explain import conflict
+from numaplan.placement.facts import host_facts
+from numaplan.placement.options import build_problem
+from numaplan.placement.search import Budget, feasible
+from tests.placement.bruteforce import optimum
+from tests.placement.random_cases import Case, requests_and_hosts
+
+# How many draws; NUMAPLAN_CONFLICT_DRAWS=5000 is for a deeper run by hand.
+DRAWS: Final = int(os.environ.get("NUMAPLAN_CONFLICT_DRAWS", "80"))
+
+repeatable = settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
+
+
+def required(request: Request) -> Request:
+    return replace(request, guests=tuple(replace(guest, required=True) for guest in request.guests))
+
+
+def only(request: Request, names: set[str]) -> Request:
+    return replace(request, guests=tuple(guest for guest in request.guests if guest.name in names))
+
+
+def can(request: Request, snapshot: Snapshot) -> bool:
+    outcome = feasible(build_problem(request, host_facts(request, snapshot)), Budget())
+    assert outcome in {Outcome.FEASIBLE, Outcome.INFEASIBLE}
+    return outcome is Outcome.FEASIBLE
+
+
+def found(case: Case) -> tuple[Request, Conflict] | None:
+    request = required(case.request)
+    if can(request, case.snapshot):
+        return None
+    return request, conflict(request, host_facts(request, case.snapshot))[0]
+
+
+def with_boundless_pages(snapshot: Snapshot) -> Snapshot:
+    """For guests that ask for no memory."""
+    pool = HugepagePool(BOUNDLESS_KIB, total=64, free=64)
+    return replace(snapshot, nodes=tuple(replace(node, hugepages=(*node.hugepages, pool)) for node in snapshot.nodes))
+
+
+def asked(request: Request, members: list[tuple[str | None, str]]) -> Request:
+    """The guests of a conflict with nothing asked for but what its members name."""
+    guests: list[GuestRequest] = []
+    for guest in request.guests:
+        named = {constraint for vm, constraint in members if vm == guest.name}
+        kept = {aspect for aspect in aspects(guest) if name_of(guest, aspect) in named}
+        assert {name_of(guest, aspect) for aspect in kept} | {"placed"} >= named
+        if named:
+            guests.append(relaxed(guest, meant(kept)))
+    return replace(request, guests=tuple(guests))
+
+
+def judge_guests(case: Case, *, brute: bool) -> None:
+    if (answer := found(case)) is None:
+        return
+    request, made = answer
+    names = {member.vm for member in made.members if member.vm is not None}
+
+    def possible(some: set[str]) -> bool:
+        part = only(request, some)
+        return optimum(part, case.snapshot) is not None if brute else can(part, case.snapshot)
+
+    assert names
+    assert not possible(names)
+    for name in sorted(names):
+        assert len(names) == 1 or possible(names - {name}), name
+
+
+def judge_aspects(case: Case, *, brute: bool) -> None:
+    if (answer := found(case)) is None:
+        return
+    request, made = answer
+    snapshot = with_boundless_pages(case.snapshot)
+    members = [(member.vm, member.constraint) for member in made.members]
+
+    def possible(some: list[tuple[str | None, str]]) -> bool:
+        part = asked(request, some)
+        return optimum(part, snapshot) is not None if brute else can(part, snapshot)
+
+    assert len(set(members)) == len(members)
+    assert not any("no proof" in member.sentence for member in made.members)
+    assert not possible(members)
+    for member in members:
+        assert possible([other for other in members if other != member]), member
+
+
+@repeatable
+@given(requests_and_hosts(existing=False))
+def test_the_guests_of_a_conflict_have_no_place_together_and_without_any_one_of_them_they_have(case: Case) -> None:
+    judge_guests(case, brute=False)
+
+
+@repeatable
+@given(requests_and_hosts(existing=False))
+def test_what_a_conflict_names_is_impossible_and_without_any_one_of_it_possible(case: Case) -> None:
+    judge_aspects(case, brute=False)
+
+
+@st.composite
+def with_copies(draw: st.DrawFn) -> Case:
+    """Guests several times over, as `count` makes them: links name the first of the copies."""
+    case = draw(requests_and_hosts(existing=False))
+    guests = [
+        replace(guest, name=f"{guest.name}{copy}" if copy else guest.name)
+        for guest in case.request.guests
+        for copy in range(draw(st.integers(1, 5)))
+    ]
+    return Case(replace(case.request, guests=tuple(guests)), case.snapshot)
+
+
+@repeatable
+@given(with_copies())
+def test_of_many_equal_guests_no_more_are_named_than_are_one_too_many(case: Case) -> None:
+    judge_guests(case, brute=False)
+
+
+@repeatable
+@given(with_copies())
+def test_of_equal_guests_each_is_named_with_what_is_needed_of_it(case: Case) -> None:
+    judge_aspects(case, brute=False)
+
+
+@settings(repeatable, max_examples=DRAWS // 2)
+@given(requests_and_hosts(existing=False, small=True))
+def test_trying_every_way_comes_to_the_same_guests(case: Case) -> None:
+    judge_guests(case, brute=True)
+
+
+@settings(repeatable, max_examples=DRAWS // 2)
+@given(requests_and_hosts(existing=False, small=True))
+def test_trying_every_way_comes_to_the_same_aspects(case: Case) -> None:
+    judge_aspects(case, brute=True)

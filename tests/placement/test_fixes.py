@@ -1,0 +1,162 @@
+"""The fixes of requests whose conflict is plain: what they say, what they cost, and what their patch is."""
+
+from typing import Any
+
+from numaplan.api.fixes import with_fixes
+from numaplan.api.place import place
+from numaplan.api.question import Question
+from numaplan.model.plan import Document, Fix, Operation, Status
+from numaplan.model.snapshot import Snapshot
+from tests.hosts import Nic, host
+from tests.placement.fixes_cases import question
+
+GIB = 1 << 20
+
+
+def vm(name: str = "a", vcpus: int = 2, **keys: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever vnf.yaml takes
+    return {"name": name, "vcpus": vcpus, "memory": "1GiB", **keys}
+
+
+def ask(snapshot: Snapshot, *vms: dict[str, Any], **policy: Any) -> Question:  # noqa: ANN401  # as above
+    policy = {"reserved_cpus": "", "reserved_memory": "0KiB", **policy}
+    return question({"apiVersion": "numaplan/v1", "host": policy, "vms": list(vms)}, snapshot)
+
+
+def fixes(snapshot: Snapshot, *vms: dict[str, Any], **policy: Any) -> tuple[Fix, ...]:  # noqa: ANN401  # as above
+    asked = ask(snapshot, *vms, **policy)
+    plan = place(asked).plan
+    assert plan.status is Status.INFEASIBLE
+    conflict = with_fixes(asked, plan).conflict
+    assert conflict is not None
+    return conflict.fixes
+
+
+def sentences(*arguments: Any, **policy: Any) -> list[str]:  # noqa: ANN401  # those of `fixes`
+    return [fix.sentence for fix in fixes(*arguments, **policy)]
+
+
+def test_a_guest_that_is_too_wide_for_the_node_of_its_vfs_may_be_away_from_them_or_in_two_halves() -> None:
+    snapshot = host("2n:3c:1t", nics=[Nic("ens0", 0, 2)])
+    data = {"name": "data", "pf": "ens0"}
+    assert sentences(snapshot, vm("a", interfaces=[data]), vm("b", interfaces=[data]), reserved_cpus="0,3") == [
+        "let a's affinity of data be preferred: cost 110",
+        "let b's affinity of data be preferred: cost 110",
+        "split a and b into two cells: cost 280",
+        "let a be left out (required: false): cost 1000",
+        "let b be left out (required: false): cost 1000",
+    ]
+
+
+def test_the_nearest_affinity_that_is_enough_is_chosen() -> None:
+    snapshot = host("2n:3c:1t", nodes_per_package=2, nics=[Nic("ens0", 0, 2)])
+    data = {"name": "data", "pf": "ens0"}
+    first = fixes(snapshot, vm("a", interfaces=[data]), vm("b", interfaces=[data]), reserved_cpus="0,3")[0]
+    assert first.sentence == "let a's affinity of data be socket: cost 110"
+    assert first.patch == (Operation("add", "/vms/0/interfaces/0/affinity", "socket"),)
+
+
+def test_the_least_number_of_pages_is_reserved_and_made_of_ordinary_memory() -> None:
+    snapshot = host("2n:4c:1t", pages={"1GiB": [1, 2]}, memory_gib=4)
+    first, second, *_ = fixes(snapshot, vm(memory="4GiB", page_size="1GiB"))
+    assert (first.sentence, first.document) == ("reserve 2 more 1 GiB pages on node 1: cost 2", Document.INVENTORY)
+    assert first.patch == (
+        Operation("replace", "/numa_nodes/1/free_kib", 2 * GIB),
+        Operation("replace", "/numa_nodes/1/available_kib", 2 * GIB),
+        Operation("replace", "/numa_nodes/1/hugepages/0/total", 4),
+        Operation("replace", "/numa_nodes/1/hugepages/0/free", 4),
+    )
+    assert second.sentence == "reserve 3 more 1 GiB pages on node 0: cost 3"
+
+
+def test_pages_for_which_a_node_has_no_memory_left_need_more_of_it() -> None:
+    snapshot = host("1n:4c:1t", pages={"1GiB": 1}, memory_gib=3)
+    said = sentences(snapshot, vm(memory="4GiB", page_size="1GiB"), reserved_memory="1GiB")
+    assert said[:1] == [
+        "reserve 3 more 1 GiB pages on node 0 (which needs 1 GiB more memory there): cost 13",
+    ]
+
+
+def test_what_no_node_needs_alone_is_asked_of_several() -> None:
+    snapshot = host("2n:3c:1t", pages={"1GiB": [1, 1]}, memory_gib=8)
+    guests = [vm(name, memory="2GiB", page_size="1GiB") for name in ("a", "b")]
+    said = sentences(snapshot, *guests)
+    assert said[0] == "reserve 1 more 1 GiB page on node 0 and 1 more 1 GiB page on node 1: cost 2"
+
+
+def test_a_vf_more_is_a_whole_device_with_a_group_of_its_own() -> None:
+    snapshot = host("1n:4c:1t", nics=[Nic("ens0", 0, 2)])
+    first = fixes(snapshot, vm(interfaces=[{"name": "data", "pf": "ens0", "count": 3}]))[0]
+    assert first.sentence == "configure 1 more VF on ens0: cost 5"
+    assert [operation.path for operation in first.patch] == [
+        "/pci/0/sriov/configured",
+        "/pci/0/sriov/vfs",
+        "/pci/3",
+        "/iommu_groups/3",
+    ]
+    added = first.patch[2].value
+    assert isinstance(added, dict)
+    assert (added["address"], added["physfn"], added["netdevs"]) == ("0000:11:00.2", "0000:10:00.0", [])
+    assert first.patch[3].value == {"id": added["iommu_group"], "devices": ["0000:11:00.2"]}
+
+
+def test_a_pf_without_vfs_gets_them_where_another_of_its_model_shows_their_addresses() -> None:
+    snapshot = host("1n:4c:1t", nics=[Nic("ens0", 0, 2), Nic("ens1", 0, 0)])
+    first = fixes(snapshot, vm(interfaces=[{"name": "data", "pf": "ens1"}]))[0]
+    assert first.sentence == "configure 1 more VF on ens1: cost 5"
+    alone = host("1n:4c:1t", nics=[Nic("ens1", 0, 0)])
+    assert not any("VF" in said for said in sentences(alone, vm(interfaces=[{"name": "data", "pf": "ens1"}])))
+
+
+def test_as_many_copies_are_placed_as_fit() -> None:
+    snapshot = host("2n:3c:1t")
+    last = fixes(snapshot, vm(count=5, cells=1))[-1]
+    assert last.sentence == "place 2 of 5 copies of a: cost 3000"
+    assert last.patch == (Operation("replace", "/vms/0/count", 2),)
+
+
+def test_what_is_worth_least_is_left_out_where_one_guest_is_not_enough() -> None:
+    snapshot = host("1n:5c:1t")
+    guests = [vm(name, priority=priority) for name, priority in (("a", 3), ("b", 1), ("c", 1), ("d", 3))]
+    assert sentences(snapshot, *guests)[-1] == "let b and c be left out (required: false): cost 2000"
+
+
+def test_cpus_that_the_host_keeps_or_that_nobody_shares_are_named() -> None:
+    snapshot = host("1n:4c:2t")
+    said = sentences(snapshot, vm(vcpus=5), reserved_cpus="0-1,4-5")
+    assert said[0] == "reserve CPUs 1 no longer: cost 20"
+    shared = sentences(snapshot, vm(vcpus=6, cpu_policy="shared"), shared_cpus="0")
+    assert shared[:2] == ["add CPUs 3 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
+
+
+def test_thread_policies_and_cpus_of_qemu_are_given_up_as_far_as_needed() -> None:
+    snapshot = host("1n:2c:2t")
+    said = sentences(snapshot, vm(vcpus=3, thread_policy="isolate", emulator="isolate"))
+    assert "let a's thread_policy be require: cost 20" in said
+    tight = sentences(snapshot, vm(vcpus=4, emulator="isolate"), shared_cpus="")
+    assert not any("thread_policy" in each for each in tight)
+
+
+def test_links_cells_and_pfs_that_must_be_apart_may_be_together() -> None:
+    one = host("1n:8c:1t", nics=[Nic("ens0", 0, 2)])
+    assert "drop a from b's anti_affinity: cost 50" in sentences(one, vm("a"), vm("b", anti_affinity=["a"]))
+    assert "let cells of a share a node (distinct_nodes: false): cost 20" in sentences(one, vm(cells=2))
+    data = {"name": "data", "pf": "ens0", "count": 2, "distinct_pfs": True}
+    assert "let VFs of a's data share a PF (distinct_pfs: false): cost 20" in sentences(one, vm(interfaces=[data]))
+
+
+def test_several_kinds_are_changed_where_no_single_one_is_enough() -> None:
+    snapshot = host("1n:4c:1t")
+    said = sentences(snapshot, vm(cells=2, memory="1GiB", page_size="2MiB"))
+    assert said[0] == "let a's page_size be 4KiB and let cells of a share a node (distinct_nodes: false): cost 22"
+
+
+def test_a_plan_that_is_not_infeasible_stays_as_it_is() -> None:
+    asked = ask(host("1n:4c:1t"), vm())
+    plan = place(asked).plan
+    assert with_fixes(asked, plan) is plan
+
+
+def test_the_same_question_gives_the_same_fixes() -> None:
+    snapshot = host("2n:4c:2t", pages={"1GiB": 1}, nics=[Nic("ens0", 0, 2)])
+    guests = [vm(name, 4, page_size="1GiB", interfaces=[{"name": "d", "pf": "ens0"}]) for name in "abc"]
+    assert fixes(snapshot, *guests) == fixes(snapshot, *guests)

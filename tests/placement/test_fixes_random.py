@@ -1,0 +1,72 @@
+"""Every fix that is named, carried out on the documents and asked again, is enough, and of pages and VFs the least."""
+
+import json
+import re
+from typing import Any
+
+from hypothesis import given, settings
+
+from numaplan.api.fixes import with_fixes
+from numaplan.api.place import place
+from numaplan.api.question import Question
+from numaplan.model.plan import Document, Fix, Status
+from tests.placement.fixes_cases import after, applied, inventory, on_host, questions
+
+# A deeper run: 3,000 and more, by hand.
+EXAMPLES = 40
+
+FOUND = {Status.OPTIMAL, Status.FEASIBLE}
+
+
+def fixes_of(asked: Question) -> tuple[Fix, ...]:
+    plan = place(asked).plan
+    if plan.status is not Status.INFEASIBLE:
+        return ()
+    conflict = with_fixes(asked, plan).conflict
+    assert conflict is not None
+    assert conflict.fixes, "leaving guests out always helps"
+    return conflict.fixes
+
+
+@settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+@given(questions())
+def test_every_fix_carried_out_is_enough_and_no_page_or_vf_of_it_is_too_many(asked: Question) -> None:
+    fixes = fixes_of(asked)
+    assert [fix.cost for fix in fixes] == sorted(fix.cost for fix in fixes)
+    for fix in fixes:
+        assert place(after(asked, fix)).plan.status in FOUND, fix
+        if fix.document is Document.INVENTORY:
+            for less in one_less(asked, fix):
+                assert place(less).plan.status is Status.INFEASIBLE, fix
+
+
+def one_less(asked: Question, fix: Fix) -> list[Question]:
+    """The host with one page, or one VF, less than the fix gives it, for each pool and PF that the fix changes."""
+    document = applied(inventory(asked), fix.patch)
+    changed = {
+        match[1]
+        for operation in fix.patch
+        if (match := re.match(r"(/numa_nodes/\d+/hugepages/\d+)/free", operation.path))
+    }
+    questions = []
+    for path in sorted(changed):
+        less = json.loads(json.dumps(document))
+        _, _, node, _, pool = path.split("/")
+        here = less["numa_nodes"][int(node)]["hugepages"][int(pool)]
+        here["free"] -= 1
+        here["total"] -= 1
+        questions.append(on_host(asked, less))
+    before = {device["address"]: device["sriov"] for device in inventory(asked)["pci"]}
+    grown = [d["address"] for d in document["pci"] if d["sriov"] is not None and d["sriov"] != before[d["address"]]]
+    questions += [on_host(asked, _without_last_vf(document, pf)) for pf in grown]
+    return questions
+
+
+def _without_last_vf(document: Any, pf: str) -> Any:  # noqa: ANN401  # JSON
+    less = json.loads(json.dumps(document))
+    sriov = next(device["sriov"] for device in less["pci"] if device["address"] == pf)
+    gone = sriov["vfs"].pop()
+    sriov["configured"] -= 1
+    less["pci"] = [device for device in less["pci"] if device["address"] != gone]
+    less["iommu_groups"] = [group for group in less["iommu_groups"] if gone not in group["devices"]]
+    return less

@@ -1,0 +1,194 @@
+"""Moves on hosts where one can see what must come out."""
+
+from dataclasses import replace
+
+import pytest
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.guest import Guest
+from numaplan.model.moves import MoveKind, Moves, MovesStatus
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.rebalance import rebalance
+from numaplan.placement.verify import verify
+from tests.audit.audited import guest as there
+from tests.hosts import GIB, Nic, host
+from tests.placement.rebalance_cases import Replay
+from tests.requests import ask, guest, vfs
+
+# "2n:4c:2t" has CPUs 0-3 and 8-11 on node 0, 4-7 and 12-15 on node 1; siblings are 8 apart.
+SHAPE = "2n:4c:2t"
+NODE0, NODE1 = ("strict", [0]), ("strict", [1])
+POOLS = "3,7,11,15"
+
+
+def moves_of(request: Request, snapshot: Snapshot, *keep: str) -> Moves:
+    """Moves whose outcome the verifier accepts and whose steps can be taken."""
+    moves = rebalance(request, snapshot, keep=keep)
+    assert verify(moves.request, snapshot, moves.plan) == ()
+    assert Replay(snapshot, moves).wrong == []
+    assert moves == rebalance(request, snapshot, keep=keep)
+    return moves
+
+
+def steps(moves: Moves) -> list[tuple[str, MoveKind]]:
+    return [(move.vm, move.kind) for move in moves.moves]
+
+
+def runs(name: str, pins: list[str], memory: tuple[str, list[int]] = NODE0, **more: object) -> Guest:
+    return there(name, pins, memory=memory, running=True, emulator="3", **more)  # type: ignore[arg-type]  # passed on
+
+
+def test_nobody_moves_where_there_is_room() -> None:
+    moves = moves_of(ask(guest("new", 6), shared=POOLS), host(SHAPE, guests=[runs("a", ["0"])]))
+    assert steps(moves) == [("new", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 0)
+
+
+def test_nothing_is_to_be_done_on_a_host_where_nobody_lies_badly() -> None:
+    moves = moves_of(ask(shared=POOLS), host(SHAPE, guests=[runs("a", ["0", "8"])]))
+    assert (moves.status, moves.moves) == (MovesStatus.NOTHING_TO_DO, ())
+
+
+def test_a_guest_makes_room_on_its_node_by_a_live_pin_where_whole_cores_are_missing() -> None:
+    snapshot = host("1n:4c:2t", guests=[runs("a", ["0"]), runs("b", ["1"])])
+    moves = moves_of(ask(guest("new", 4, thread_policy="require"), shared="3,7"), snapshot)
+    assert [kind for _, kind in steps(moves)] == [MoveKind.REPIN, MoveKind.START]
+    assert moves.cost == 1
+
+
+def test_ordinary_memory_moves_live_with_its_vcpus_and_costs_by_the_gib() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"]), runs("b", ["4"], NODE1, memory_gib=7)], nics=[Nic("ens1", 0, 2)])
+    moves = moves_of(ask(guest("new", 6, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
+    assert moves.cost == 10 + 4
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [
+        {"page_kib": GIB},
+        {"vhost_user": 1},
+        {"memnodes": {0: ("strict", [0])}, "cells": [[0]]},
+        {"memory": ("preferred", [0])},
+    ],
+    ids=["huge pages", "vhost-user", "memnode", "mode preferred"],
+)
+def test_memory_that_cannot_move_live_takes_a_restart(twist: dict[str, object]) -> None:
+    found = there("a", ["0"], **({"memory": NODE0, "running": True, "emulator": "3"} | twist))  # type: ignore[arg-type]  # passed on
+    snapshot = host(SHAPE, guests=[found], pages={"1GiB": 8}, nics=[Nic("ens1", 0, 2)])
+    moves = moves_of(ask(guest("new", 6, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.RESTART), ("new", MoveKind.START)]
+
+
+def test_a_guest_gives_up_a_vf_that_a_new_one_names_and_keeps_running() -> None:
+    wanted = replace(vfs("x", "ens1"), vf_indexes=frozenset({0}))
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], vfs=["0000:11:00.0"])], nics=[Nic("ens1", 0, 2)])
+    moves = moves_of(ask(guest("new", 1, interfaces=[wanted]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPLUG), ("new", MoveKind.START)]
+    (before, after) = (moves.moves[0].before, moves.moves[0].after)
+    assert before is not None
+    assert after is not None
+    assert [str(address) for address in (*before.devices, *after.devices)] == ["0000:11:00.0", "0000:11:00.1"]
+
+
+def test_a_guest_that_is_shut_off_moves_for_nothing_and_first() -> None:
+    off = there("b", ["1"], memory=NODE0, running=False, emulator="3")
+    snapshot = host(SHAPE, guests=[runs("a", ["0"]), off], nics=[Nic("ens1", 0, 2)])
+    moves = moves_of(ask(guest("new", 5, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
+    assert steps(moves) == [("b", MoveKind.CONFIGURE), ("new", MoveKind.START)]
+    assert moves.cost == 0
+
+
+def test_guests_that_lie_in_each_others_place_swap_over_free_cpus() -> None:
+    a, b = runs("a", ["0", "8"], NODE1, page_kib=GIB), runs("b", ["4", "12"], NODE0, page_kib=GIB)
+    full = [runs("c", ["1", "2", "9", "10"]), runs("d", ["5", "13"], NODE1)]
+    moves = moves_of(ask(shared=POOLS), host(SHAPE, guests=[a, b, *full], pages={"1GiB": 0}), "c", "d")
+    assert len(moves.moves) == 2
+    assert moves.cost == 2
+    tight = runs("d", ["5", "6", "13", "14"], NODE1)
+    moves = moves_of(ask(shared=POOLS), host(SHAPE, guests=[a, b, full[0], tight], pages={"1GiB": 0}), "c", "d")
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
+    assert moves.moves[0].after is not None
+    assert moves.moves[0].after.cells[0].cpus <= CpuSet.parse(POOLS)
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.FEASIBLE, 3, 2)
+
+
+def test_a_circle_without_room_to_wait_is_broken_by_a_stop() -> None:
+    a, b = runs("a", ["0", "8"], NODE1, page_kib=GIB), runs("b", ["4", "12"], NODE0, page_kib=GIB)
+    full = [runs("c", ["1", "2", "9", "10"]), runs("d", ["5", "6", "13", "14"], NODE1)]
+    snapshot = host(SHAPE, guests=[a, b, *full], pages={"1GiB": 0})
+    moves = moves_of(ask(reserved=POOLS), snapshot, "c", "d")
+    assert steps(moves) == [("a", MoveKind.STOP), ("b", MoveKind.REPIN), ("a", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.FEASIBLE, 1_000_001, 2)
+
+
+def test_guests_on_one_cpu_are_parted() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"]), runs("b", ["1", "2"])])
+    moves = moves_of(ask(shared=POOLS), snapshot)
+    assert (moves.cost, len(moves.moves)) == (1, 1)
+
+
+def test_who_is_kept_does_not_move_even_where_it_lies_badly() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"]), runs("b", ["1", "2"]), runs("c", ["4"])])
+    moves = moves_of(ask(shared=POOLS), snapshot, "a", "c")
+    assert steps(moves) == [("b", MoveKind.REPIN)]
+    assert [each.vm for each in moves.unmovable] == ["a", "c"]
+
+
+def test_siblings_that_an_isolated_guest_keeps_idle_stay_idle_when_others_move() -> None:
+    snapshot = host("1n:3c:2t", guests=[runs("a", ["0"], thread_policy="isolate"), runs("b", ["1"])])
+    moves = moves_of(ask(guest("new", 2), reserved="2,5"), snapshot)
+    assert moves.status is MovesStatus.INFEASIBLE
+    moves = moves_of(ask(guest("new", 1), reserved="2,5"), snapshot)
+    assert [str(cell.cpus) for move in moves.moves if move.after for cell in move.after.cells] == ["4"]
+
+
+def test_a_new_guest_keeps_away_from_one_that_is_there_by_moving_it() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"])], nics=[Nic("ens1", 0, 2)])
+    new = guest("new", 2, interfaces=[vfs("x", "ens1")], anti_affinity=["a"])
+    moves = moves_of(ask(new, shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
+
+
+def test_no_moves_help_where_all_together_need_more_than_there_is() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"]), runs("b", ["4"], NODE1)])
+    moves = moves_of(ask(guest("new", [6, 5]), shared=POOLS), snapshot)
+    assert moves.status is MovesStatus.INFEASIBLE
+    assert moves.plan.conflict is not None
+    assert [(member.vm, member.sentence) for member in moves.plan.conflict.members] == [
+        ("new", "is to be placed; needs 11 dedicated vCPUs, 1 GiB in pages of 4KiB, 1 GiB in pages of 4KiB"),
+        ("a", "is there, and has to stay on the host; needs 2 dedicated vCPUs, 4 GiB in pages of 4KiB"),
+    ]
+
+
+def test_a_guest_that_lies_badly_and_cannot_be_moved_is_named() -> None:
+    odd = there("odd", ["0", "4"], memory=NODE0, running=True, page_kib=16384)
+    moves = moves_of(ask(shared=POOLS), host(SHAPE, guests=[odd]))
+    assert moves.plan.conflict is not None
+    (member,) = moves.plan.conflict.members
+    assert member.sentence == (
+        "cell 0 has vCPUs on nodes 0, 1, and it cannot be moved: it has pages of 16384 KiB, which no request can ask"
+        " for; --keep odd leaves it as it is"
+    )
+    assert moves_of(ask(shared=POOLS), host(SHAPE, guests=[odd]), "odd").status is MovesStatus.NOTHING_TO_DO
+
+
+def test_a_guest_of_the_request_that_is_there_stays_where_it_satisfies_it() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2), guest("new", 6), shared=POOLS), snapshot)
+    assert steps(moves) == [("new", MoveKind.START)]
+
+
+def test_a_guest_of_the_request_that_wants_other_memory_restarts() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2, memory_gib=2), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.RESTART)]
+
+
+def test_floating_vcpus_move_to_another_pool_to_make_room_in_theirs() -> None:
+    floating = there("a", ["3,11", "3,11"], memory=NODE0, running=True, emulator="3", shared_vcpus=[0, 1])
+    new = guest("new", 8, cpu_policy="shared", interfaces=[vfs("x", "ens1")])
+    snapshot = host(SHAPE, guests=[floating], nics=[Nic("ens1", 0, 2)])
+    moves = moves_of(ask(new, shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]

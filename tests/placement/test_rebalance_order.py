@@ -1,0 +1,97 @@
+"""Orders of changes: circles, and memory that must be free before it is taken."""
+
+from collections.abc import Mapping
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.host import NodeId
+from numaplan.model.moves import MoveKind
+from numaplan.placement.move_order import PRICES, Action, Change, Footprint, World, order
+
+NODE0, NODE1 = NodeId(0), NodeId(1)
+SMALL = 4
+
+
+def change(
+    vm: str, kind: MoveKind, cpus: tuple[str, str], memory: tuple[Mapping[int, int], Mapping[int, int]] = ({}, {})
+) -> Change:
+    """`cpus` and `memory` (node: KiB) before and after."""
+    places = [
+        Footprint(CpuSet.parse(held), memory=tuple(((NodeId(node), SMALL), size) for node, size in sizes.items()))
+        for held, sizes in zip(cpus, memory, strict=True)
+    ]
+    return Change(vm, kind, PRICES[kind], places[0], places[1], ((NODE0, len(places[0].cpus)),))
+
+
+def world(free: Mapping[int, int] | None = None, cpus: str = "0-7", shared: str = "") -> World:
+    return World(
+        (),
+        {(NodeId(node), SMALL): size for node, size in (free or {}).items()},
+        {NODE0: 4 * len(CpuSet.parse(shared))},
+        {NODE0: CpuSet.parse(cpus)},
+        {NODE0: CpuSet.parse(shared)},
+    )
+
+
+def said(changes: list[Change], around: World) -> list[str]:
+    return [f"{step.action} {step.vm}" for step in order(changes, around)]
+
+
+def test_who_is_in_the_way_moves_first() -> None:
+    chain = [change(vm, MoveKind.REPIN, (str(n), str(n + 1))) for n, vm in enumerate("abcd")]
+    assert said(chain, world()) == ["do d", "do c", "do b", "do a"]
+
+
+def test_a_circle_goes_over_a_free_cpu() -> None:
+    circle = [change(vm, MoveKind.REPIN, (str(n), str((n + 1) % 3))) for n, vm in enumerate("abc")]
+    steps = order(circle, world(cpus="0-3"))
+    assert [f"{step.action} {step.vm}" for step in steps] == ["park a", "do c", "do b", "do a"]
+    assert [str(cpus) for cpus in steps[0].parked] == ["3"]
+
+
+def test_a_circle_goes_over_the_shared_pool_where_no_cpu_is_free() -> None:
+    circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.REPIN, ("1", "0"))]
+    steps = order(circle, world(cpus="0-1", shared="2-3"))
+    assert [str(cpus) for cpus in steps[0].parked] == ["2-3"]
+    assert said(circle, world(cpus="0-1", shared="2-3")) == ["park a", "do b", "do a"]
+
+
+def test_a_circle_without_room_is_broken_where_it_costs_least() -> None:
+    circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.REPLUG, ("1", "0"))]
+    assert said(circle, world(cpus="0-1")) == ["stop b", "do a", "start b"]
+
+
+def test_a_restart_in_a_circle_stops_early_and_costs_no_more() -> None:
+    circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.RESTART, ("1", "0"))]
+    steps = order(circle, world())
+    assert [f"{step.action} {step.vm}" for step in steps] == ["stop b", "do a", "start b"]
+    assert sum(step.cost for step in steps) == 1_000_001
+
+
+def test_pages_wait_until_their_new_place_is_free() -> None:
+    away = change("a", MoveKind.MOVE_PAGES, ("0", "1"), ({0: 10}, {1: 10}))
+    into = change("b", MoveKind.MOVE_PAGES, ("2", "3"), ({2: 10}, {0: 10}))
+    assert said([into, away], world({0: 0, 1: 10})) == ["do a", "do b"]
+
+
+def test_room_that_two_want_goes_to_the_one_whose_leaving_helps() -> None:
+    first = change("a", MoveKind.MOVE_PAGES, ("0", "10"), ({3: 4}, {1: 4}))
+    second = change("b", MoveKind.MOVE_PAGES, ("1", "11"), ({2: 4}, {1: 4}))
+    third = change("c", MoveKind.MOVE_PAGES, ("2", "12"), ({1: 4}, {2: 4}))
+    assert said([first, second, third], world({1: 4, 2: 0, 3: 0})) == ["do b", "do c", "do a"]
+
+
+def test_memory_that_swaps_without_room_takes_a_stop() -> None:
+    a = change("a", MoveKind.MOVE_PAGES, ("0", "10"), ({0: 8}, {1: 8}))
+    b = change("b", MoveKind.MOVE_PAGES, ("1", "11"), ({1: 8}, {0: 8}))
+    assert said([a, b], world({0: 0, 1: 0})) == ["stop a", "do b", "start a"]
+
+
+def test_a_restart_gives_its_memory_back_before_it_takes_some() -> None:
+    assert said([change("a", MoveKind.RESTART, ("0", "1"), ({0: 8}, {0: 9}))], world({0: 1})) == ["do a"]
+
+
+def test_many_that_wait_for_each_other_are_brought_to_an_end() -> None:
+    circle = [change(f"g{n:02}", MoveKind.REPLUG, (str(n), str((n + 1) % 40))) for n in range(40)]
+    steps = order(circle, world(cpus="0-39"))
+    assert [step.action for step in steps].count(Action.STOP) == 1
+    assert len(steps) == 41

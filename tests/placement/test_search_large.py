@@ -1,0 +1,88 @@
+"""The search on hosts as large as sites have them: one answer every time, sound bounds, no worse than first fit."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.first_fit import all_first_fits
+from benchmarks.instances import HOSTS, make_instance
+from numaplan.model.plan import MAXIMIZED, Plan, Status
+from numaplan.placement.facts import host_facts
+from numaplan.placement.options import build_problem
+from numaplan.placement.search import Budget, Progress, search
+from numaplan.placement.solve import solve
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import objective, placement_violations, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = Budget(scale=0.1)
+
+SCRIPT = """
+from benchmarks.instances import HOSTS, make_instance
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+made = make_instance(HOSTS[3], 0.95, 0)
+print(solve(made.request, made.snapshot, budget=Budget(scale=0.03)))
+"""
+
+
+def values(plan: Plan) -> dict[str, int]:
+    return {level.name: level.value for level in plan.levels}
+
+
+def test_the_same_question_has_the_same_answer_whatever_the_hash_seed() -> None:
+    answers = set()
+    for seed in ("0", "1", "4711"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, check=True, env=environment)
+        answers.add(ran.stdout)
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(("kind", "fill"), [(0, 0.95), (1, 1.05)])
+def test_no_first_fit_places_more_priority_or_the_same_guests_at_less_cost(kind: int, fill: float) -> None:
+    made = make_instance(HOSTS[kind], fill, 1)
+    request, snapshot = made.request, made.snapshot
+    priority = values(solve(request, snapshot, budget=SMALL))["priority"]
+    runs = all_first_fits(request, snapshot)
+    for run in runs:
+        assert list(placement_violations(Facts(request, snapshot), run)) == []
+        assert objective(request, snapshot, run)[0] <= priority
+    best = max(runs, key=lambda run: objective(request, snapshot, run)[0])
+    names = {placement.vm for placement in best}
+    same = replace(request, guests=tuple(replace(g, required=True) for g in request.guests if g.name in names))
+    assert values(solve(same, snapshot, budget=SMALL))["cross_node_cost"] <= objective(request, snapshot, best)[1]
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_more_work_never_passes_a_bound_nor_beats_what_was_proven(kind: int) -> None:
+    made = make_instance(HOSTS[kind], 0.5, 1)
+    quick = solve(made.request, made.snapshot, budget=Budget(scale=0.01))
+    slow = solve(made.request, made.snapshot, budget=Budget(scale=0.5))
+    assert verify(made.request, made.snapshot, quick) == verify(made.request, made.snapshot, slow) == ()
+    for one, other in zip(quick.levels, slow.levels, strict=True):
+        if one.value != other.value:
+            # Levels below depend on what those above reached.
+            assert not one.proven
+            assert (other.value > one.value) is (one.name in MAXIMIZED)
+            assert other.value <= one.bound if one.name in MAXIMIZED else other.value >= one.bound
+            break
+
+
+def test_a_plan_is_there_at_once_on_the_largest_host_and_no_lie_in_it() -> None:
+    made = make_instance(HOSTS[4], 0.95, 0)
+    plan = solve(made.request, made.snapshot, budget=Budget(remaining=lambda: 0.0))
+    assert plan.status is Status.FEASIBLE
+    assert verify(made.request, made.snapshot, plan) == ()
+
+
+def test_a_search_tells_how_far_it_is_level_by_level() -> None:
+    made = make_instance(HOSTS[1], 0.95, 0)
+    told: list[Progress] = []
+    search(build_problem(made.request, host_facts(made.request, made.snapshot)), replace(SMALL, report=told.append))
+    assert {progress.level for progress in told} >= {"cross_node_cost", "free_cores"}
+    assert all(progress.bound is not None for progress in told)

@@ -1,0 +1,127 @@
+"""Why a guest lies where it does: the words and their numbers, on hosts small enough to see it."""
+
+from numaplan.model.plan import Why
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.cheapest import MAX_STEPS, Offer, Want, cheapest
+from numaplan.placement.facts import host_facts
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.why import explain_places
+from tests.hosts import Nic, host
+from tests.requests import ask, guest, vfs
+
+
+def whys(request: Request, snapshot: Snapshot) -> dict[str, Why]:
+    plan = solve(request, snapshot, budget=Budget())
+    found = explain_places(request, host_facts(request, snapshot), plan.placements)
+    assert [why.vm for why in found] == [placement.vm for placement in plan.placements]
+    return {why.vm: why for why in found}
+
+
+SAME = "node {node} would cost the same: a lower level decided, or nothing did and the first of equals was taken"
+TWO_NODES = host("2n:4c:1t", nics=[Nic("anchor", 0, 4)])
+
+
+def anchored(name: str, vcpus: int) -> GuestRequest:
+    """A guest that lies on node 0 for its VF, so that equal nodes are none."""
+    return guest(name, vcpus, interfaces=[vfs("first", "anchor", affinity="required")])
+
+
+def test_a_node_that_is_too_full_is_named_with_what_it_has_and_what_is_needed() -> None:
+    found = whys(ask(anchored("big", 3), guest("small", 2), shared="3,7"), TWO_NODES)
+    assert found["big"] == Why("big", ("node 1 has 1 free CPU, needs 3",), None)
+    assert found["small"] == Why("small", ("node 0 has 0 free CPUs, needs 2",), None)
+
+
+def test_whole_cores_isolation_and_the_shared_pool_are_counted_each_in_its_own_words() -> None:
+    request = ask(
+        guest("whole", 3, thread_policy="require"),
+        guest("alone", 2, thread_policy="isolate", emulator="isolate"),
+        guest("floats", 2, cpu_policy="shared"),
+        shared="0,8",
+    )
+    found = whys(request, host("2n:4c:2t"))
+    assert found["whole"].reasons == ("node 0 has 0 whole free cores, needs 1",)
+    assert found["alone"].reasons == ("node 1 has 2 free cores, needs 3 for thread_policy isolate",)
+    assert found["floats"].reasons == ("node 1 has no shared CPUs, needs 2",)
+
+
+def test_memory_that_others_have_is_missing_where_they_are() -> None:
+    request = ask(
+        guest("a", 1, memory_gib=3, page_size="1GiB"), guest("b", 1, memory_gib=2, page_size="1GiB"), shared="3,7"
+    )
+    found = whys(request, host("2n:4c:1t", pages={"1GiB": [4, 3]}))
+    assert found["b"].reasons in (
+        ("node 0 has 1 free 1 GiB page, needs 2",),
+        ("node 1 has 0 free 1 GiB pages, needs 2",),
+    )
+
+
+def test_vfs_on_another_node_are_the_reason_and_the_price() -> None:
+    near = ask(guest("fw", 2, interfaces=[vfs("wan", "ens1", 2)]), shared="3,7")
+    far = ask(guest("fw", 2, interfaces=[vfs("wan", "ens1", 2, affinity="preferred")]), shared="3,7")
+    snapshot = host("2n:4c:1t", nics=[Nic("ens1", 1, 4)])
+    said = 'node 0 has 0 free devices near enough for "wan", needs 2 VFs with pf ens1'
+    assert whys(near, snapshot)["fw"] == Why("fw", (said,), None)
+    why = whys(far, snapshot)["fw"]
+    assert why.reasons == ('node 0 would cost 220 more: "wan" is on node 1',)
+    assert why.runner_up is not None
+    assert (why.runner_up.nodes, why.runner_up.extra_cost) == ((0,), 220)
+
+
+def test_partners_are_named_with_their_nodes_whoever_named_whom() -> None:
+    request = ask(anchored("a", 1), guest("b", 2, anti_affinity=["a"]), guest("c", 1, affinity=["b"]), shared="3,7")
+    found = whys(request, TWO_NODES)
+    assert found["a"].reasons == ('node 1: anti_affinity to "b", which is on node 1',)
+    assert found["b"].reasons == ('node 0: affinity to "c", which is on node 1',)
+    assert found["c"].reasons == ('node 0: affinity to "b", which is on node 1',)
+
+
+def test_of_equal_cost_the_first_level_below_that_differs_is_told() -> None:
+    found = whys(ask(anchored("a", 2), guest("b", 1), shared="3,7"), TWO_NODES)
+    assert found["b"].reasons == ("node 1 would cost the same, but leave 0 nodes free instead of 1",)
+    # Node 0 has six CPUs in caches of three, node 1 has four of its six left, two in each cache.
+    split = host("2n:6c:1t", llcs_per_node=2)
+    found = whys(ask(guest("a", 3), shared="6,9"), split)
+    assert found["a"].reasons == ("node 1 would cost the same, but touch 2 last-level caches at least instead of 1",)
+    found = whys(ask(guest("a", 3), shared="0,6"), split)
+    assert found["a"].reasons in ((SAME.format(node=0),), (SAME.format(node=1),))
+
+
+def test_a_guest_of_two_cells_is_told_way_by_way() -> None:
+    request = ask(guest("db", [2, 2]), shared="0")
+    snapshot = host("3n:4c:1t", distances=[[10, 12, 30], [12, 10, 30], [30, 30, 10]])
+    why = whys(request, snapshot)["db"]
+    assert why.reasons == ("its cells on nodes (0, 2) or (1, 2) would cost 180 more: the distance between its cells",)
+    assert why.runner_up is not None
+    assert why.runner_up.nodes == (0, 2)
+
+
+def test_one_node_is_the_whole_reason() -> None:
+    assert whys(ask(guest("a", 2), shared="0"), host("1n:4c:1t"))["a"] == Why("a", ("the host has one node",), None)
+
+
+def test_the_last_cpu_on_which_another_emulator_floats_is_not_given_away() -> None:
+    found = whys(ask(anchored("a", 3), guest("b", 1)), TWO_NODES)
+    assert found["b"].reasons == ('node 0: no CPU would be left for the emulator of "a" to float on',)
+    found = whys(ask(anchored("a", 3), guest("b", 1, emulator="isolate")), TWO_NODES)
+    assert found["b"].reasons == ("node 0 has 1 free CPU, needs 2",)
+
+
+def test_the_cheapest_service_is_found_where_the_nearest_choice_blocks_another() -> None:
+    # The first want could have either; were it to take the near one, the second would have nothing.
+    either = Want(1, (Offer(0, (("near", 1),)), Offer(5, (("far", 1),))))
+    only = Want(1, (Offer(1, (("near", 1),)),))
+    served = cheapest([either, only], {"near": 1, "far": 1})
+    assert (served.cost, served.decided) == (6, True)
+    assert cheapest([only, only], {"near": 1}).cost is None
+
+
+def test_a_service_that_takes_too_many_steps_is_not_called_impossible() -> None:
+    # Ten pieces for nine places, each place apart: no counting of one place tells it.
+    wants = [Want(1, tuple(Offer(0, ((i, 1),)) for i in range(9))) for _ in range(10)]
+    served = cheapest(wants, dict.fromkeys(range(9), 1))
+    assert served.cost is None
+    assert not served.decided
+    assert MAX_STEPS < 100_000
