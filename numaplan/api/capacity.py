@@ -11,7 +11,7 @@ from numaplan.model.plan import LEVELS, Level, Limit, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
-from numaplan.placement.capacity import Counted, count_copies
+from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.verify import objective, verify
 from numaplan.spec.copies import links_to_itself
 from numaplan.spec.nodes import hint_for

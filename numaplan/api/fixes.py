@@ -12,7 +12,7 @@ from numaplan.model.change import Proposal
 from numaplan.model.plan import Document, Fix, Operation, Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.fixes import is_possible, proposals
+from numaplan.placement.fixes.proposals import is_possible, proposals
 from numaplan.records.inventory import inventory_json
 from numaplan.records.read import read_inventory
 from numaplan.records.revise import inventory_patch

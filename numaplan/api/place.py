@@ -20,7 +20,7 @@ from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
-from numaplan.placement.why import explain_places
+from numaplan.placement.why.places import explain_places
 
 
 class UnprovenPlanError(NumaplanError):

@@ -14,7 +14,7 @@ from numaplan.model.moves import Moves
 from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
-from numaplan.placement.rebalance import rebalance
+from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from numaplan.spec.vnf import parse_vnf
 

@@ -1,10 +1,13 @@
 """A plan as text; the room that writes a form is imported for that form alone."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from numaplan.api.place import Answer
 from numaplan.cli.forms import PlanFormat
 from numaplan.model.plan import Plan, Status
+
+# A terminal holds about so many.
+_MOST_UNPLACED: Final = 40
 
 
 def plan_text(answer: Answer, form: PlanFormat) -> str:
@@ -43,9 +46,15 @@ def summary(plan: Plan) -> str:
             lines.append("infeasible (proven): not all required guests fit on this host")
         case Status.UNKNOWN:
             lines.append(f"unknown: the {plan.limit.value} limit came before a plan or a proof that there is none")
-    lines += [f"  {unplaced.vm}: {unplaced.reason}" for unplaced in plan.unplaced]
     if plan.conflict is not None:
-        lines += [f"  fix (cost {fix.cost}): {fix.sentence}" for fix in plan.conflict.fixes]
+        from numaplan.report.plan import conflict_text
+
+        lines += [f"  {line}" for line in conflict_text(plan.conflict).splitlines()]
+    lines += [f"  {unplaced.vm}: {unplaced.reason}" for unplaced in plan.unplaced[:_MOST_UNPLACED]]
+    if len(plan.unplaced) > _MOST_UNPLACED:
+        lines.append(
+            f"  and {len(plan.unplaced) - _MOST_UNPLACED} more without a place (-o json has the reason of each)"
+        )
     lines += [f"  note: {note}" for note in plan.notes]
     return "".join(f"{line}\n" for line in lines)
 

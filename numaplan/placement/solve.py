@@ -10,9 +10,9 @@ from numaplan.model.plan import MAXIMIZED, Level, Limit, Placement, Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import PmdThread
+from numaplan.placement.conflict.explain import conflict, why_unplaced
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import expand
-from numaplan.placement.explain import conflict, why_unplaced
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem

@@ -23,8 +23,8 @@ def plan_table(plan: Plan, snapshot: Snapshot) -> str:
         _status(plan),
         _levels(plan.levels),
         _placements(plan, snapshot),
-        "\n".join(f"not placed: {clean(unplaced.vm)}: {clean(unplaced.reason)}" for unplaced in plan.unplaced),
         "" if plan.conflict is None else conflict_text(plan.conflict),
+        "\n".join(f"not placed: {clean(unplaced.vm)}: {clean(unplaced.reason)}" for unplaced in plan.unplaced),
         why_text(plan),
         "\n".join(f"note: {clean(note)}" for note in plan.notes),
     ]
@@ -134,5 +134,5 @@ def conflict_text(conflict: Conflict) -> str:
     for member in conflict.members:
         who = "host" if member.vm is None else clean(member.vm)
         lines.append(f"  - {who}: {clean(member.sentence)} [{clean(member.constraint)}]")
-    lines += [f"  fix (cost {fix.cost}): {clean(fix.sentence)}" for fix in conflict.fixes]
+    lines += [f"  fix: {clean(fix.sentence)}" for fix in conflict.fixes]
     return "\n".join(lines)

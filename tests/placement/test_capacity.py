@@ -10,7 +10,7 @@ from numaplan.model.guest import Guest, VcpuId, VcpuPin
 from numaplan.model.plan import Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity import Counted, count_copies
+from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
 from tests.hosts import GIB, Nic, host

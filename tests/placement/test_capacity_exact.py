@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity import Counted, count_copies
+from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from tests.placement.bruteforce import optimum

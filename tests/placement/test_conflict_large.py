@@ -6,10 +6,10 @@ import pytest
 
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.explain import conflict
+from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.totals import excess
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
-from numaplan.placement.totals import excess
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 

@@ -11,9 +11,9 @@ from numaplan.model.host import HugepagePool
 from numaplan.model.plan import Conflict
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.aspects import BOUNDLESS_KIB, aspects, meant, name_of, relaxed
+from numaplan.placement.conflict.aspects import BOUNDLESS_KIB, aspects, meant, name_of, relaxed
+from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.explain import conflict
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible

@@ -15,9 +15,9 @@ from numaplan.model.plan import Status
 from numaplan.model.request import Affinity, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import OpenVswitch, OvsBridge, OvsInterface, OvsPort
+from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
-from numaplan.placement.ports import no_port_near
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts

@@ -9,7 +9,7 @@ from numaplan.model.guest import Guest
 from numaplan.model.moves import MoveKind, Moves, MovesStatus
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.rebalance import rebalance
+from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from tests.audit.audited import guest as there
 from tests.hosts import GIB, Nic, host

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
-from numaplan.placement.move_order import PRICES, Action, Change, Footprint, World, order
+from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, World, order
 
 NODE0, NODE1 = NodeId(0), NodeId(1)
 SMALL = 4

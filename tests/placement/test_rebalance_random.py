@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 
 from numaplan.model.moves import Moves, MovesStatus
-from numaplan.placement.rebalance import rebalance
+from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from tests.audit.carried_out import guests_of
 from tests.placement.rebalance_cases import Case, Replay, cases, cheapest, costly, mending

@@ -3,11 +3,11 @@
 from numaplan.model.plan import Why
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.cheapest import MAX_STEPS, Offer, Want, cheapest
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
-from numaplan.placement.why import explain_places
+from numaplan.placement.why.cheapest import MAX_STEPS, Offer, Want, cheapest
+from numaplan.placement.why.places import explain_places
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 

@@ -6,12 +6,12 @@ from typing import Final
 from hypothesis import HealthCheck, given, settings
 
 from numaplan.model.plan import Plan
-from numaplan.placement.beside import Host
-from numaplan.placement.elsewhere import UNDECIDED, canonical, cost_now, other_ways
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
-from numaplan.placement.why import explain_places
+from numaplan.placement.why.beside import Host
+from numaplan.placement.why.elsewhere import UNDECIDED, canonical, cost_now, other_ways
+from numaplan.placement.why.places import explain_places
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.why_bruteforce import cheapest_ways
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from numaplan.placement.conflict.joined import joined
+from numaplan.placement.conflict.totals import Excess, excess, excesses
+from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.joined import joined
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
-from numaplan.placement.totals import Excess, excess, excesses
-from numaplan.placement.twins import are_twins
 
 # A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
 STEP: Final = Budget(scale=0.02)

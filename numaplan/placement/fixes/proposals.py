@@ -16,10 +16,10 @@ from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
-from numaplan.placement.fixes_guests import guest_groups, leaving_out
-from numaplan.placement.fixes_lever import Case, Edits, Group, Lever, told
-from numaplan.placement.fixes_policy import policy_groups
-from numaplan.placement.fixes_supply import supply_groups
+from numaplan.placement.fixes.guests import guest_groups, leaving_out
+from numaplan.placement.fixes.lever import Case, Edits, Group, Lever, told
+from numaplan.placement.fixes.policy import policy_groups
+from numaplan.placement.fixes.supply import supply_groups
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem

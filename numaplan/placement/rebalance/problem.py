@@ -13,9 +13,9 @@ from numaplan.placement.formulation import Unit
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
-from numaplan.placement.rebalance_model import Mend, StayOrMove
-from numaplan.placement.rebalance_steps import kind_of_move, price, same_shape
-from numaplan.placement.standing import Standing
+from numaplan.placement.rebalance.model import Mend, StayOrMove
+from numaplan.placement.rebalance.standing import Standing
+from numaplan.placement.rebalance.steps import kind_of_move, price, same_shape
 
 
 @dataclass(frozen=True, slots=True)

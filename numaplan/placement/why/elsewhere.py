@@ -10,13 +10,13 @@ from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
-from numaplan.placement.beside import Beside, CoreState, Host, given_devices
-from numaplan.placement.cheapest import Offer, Served, Stock, Want, cheapest
+from numaplan.placement.conflict.reasons import choice
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import ports_in_reach, uplink_node
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
-from numaplan.placement.reasons import choice
+from numaplan.placement.why.beside import Beside, CoreState, Host, given_devices
+from numaplan.placement.why.cheapest import Offer, Served, Stock, Want, cheapest
 from numaplan.units import format_count, format_size
 
 Nodes = tuple[NodeId, ...]

@@ -12,8 +12,8 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity_model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
-from numaplan.placement.capacity_supply import Supply, Thing, grown, new_vfs
+from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
+from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation

@@ -8,10 +8,10 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement, RunnerUp, Why
 from numaplan.model.request import Request
-from numaplan.placement.beside import Beside, Host, given_devices
 from numaplan.placement.current import is_moved
-from numaplan.placement.elsewhere import Cost, Nodes, Way, cost_now, fewest_spans, listed, other_ways
 from numaplan.placement.facts import HostFacts
+from numaplan.placement.why.beside import Beside, Host, given_devices
+from numaplan.placement.why.elsewhere import Cost, Nodes, Way, cost_now, fewest_spans, listed, other_ways
 from numaplan.units import format_count
 
 _MOST_TOLD: Final = 3

@@ -18,9 +18,9 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
-from numaplan.placement import fixes_lever as price
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
-from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes import lever as price
+from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, Sentence, begun
 
 _WIDER: Final = {
     Affinity.REQUIRED: (Affinity.SOCKET, Affinity.PREFERRED),

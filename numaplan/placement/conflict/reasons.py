@@ -6,11 +6,11 @@ from typing import Final
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, Request
+from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack
 from numaplan.placement.options import build_problem, ways
-from numaplan.placement.ports import no_port_near
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
 

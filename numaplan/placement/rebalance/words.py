@@ -11,8 +11,8 @@ from numaplan.model.moves import CellSpot, Move, MoveKind, Spot
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.move_order import Action, Step
-from numaplan.placement.standing import Standing
+from numaplan.placement.rebalance.order import Action, Step
+from numaplan.placement.rebalance.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from numaplan.model.guest import VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.standing import Standing
+from numaplan.placement.rebalance.standing import Standing
 
 Core = tuple[CpuId, ...]
 Thread = tuple[str, VcpuId]

@@ -13,11 +13,11 @@ from numaplan.model.request import (
     InterfaceType,
     IothreadPolicy,
 )
-from numaplan.placement.aspects import Aspect, Kind
+from numaplan.placement.conflict.aspects import Aspect, Kind
+from numaplan.placement.conflict.reasons import choice, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.options import uplink_node
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
-from numaplan.placement.reasons import choice, noun
 from numaplan.units import format_count, format_size
 
 _MOST_NAMED: Final = 5

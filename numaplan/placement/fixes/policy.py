@@ -9,9 +9,9 @@ from numaplan.model.change import Edit
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, HostPolicy
-from numaplan.placement import fixes_lever as price
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, begun
+from numaplan.placement.fixes import lever as price
+from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, begun
 from numaplan.units import format_size
 
 # Steps in which reserved memory is given up.

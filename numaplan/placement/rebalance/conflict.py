@@ -6,13 +6,13 @@ from typing import Final
 
 from numaplan.model.plan import Conflict, ConflictMember
 from numaplan.model.request import GuestRequest
+from numaplan.placement.conflict.reasons import choice, why_not_alone
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
-from numaplan.placement.reasons import choice, why_not_alone
-from numaplan.placement.rebalance_defects import defect
-from numaplan.placement.rebalance_problem import Rebalancing, facts_beside, stay_or_move
-from numaplan.placement.standing import Standing
+from numaplan.placement.rebalance.defects import defect
+from numaplan.placement.rebalance.problem import Rebalancing, facts_beside, stay_or_move
+from numaplan.placement.rebalance.standing import Standing
 from numaplan.units import format_count, format_size
 
 # How often a set is tried to be made smaller, and the deterministic time of each try.

@@ -7,20 +7,20 @@ from typing import Final
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
 from numaplan.model.request import GuestRequest, Request, ThreadPolicy
-from numaplan.placement.asks import ask, listed
-from numaplan.placement.aspects import name_of, rank
-from numaplan.placement.conflict import STEP, Judge, fewest
+from numaplan.placement.conflict.asks import ask, listed
+from numaplan.placement.conflict.aspects import name_of, rank
+from numaplan.placement.conflict.classes import STEP, Judge, fewest
+from numaplan.placement.conflict.joined import joined
+from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem
+from numaplan.placement.conflict.reasons import what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.floating import idle_siblings
-from numaplan.placement.joined import joined
-from numaplan.placement.necessary import Share, Shares, necessary, relaxed_problem
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Problem
-from numaplan.placement.reasons import what_nodes_lack, why_not_alone
 from numaplan.placement.search import feasible
-from numaplan.placement.totals import excess
 
 # What a conflict between several guests is about, where no total is exceeded.
 _BLAME: Final = {

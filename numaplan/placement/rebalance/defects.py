@@ -7,8 +7,8 @@ from itertools import combinations
 from numaplan.cpuset import EMPTY, CpuId
 from numaplan.model.guest import VcpuId
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.rebalance_model import Mend
-from numaplan.placement.standing import Standing, is_near
+from numaplan.placement.rebalance.model import Mend
+from numaplan.placement.rebalance.standing import Standing, is_near
 
 
 def find_defects(facts: HostFacts, standing: Sequence[Standing]) -> Mend:

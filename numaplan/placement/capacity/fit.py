@@ -8,9 +8,9 @@ from numaplan.model.capacity import Capacity, NextCopy
 from numaplan.model.plan import Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity_copies import copies_of, with_copies
-from numaplan.placement.capacity_model import CopiesProblem, copies_problem, formulate_copies, ways_taken
-from numaplan.placement.capacity_next import next_copy
+from numaplan.placement.capacity.copies import copies_of, with_copies
+from numaplan.placement.capacity.model import CopiesProblem, copies_problem, formulate_copies, ways_taken
+from numaplan.placement.capacity.one_more import next_copy
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.expand import expand

@@ -15,11 +15,11 @@ from numaplan.placement.expand import expand
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.objective import cross_node_cost
 from numaplan.placement.problem import GuestClass, Problem
-from numaplan.placement.rebalance_conflict import why_impossible
-from numaplan.placement.rebalance_defects import find_defects
-from numaplan.placement.rebalance_model import Mend, StayOrMove
-from numaplan.placement.rebalance_names import rename_cores
-from numaplan.placement.rebalance_problem import (
+from numaplan.placement.rebalance.conflict import why_impossible
+from numaplan.placement.rebalance.defects import find_defects
+from numaplan.placement.rebalance.model import Mend, StayOrMove
+from numaplan.placement.rebalance.names import rename_cores
+from numaplan.placement.rebalance.problem import (
     Rebalancing,
     cost_of_moves,
     facts_beside,
@@ -27,12 +27,12 @@ from numaplan.placement.rebalance_problem import (
     problem_of,
     stay_or_move,
 )
-from numaplan.placement.rebalance_steps import steps_of
-from numaplan.placement.rebalance_words import Target
+from numaplan.placement.rebalance.standing import Standing, standing_guests
+from numaplan.placement.rebalance.steps import steps_of
+from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
 from numaplan.placement.solve import fingerprint
-from numaplan.placement.standing import Standing, standing_guests
 
 # CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
 WORK: Final = 10.0

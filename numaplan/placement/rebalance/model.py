@@ -15,7 +15,7 @@ from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
-from numaplan.placement.standing import Place, Standing, floating_vcpus
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
 
 
 @dataclass(frozen=True, slots=True)

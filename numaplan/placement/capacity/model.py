@@ -8,7 +8,7 @@ from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
-from numaplan.placement.capacity_copies import Copies
+from numaplan.placement.capacity.copies import Copies
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.facts import HostFacts

@@ -12,9 +12,9 @@ from numaplan.placement.current import is_moved
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.floating import idle_siblings
-from numaplan.placement.move_order import PRICES, Action, Change, Footprint, Step, World, order
-from numaplan.placement.rebalance_words import Target, Words
-from numaplan.placement.standing import Place, Standing, floating_vcpus
+from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, Step, World, order
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
+from numaplan.placement.rebalance.words import Target, Words
 
 _KIB_PER_GIB: Final = 1 << 20
 _MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.request import GuestRequest, HostPolicy, Request
-from numaplan.placement.aspects import PLAIN, Aspects, Kind, aspects, boundless, meant, rank, relaxed
-from numaplan.placement.conflict import Judge, least
+from numaplan.placement.conflict.aspects import PLAIN, Aspects, Kind, aspects, boundless, meant, rank, relaxed
+from numaplan.placement.conflict.classes import Judge, least
+from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
-from numaplan.placement.twins import are_twins
 
 # So many aspects of a guest are tried one by one at once.
 _FEW: Final = 4

@@ -9,9 +9,9 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceRequest, InterfaceRequest, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity_elastic import Stretch, Stretched, find_room, grown_facts, link_speed
-from numaplan.placement.capacity_model import CopiesProblem, Held, copies_problem
-from numaplan.placement.capacity_supply import Supply, Thing
+from numaplan.placement.capacity.elastic import Stretch, Stretched, find_room, grown_facts, link_speed
+from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.kinds import entries

@@ -9,9 +9,9 @@ from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.plan import Document
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, PageSize
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement import fixes_lever as price
 from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, HostFacts
-from numaplan.placement.fixes_lever import GIB, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes import lever as price
+from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices
 from numaplan.units import format_count, format_size
 

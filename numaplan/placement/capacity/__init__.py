@@ -1,0 +1,1 @@
+"""How many more copies of a guest fit, and what one more would need."""

@@ -1,0 +1,1 @@
+"""What would make an infeasible request feasible, cheapest first."""

@@ -1,0 +1,1 @@
+"""What binds a placed guest to its nodes."""
