@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on the captured host that ships here: inventory, place, verify, audit. Usage: demo.sh NUMAPLAN
+# The main job on the captured host that ships here: inventory, place, verify, capacity, audit. Usage: demo.sh NUMAPLAN
 set -eu
 numaplan=$1
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ show inventory --snapshot $host
 show place examples/vnf.yaml --snapshot $host --domains examples/domains -o table
 show place examples/vnf.yaml --snapshot $host --domains examples/domains --out "$work/plan.json" --patched "$work/placed"
 show verify "$work/plan.json" examples/vnf.yaml --snapshot $host --domains examples/domains
+show capacity examples/vnf.yaml --vm control --snapshot $host
 show audit --snapshot $host --domains "$work/placed"
 # Exit status 3 means that there are findings, and this variant is badly placed on purpose.
 show audit --snapshot $host --domains examples/badly-placed || [ $? -eq 3 ]

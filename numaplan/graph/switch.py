@@ -24,6 +24,7 @@ def add_switch(builder: GraphBuilder, switch: OpenVswitch, *, links: Collection[
         Vertex.OPENVSWITCH,
         version=switch.version,
         dpdk=switch.dpdk,
+        dpdk_init=switch.dpdk_init,
         hardware_offload=switch.hardware_offload,
         pmd_cpus=None if switch.pmd_cpus is None else str(switch.pmd_cpus),
         lcore_cpus=None if switch.lcore_cpus is None else str(switch.lcore_cpus),

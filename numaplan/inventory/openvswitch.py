@@ -59,6 +59,7 @@ def read_openvswitch(tree: HostTree, links: Sequence[Link] = ()) -> OpenVswitch 
     return OpenVswitch(
         version=_patiently(tree, lambda: settings.text("ovs_version")),
         dpdk=_patiently(tree, lambda: settings.flag("dpdk_initialized")),
+        dpdk_init=_patiently(tree, lambda: _dpdk_init(options)),
         pmd_cpus=_patiently(tree, lambda: _mask(options, "pmd-cpu-mask")),
         lcore_cpus=_patiently(tree, lambda: _mask(options, "dpdk-lcore-mask")),
         socket_memory=_patiently(tree, lambda: parse_socket_memory(options.get("dpdk-socket-mem", ""))) or (),
@@ -203,6 +204,17 @@ def _port(row: OvsdbRow, interfaces: Mapping[str | None, str], free: set[str | N
 def _bridge(row: OvsdbRow, ports: Mapping[str | None, OvsPort], free: set[str | None]) -> OvsBridge:
     own = {ports[uuid].name: ports[uuid] for uuid in sorted(_own(row, "ports", ports, free))}
     return OvsBridge(row.name(), row.text("datapath_type") or "system", tuple(own[name] for name in sorted(own)))
+
+
+def _dpdk_init(options: Mapping[str, str]) -> bool | None:
+    """Whether DPDK is to be started: "true", or "try", which goes on without it where that fails; any case will do."""
+    text = options.get("dpdk-init")
+    if text is None:
+        return None
+    asked = {"true": True, "try": True, "false": False}.get(text.strip().lower())
+    if asked is None:
+        raise ValueError(f"dpdk-init: expected true, try or false, found {text[:40]!r}")
+    return asked
 
 
 def _mask(options: Mapping[str, str], key: str) -> CpuSet | None:

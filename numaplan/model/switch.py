@@ -71,10 +71,13 @@ class SocketMemory:
 
 @dataclass(frozen=True, slots=True)
 class OpenVswitch:
-    """The switch of a host. `pmd_cpus` and `lcore_cpus` are other_config's masks; None where they are not set."""
+    """The switch of a host. `dpdk_init` (whether DPDK is asked for), `pmd_cpus` and `lcore_cpus` (masks) are
+    other_config's; None where they are not set. `dpdk`: it is initialised.
+    """
 
     version: str | None = None
     dpdk: bool | None = None
+    dpdk_init: bool | None = None
     pmd_cpus: CpuSet | None = None
     lcore_cpus: CpuSet | None = None
     socket_memory: tuple[SocketMemory, ...] = ()
@@ -84,8 +87,13 @@ class OpenVswitch:
     pmds: tuple[PmdThread, ...] = ()
 
     @property
+    def has_dpdk(self) -> bool:
+        """Whether DPDK runs or is asked for: without either, masks are left over from other days."""
+        return bool(self.dpdk or self.dpdk_init)
+
+    @property
     def polling_cpus(self) -> CpuSet:
-        """CPUs that poll-mode threads burn: those that run, else those that the mask asks for."""
+        """CPUs that poll-mode threads burn: those that run, else with DPDK those that the mask asks for."""
         if self.pmds:
             return CpuSet(pmd.cpu for pmd in self.pmds)
-        return self.pmd_cpus or EMPTY
+        return (self.pmd_cpus or EMPTY) if self.has_dpdk else EMPTY

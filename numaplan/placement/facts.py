@@ -1,14 +1,14 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, PackageId
-from numaplan.model.request import HostPolicy, Request
+from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
 from numaplan.placement.uplinks import uplink_nodes
@@ -149,7 +149,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
             )
             for guest in staying
         },
-        notes=(*notes, *switch.notes, *_uplink_notes(uplinks)),
+        notes=(*notes, *switch.notes, *_uplink_notes(ports, uplinks)),
     )
 
 
@@ -199,11 +199,13 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
     return {address: tuple(links) for address, links in found.items()}
 
 
-def _uplink_notes(uplinks: Mapping[str, NodeId | None]) -> list[str]:
+def _uplink_notes(ports: Sequence[InterfaceRequest], uplinks: Mapping[str, NodeId | None]) -> list[str]:
+    """Of a management port nobody expects more; a vhost-user port carries the guest's packets."""
+    fast = dict.fromkeys(port.bridge for port in ports if port.type is InterfaceType.VHOSTUSER and port.bridge)
     return [
         f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
-        for bridge, node in uplinks.items()
-        if node is None
+        for bridge in fast
+        if uplinks[bridge] is None
     ]
 
 

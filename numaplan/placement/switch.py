@@ -37,13 +37,19 @@ def switch_share(snapshot: Snapshot, reserved: CpuSet) -> SwitchShare:
 
 
 def _thread_cpus(switch: OpenVswitch) -> CpuSet:
-    """CPUs of the masks, polled as soon as a node has a port, and those of threads that poll by another mask still."""
-    return CpuSet(pmd.cpu for pmd in switch.pmds) | (switch.pmd_cpus or EMPTY) | (switch.lcore_cpus or EMPTY)
+    """CPUs of the masks, polled as soon as a node has a port, and those of threads that poll by another mask still.
+
+    A mask says nothing where DPDK neither runs nor is asked for.
+    """
+    polling = CpuSet(pmd.cpu for pmd in switch.pmds)
+    if not switch.has_dpdk and not polling:
+        return EMPTY
+    return polling | (switch.pmd_cpus or EMPTY) | (switch.lcore_cpus or EMPTY)
 
 
 def _pages_to_come(switch: OpenVswitch, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
     """Pages that DPDK allocates at its start; once it runs, the free counts lack them already."""
-    if switch.dpdk is not False or switch.pmds:
+    if switch.dpdk is not False or not switch.dpdk_init or switch.pmds:
         return ()
     wanted = {memory.node: memory.size_kib for memory in switch.socket_memory}
     return tuple(

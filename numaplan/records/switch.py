@@ -9,6 +9,7 @@ def switch_document(switch: OpenVswitch) -> dict[str, object]:
     return {
         "version": switch.version,
         "dpdk": switch.dpdk,
+        "dpdk_init": switch.dpdk_init,
         "pmd_cpus": optional_cpu_list(switch.pmd_cpus),
         "lcore_cpus": optional_cpu_list(switch.lcore_cpus),
         "socket_memory": [{"node": memory.node, "size_kib": memory.size_kib} for memory in switch.socket_memory],

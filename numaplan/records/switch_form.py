@@ -66,6 +66,7 @@ class SwitchForm(Form):
 
     version: Text | None = None
     dpdk: bool | None = None
+    dpdk_init: bool | None = None
     pmd_cpus: CpuList | None = None
     lcore_cpus: CpuList | None = None
     socket_memory: list[SocketMemoryForm] = Field(default_factory=list)
@@ -80,6 +81,7 @@ def to_switch(form: SwitchForm) -> OpenVswitch:
     return OpenVswitch(
         version=form.version,
         dpdk=form.dpdk,
+        dpdk_init=form.dpdk_init,
         pmd_cpus=form.pmd_cpus,
         lcore_cpus=form.lcore_cpus,
         socket_memory=tuple(SocketMemory(NodeId(memory.node), memory.size_kib) for memory in form.socket_memory),

@@ -18,6 +18,7 @@ def switch(snapshot: Snapshot) -> str:
     rows = [
         ["Open vSwitch", known(ovs.version)],
         ["DPDK", yes(ovs.dpdk)],
+        ["DPDK asked for", yes(ovs.dpdk_init)],
         ["hardware offload", yes(ovs.hardware_offload)],
         ["PMD CPUs asked for", NONE if ovs.pmd_cpus is None else wrap_list(str(ovs.pmd_cpus) or NONE, _LIST_WIDTH)],
         ["lcore CPUs", NONE if ovs.lcore_cpus is None else wrap_list(str(ovs.lcore_cpus) or NONE, _LIST_WIDTH)],

@@ -79,6 +79,7 @@ def settings(**other_config: str) -> dict[str, object]:
 def test_a_real_switch() -> None:
     switch = told(recorded_rows())
     assert (switch.version, switch.dpdk, switch.hardware_offload) == ("3.1.0", False, True)
+    assert switch.dpdk_init is True
     assert (switch.pmd_cpus, switch.lcore_cpus) == (CpuSet.parse("0-3"), CpuSet.parse("1"))
     assert switch.socket_memory == (SocketMemory(0, 1024 * 1024), SocketMemory(1, 512 * 1024))  # type: ignore[arg-type]  # ids are ints
     assert [(bridge.name, bridge.datapath) for bridge in switch.bridges] == [
@@ -243,6 +244,27 @@ def test_what_is_no_mask_is_a_gap(text: str) -> None:
     assert switch is not None
     assert (switch.pmd_cpus, switch.lcore_cpus) == (None, CpuSet.parse("1"))
     assert "pmd-cpu-mask" in noted[0][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [("true", True), ("TRUE", True), ("try", True), ("false", False), (" False", False)]
+)
+def test_dpdk_is_asked_for_or_not(text: str, asked: bool) -> None:
+    assert told(settings(dpdk_init=text)).dpdk_init is asked
+    assert told(settings(pmd_cpu_mask="1")).dpdk_init is None
+
+
+def test_a_wish_for_dpdk_that_is_no_word_of_it_is_a_gap() -> None:
+    switch, noted = read(settings(dpdk_init="maybe"))
+    assert switch is not None
+    assert switch.dpdk_init is None
+    assert noted == [("openvswitch", "dpdk-init: expected true, try or false, found 'maybe'")]
+
+
+def test_the_mask_polls_only_where_there_is_dpdk() -> None:
+    assert told(settings(pmd_cpu_mask="3", dpdk_init="true")).polling_cpus == CpuSet.parse("0-1")
+    assert told(settings(pmd_cpu_mask="3", dpdk_init="false")).polling_cpus == CpuSet()
+    assert told(settings(pmd_cpu_mask="3")).polling_cpus == CpuSet()
 
 
 def test_memory_is_by_node_and_none_where_it_is_nought() -> None:

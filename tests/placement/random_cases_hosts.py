@@ -139,6 +139,7 @@ def with_dpdk(draw: st.DrawFn, snapshot: Snapshot) -> Snapshot:
         openvswitch=replace(
             snapshot.openvswitch or OpenVswitch(),
             dpdk=running,
+            dpdk_init=draw(st.sampled_from([True, True, True, False, None])),
             pmd_cpus=CpuSet([draw(cpu)]) if draw(st.booleans()) else None,
             lcore_cpus=CpuSet([CpuId(draw(cpu))]) if draw(rarely()) else None,
             pmds=(PmdThread(draw(cpu)),) if running and draw(st.booleans()) else (),

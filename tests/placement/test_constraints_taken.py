@@ -73,6 +73,26 @@ def test_threads_that_poll_take_their_cpus_whatever_the_mask_says() -> None:
     assert facts_of(with_switch(polling)).taken == CpuSet.parse("1-2,4")
 
 
+@pytest.mark.parametrize("wanted", [None, False])
+@pytest.mark.parametrize("runs", [None, False])
+def test_masks_and_memory_that_are_left_over_take_nothing_where_dpdk_is_off(
+    runs: bool | None, wanted: bool | None
+) -> None:
+    memory = (SocketMemory(NodeId(0), GIB),)
+    bare = host("1n:6c:1t", pages={"1GiB": 4})
+    left = replace(bare, openvswitch=replace(MASKS, dpdk=runs, dpdk_init=wanted, socket_memory=memory))
+    assert facts_of(left).taken == CpuSet()
+    assert facts_of(left).capacity_kib == facts_of(bare).capacity_kib
+    assert facts_of(left).notes == facts_of(bare).notes
+    polling = replace(left, openvswitch=replace(MASKS, dpdk=runs, dpdk_init=wanted, pmds=(PmdThread(CpuId(4)),)))
+    assert facts_of(polling).taken == CpuSet.parse("1-2,4")
+
+
+@pytest.mark.parametrize(("runs", "wanted"), [(True, None), (True, False), (False, True), (None, True)])
+def test_masks_take_their_cpus_where_dpdk_runs_or_is_to(runs: bool | None, wanted: bool | None) -> None:
+    assert facts_of(with_switch(replace(MASKS, dpdk=runs, dpdk_init=wanted))).taken == CpuSet.parse("1-2")
+
+
 def test_the_sibling_of_a_polled_cpu_isolates_nobody() -> None:
     facts = facts_of(with_switch(replace(MASKS, lcore_cpus=None), "1n:3c:2t"))
     assert facts.free == CpuSet.parse("2-5")
@@ -86,7 +106,7 @@ def test_the_sibling_of_a_polled_cpu_isolates_nobody() -> None:
 def test_a_note_says_once_what_the_switch_takes() -> None:
     snapshot = replace(
         host("1n:6c:1t", pages={"1GiB": 4}),
-        openvswitch=replace(MASKS, dpdk=False, socket_memory=(SocketMemory(NodeId(0), GIB + 1024),)),
+        openvswitch=replace(MASKS, dpdk=False, dpdk_init=True, socket_memory=(SocketMemory(NodeId(0), GIB + 1024),)),
     )
     cpus = "CPUs 1-2 (pmd-cpu-mask, dpdk-lcore-mask)"
     pages = "2 free 1 GiB pages of node 0 (dpdk-socket-mem)"
@@ -103,11 +123,12 @@ def test_a_plan_on_a_polled_cpu_is_refused() -> None:
 def test_hugepages_are_taken_only_until_dpdk_has_them() -> None:
     memory = (SocketMemory(NodeId(0), GIB),)
     for dpdk, pmds, left in ((False, (), 3), (True, (), 4), (None, (), 4), (False, (PmdThread(CpuId(1)),), 4)):
-        switch = OpenVswitch(dpdk=dpdk, pmds=pmds, socket_memory=memory)
+        switch = OpenVswitch(dpdk=dpdk, dpdk_init=True, pmds=pmds, socket_memory=memory)
         facts = facts_of(replace(host("1n:6c:1t", pages={"1GiB": 4}), openvswitch=switch))
         assert facts.capacity_kib[NodeId(0), GIB] == left * GIB
     five = [guest(f"g{i}", 1, page_size=PageSize.HUGE_1G, required=False) for i in range(5)]
-    snapshot = replace(host("1n:8c:1t", pages={"1GiB": 4}), openvswitch=OpenVswitch(dpdk=False, socket_memory=memory))
+    starting = OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=memory)
+    snapshot = replace(host("1n:8c:1t", pages={"1GiB": 4}), openvswitch=starting)
     plan = solve(Request(POLICY, tuple(five)), snapshot, budget=Budget())
     assert len(plan.placements) == 3
 
@@ -150,7 +171,7 @@ def pages_taken(wanted_kib: int, *, large: int, small: int) -> tuple[int, int]:
     snapshot = replace(
         snapshot,
         nodes=(replace(snapshot.nodes[0], hugepages=pools),),
-        openvswitch=OpenVswitch(dpdk=False, socket_memory=(SocketMemory(NodeId(0), wanted_kib),)),
+        openvswitch=OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=(SocketMemory(NodeId(0), wanted_kib),)),
     )
     pages = dict(switch_share(snapshot, CpuSet.parse("")).pages)
     taken = pages.get((NodeId(0), GIB), 0), pages.get((NodeId(0), 2048), 0)
@@ -271,5 +292,6 @@ def test_a_function_that_carries_a_vlan_of_the_host_goes_to_no_guest() -> None:
 
 def test_the_free_pages_of_a_node_less_those_to_come_are_what_the_proof_counts() -> None:
     memory = (SocketMemory(NodeId(0), 3 * GIB),)
-    snapshot = replace(host("1n:4c:1t", pages={"1GiB": 2}), openvswitch=OpenVswitch(dpdk=False, socket_memory=memory))
+    starting = OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=memory)
+    snapshot = replace(host("1n:4c:1t", pages={"1GiB": 2}), openvswitch=starting)
     assert capacity_kib(Facts(Request(POLICY, ()), snapshot), NodeId(0), GIB) == 0

@@ -203,7 +203,7 @@ def test_one_cell_near_the_port_is_enough() -> None:
     assert verify(request, LEADS, plan) == ()
 
 
-def test_a_port_whose_uplink_is_not_known_costs_nothing_and_a_note_says_so() -> None:
+def test_a_port_whose_uplink_is_not_known_costs_nothing_and_of_a_vhost_user_port_a_note_says_so() -> None:
     request = asking(port("br-none"))
     plan = solve(request, LEADS, budget=Budget())
     assert [level.value for level in plan.levels if level.name == "cross_node_cost"] == [0]

@@ -60,6 +60,7 @@ def full_switch() -> OpenVswitch:
     return OpenVswitch(
         version="3.3.1",
         dpdk=True,
+        dpdk_init=True,
         pmd_cpus=CpuSet.parse("5,13"),
         lcore_cpus=CpuSet.parse("4"),
         socket_memory=(SocketMemory(NodeId(0), 1024 * 1024), SocketMemory(NodeId(1), 2048 * 1024)),

@@ -223,7 +223,7 @@ def test_a_busy_host_of_two_sockets_fits_one_screen() -> None:
     built = host("2n:20c:2t", pages={"1GiB": 64}, nics=nics, guests=guests, isolated="2-39,42-79")
     degraded = replace(built.pci[0], link=PcieLink(8000, 8, 16000, 16))
     kernel = Kernel(rcu_nocbs=CpuSet.parse("2-39,42-79"), frequencies=(FrequencyPolicy(CpuSet([0]), governor="x"),))
-    switch = OpenVswitch(pmd_cpus=CpuSet.parse("3,43"))
+    switch = OpenVswitch(dpdk=True, pmd_cpus=CpuSet.parse("3,43"))
     built = replace(built, pci=(degraded, *built.pci[1:]), kernel=kernel, openvswitch=switch)
     lines = inventory_table(built, wide=False).splitlines()
     assert len(lines) <= 40

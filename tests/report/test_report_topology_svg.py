@@ -119,7 +119,7 @@ def random_host(dice: random.Random) -> Snapshot:
             for core in built.cores
             if dice.random() < 0.9
         ),
-        openvswitch=dice.choice([None, OpenVswitch(pmd_cpus=some)]),
+        openvswitch=dice.choice([None, OpenVswitch(dpdk=True, pmd_cpus=some)]),
     )
 
 
@@ -154,7 +154,7 @@ def test_emulators_floating_vcpus_and_polling_threads_have_marks_of_their_own() 
         Guest("web", "w", 2, GIB, vcpu_cpuset=CpuSet.parse("3-4")),
         Guest("any", "a", 2, GIB),
     ]
-    built = replace(host("1n:8c:1t", guests=guests), openvswitch=OpenVswitch(pmd_cpus=CpuSet.parse("1,6")))
+    built = replace(host("1n:8c:1t", guests=guests), openvswitch=OpenVswitch(dpdk=True, pmd_cpus=CpuSet.parse("1,6")))
     root = parse(topology_svg(built))
     assert cell(root, 2) == ("g0", ["2", "Ae"])
     assert cell(root, 3) == ("floating", ["3", "~B"])

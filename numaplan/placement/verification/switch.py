@@ -8,9 +8,12 @@ from numaplan.model.snapshot import Snapshot
 
 
 def switch_cpus(snapshot: Snapshot) -> CpuSet:
-    """The CPUs of pmd-cpu-mask and dpdk-lcore-mask, and those of the threads that it says poll."""
+    """The CPUs of pmd-cpu-mask and dpdk-lcore-mask, and those of the threads that it says poll.
+
+    Masks of a switch that runs no such thread count only where its DPDK is on or is to be.
+    """
     switch = snapshot.openvswitch
-    if switch is None:
+    if switch is None or not (switch.pmds or switch.dpdk is True or switch.dpdk_init is True):
         return EMPTY
     masks = [mask for mask in (switch.pmd_cpus, switch.lcore_cpus) if mask is not None]
     polling = [thread.cpu for thread in switch.pmds]
@@ -18,12 +21,12 @@ def switch_cpus(snapshot: Snapshot) -> CpuSet:
 
 
 def switch_pages(snapshot: Snapshot, node: NodeId, size_kib: int) -> int:
-    """How many of a node's free pages of that size dpdk-socket-mem still takes: none once DPDK runs.
+    """How many of a node's free pages of that size dpdk-socket-mem still takes: none once DPDK runs, or is off.
 
     It goes through the sizes from the largest down (DPDK's calc_num_pages_per_socket).
     """
     switch = snapshot.openvswitch
-    if switch is None or switch.dpdk is not False or switch.pmds:
+    if switch is None or switch.dpdk is not False or switch.dpdk_init is not True or switch.pmds:
         return 0
     wanted = sum(memory.size_kib for memory in switch.socket_memory[::-1] if memory.node == node)
     pools = next((host_node.hugepages for host_node in snapshot.nodes if host_node.id == node), ())
