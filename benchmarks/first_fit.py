@@ -3,8 +3,9 @@
 What its libvirt driver does (nova/virt/hardware.py, numa_fit_instance_to_host): the host's cells are tried in an order,
 every assignment of guest cells to them in turn; CPUs are packed by the thread policy, pages and PCI devices checked,
 and the first assignment that passes stays. It is given what helps it: several orders of guests and cells of which the
-best counts, and VFs of the guest's own nodes before any other. It knows no shared vCPUs, devices other than VFs,
-dedicated iothreads or (anti-)affinity between guests: the instances have none.
+best counts, and VFs of the guest's own nodes before any other. It passes over nodes that (anti-)affinity to a guest
+placed before rules out. It knows no shared vCPUs, devices other than VFs or dedicated iothreads, as the instances
+have none.
 """
 
 from collections import Counter
@@ -35,6 +36,9 @@ from numaplan.placement.floating import floating_cpus, idle_siblings
 from numaplan.placement.kinds import matching_devices, unusable
 from numaplan.placement.shape import guest_topology
 
+# For each guest the others that it is tied to, by either's wish, and whether that is to lie together.
+Links = Mapping[str, Sequence[tuple[str, bool]]]
+
 GuestOrder = Callable[[Sequence[GuestRequest]], list[GuestRequest]]
 
 # As they come; by size; by priority; by priority for each CPU; those with VFs first.
@@ -45,6 +49,9 @@ GUEST_ORDERS: Final[Mapping[str, GuestOrder]] = {
     "density": lambda guests: sorted(guests, key=lambda g: -g.priority / max(1, g.vcpus)),
     "devices": lambda guests: sorted(guests, key=lambda g: (not g.interfaces, -g.priority)),
 }
+
+# Whether the emptiest node comes first (Nova's default today) or the fullest.
+NODE_ORDERS: Final = (True, False)
 
 
 @dataclass
@@ -58,6 +65,8 @@ class Host:
     used: set[PciAddress] = field(default_factory=set)
     load: Counter[PciAddress] = field(default_factory=Counter)
     matching: dict[InterfaceRequest, tuple[PciAddress, ...]] = field(default_factory=dict)
+    links: Links = field(default_factory=dict)
+    nodes_of: dict[str, frozenset[NodeId]] = field(default_factory=dict)
 
     def free(self, node: NodeId) -> int:
         """Free threads of a node."""
@@ -69,7 +78,7 @@ def first_fit(
 ) -> list[Placement]:
     """The placements of one run; `spread` tries the emptiest node first, else the fullest."""
     facts = host_facts(request, snapshot)
-    host = Host(facts, _free_cores(facts), memory=dict(facts.capacity_kib))
+    host = Host(facts, _free_cores(facts), memory=dict(facts.capacity_kib), links=_links(request))
     placed = [(guest, _place(host, guest, spread=spread)) for guest in guests(request.guests)]
     return _floated(facts, [(guest, placement) for guest, placement in placed if placement is not None])
 
@@ -79,8 +88,28 @@ def all_first_fits(request: Request, snapshot: Snapshot) -> list[list[Placement]
     return [
         first_fit(request, snapshot, guests=order, spread=spread)
         for order in GUEST_ORDERS.values()
-        for spread in (True, False)
+        for spread in NODE_ORDERS
     ]
+
+
+def _links(request: Request) -> Links:
+    links: dict[str, list[tuple[str, bool]]] = {guest.name: [] for guest in request.guests}
+    for guest in request.guests:
+        for others, together in ((guest.affinity, True), (guest.anti_affinity, False)):
+            for other in others:
+                links[guest.name].append((other, together))
+                links[other].append((guest.name, together))
+    return links
+
+
+def _tied_apart(host: Host, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> bool:
+    """Whether a guest that is placed already rules these nodes out."""
+    mine = frozenset(nodes)
+    for other, together in host.links.get(guest.name, ()):
+        theirs = host.nodes_of.get(other)
+        if theirs is not None and (not (mine <= theirs or theirs <= mine) if together else mine & theirs):
+            return True
+    return False
 
 
 def _free_cores(facts: HostFacts) -> dict[NodeId, list[CpuSet]]:
@@ -103,8 +132,11 @@ def _place(host: Host, guest: GuestRequest, *, spread: bool) -> Placement | None
     )
     for remote in (False, True):
         for assigned in permutations(nodes, len(guest.cells)):
+            if _tied_apart(host, guest, assigned):
+                continue
             found = _fit(host, guest, assigned, wants=wants, remote=remote)
             if found is not None:
+                host.nodes_of[guest.name] = frozenset(assigned)
                 return found
         if not any(i.affinity is not Affinity.REQUIRED for i in wants):
             break

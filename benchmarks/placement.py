@@ -1,17 +1,18 @@
 """Plans for made telco hosts beside the best of several first fits: what is placed, how well, proven how far, how fast.
 
 Usage: .venv/bin/python benchmarks/placement.py [--seeds N] [--hosts 0,1,2,3,4] [--fills 0.5,0.8,0.95,1.05] [--limit S].
-Each instance has a process of its own, and so its own peak of memory. With N = 2 (the default) some minutes; `--limit`
+Each instance has a process of its own, and so its own peak of memory. With N = 1 (the default) some minutes; `--limit`
 solves with a wall-clock limit instead of a limit of work. A row is a kind of host at a fill: sums over its seeds,
-medians and maxima of times.
+medians and maxima of times. `--repeat 20` instead plans each of the hosts so often, two at a time, and compares bytes.
 
-columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, ours
-: the most of any first fit; the cost of exactly the guests of that run, ours : its own; instances of which priority and
-cost are proven, and all levels; the largest ratio of cost to its bound; CPU seconds (the search has one thread) to a
-first plan, and in all; peak MiB.
+columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, of
+the same; the cost of exactly the guests of the best first fit, ours : its own; instances of which priority and cost are
+proven, and all levels; the largest ratio of cost to its bound; CPU seconds (the search has one thread) to a first plan,
+to the end of priority and cost, and in all; peak MiB.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -20,15 +21,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.first_fit import all_first_fits
+from benchmarks.first_fit import NODE_ORDERS, all_first_fits
 from benchmarks.instances import FILLS, HOSTS, Instance, make_instance
 from numaplan.model.plan import LEVELS, Placement, Plan, Status
 from numaplan.model.request import Request
-from numaplan.placement.search import Budget
+from numaplan.placement.search import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import objective, placement_violations, verify
@@ -36,6 +38,11 @@ from numaplan.placement.verify import objective, placement_violations, verify
 ROOT: Final = Path(__file__).resolve().parents[1]
 # A scale at which hardly anything but the start is left of the search.
 HASTE: Final = 0.001
+# The part of its work for the guests of a first fit again: their cost alone is looked at.
+AGAIN: Final = 0.5
+UPPER: Final = LEVELS[:2]
+# So many processes of `--repeat` run at once: each is load for the others.
+AT_ONCE: Final = 2
 
 Row = dict[str, Any]
 
@@ -46,8 +53,14 @@ def measure(instance: Instance, limit: float | None) -> Row:
     start = time.process_time()
     first = solve(request, snapshot, budget=Budget(scale=HASTE))
     first_s = time.process_time() - start
+    below: list[float] = []
+
+    def note(progress: Progress) -> None:
+        if progress.level not in UPPER:
+            below.append(time.process_time() - start)
+
     start = time.process_time()
-    plan = solve(request, snapshot, budget=_budget(limit))
+    plan = solve(request, snapshot, budget=replace(_budget(limit), report=note))
     total_s = time.process_time() - start
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for found in (first, plan):
@@ -56,8 +69,9 @@ def measure(instance: Instance, limit: float | None) -> Row:
     theirs = max(runs, key=lambda run: (_priority(request, run), len(run)))
     _insist(not list(placement_violations(Facts(request, snapshot), theirs)), instance, "first fit breaks a constraint")
     _insist(_priority(request, plan.placements) >= _priority(request, theirs), instance, "first fit places more")
+    plain = max(runs[: len(NODE_ORDERS)], key=lambda run: (_priority(request, run), len(run)))
     same = _only(request, theirs)
-    again = solve(same, snapshot, budget=_budget(limit))
+    again = solve(same, snapshot, budget=_budget(limit) if limit else Budget(scale=AGAIN))
     cost, their_cost = _level(again, "cross_node_cost"), _cost(instance, theirs)
     _insist(again.status is not Status.UNKNOWN and cost <= their_cost, instance, "first fit costs less")
     proven = [level.proven for level in plan.levels]
@@ -66,15 +80,17 @@ def measure(instance: Instance, limit: float | None) -> Row:
         "asked": len(request.guests),
         "placed": len(plan.placements),
         "ff_placed": max(len(run) for run in runs),
-        "plain_placed": len(runs[0]),
+        "plain_placed": len(plain),
         "priority": _priority(request, plan.placements),
         "ff_priority": _priority(request, theirs),
+        "plain_priority": _priority(request, plain),
         "cost": cost,
         "ff_cost": their_cost,
         "two": all(proven[:2]),
         "all": all(proven),
         "gap": level.value / level.bound if level.bound else 1.0 + level.value,
         "first_s": first_s,
+        "upper_s": below[0] if below else total_s,
         "total_s": total_s,
         "peak_mib": peak_mib,
     }
@@ -123,37 +139,69 @@ def _print_row(name: str, rows: list[Row]) -> None:
     def sums(*keys: str) -> str:
         return " : ".join(str(sum(row[key] for row in rows)) for key in keys)
 
-    first, total = ([row[key] for row in rows] for key in ("first_s", "total_s"))
+    def times(key: str) -> str:
+        found = [row[key] for row in rows]
+        return f"{statistics.median(found):6.2f} {max(found):6.2f}"
+
     print(
-        f"{name:18} {sum(row['asked'] for row in rows):6} {sums('placed', 'ff_placed', 'plain_placed'):>18}"
-        f" {sums('priority', 'ff_priority'):>13} {sums('cost', 'ff_cost'):>15}"
-        f" {sum(row['two'] for row in rows)}/{sum(row['all'] for row in rows)}/{len(rows):<5}"
-        f" {max(row['gap'] for row in rows):6.3f} {statistics.median(first):6.2f} {max(first):6.2f}"
-        f" {statistics.median(total):6.1f} {max(total):6.1f} {max(row['peak_mib'] for row in rows):5.0f}",
+        f"{name:15} {sums('asked'):>6} {sums('placed', 'ff_placed', 'plain_placed'):>18}"
+        f" {sums('priority', 'ff_priority', 'plain_priority'):>20} {sums('cost', 'ff_cost'):>13}"
+        f" {sum(row['two'] for row in rows)}/{sum(row['all'] for row in rows)}/{len(rows):<3}"
+        f" {max(row['gap'] for row in rows):6.3f} {times('first_s')} {times('upper_s')} {times('total_s')}"
+        f" {max(row['peak_mib'] for row in rows):5.0f}",
         flush=True,
     )
+
+
+def _answer(instance: Instance) -> str:
+    plan = solve(instance.request, instance.snapshot, budget=Budget())
+    return hashlib.sha256(repr(plan).encode()).hexdigest()
+
+
+def _repeat(kinds: Sequence[int], fill: float, times: int) -> None:
+    """Plans one instance of each host in `times` fresh processes, each with a hash seed of its own."""
+
+    def run(kind: int, number: int) -> str:
+        argv = [sys.executable, __file__, "--answer", f"{kind},{fill},0"]
+        environment = {**os.environ, "PYTHONHASHSEED": str(number)}
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)  # noqa: S603
+        return done.stdout.strip()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for kind in kinds:
+            answers = list(pool.map(lambda number, kind=kind: run(kind, number), range(times)))
+            print(f"{HOSTS[kind].name:15} {times} runs, {len(set(answers))} answers", flush=True)
 
 
 def main() -> None:
     """Prints a row a host kind and fill, and one of all."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--hosts", default=",".join(str(i) for i in range(len(HOSTS))))
     parser.add_argument("--fills", default=",".join(str(fill) for fill in FILLS))
     parser.add_argument("--limit", type=float)
+    parser.add_argument("--repeat", type=int)
     parser.add_argument("--one")
+    parser.add_argument("--answer")
     asked = parser.parse_args()
-    if asked.one:
-        kind, fill, seed = asked.one.split(",")
-        print(json.dumps(measure(make_instance(HOSTS[int(kind)], float(fill), int(seed)), asked.limit)))
+    if asked.one or asked.answer:
+        kind, fill, seed = (asked.one or asked.answer).split(",")
+        instance = make_instance(HOSTS[int(kind)], float(fill), int(seed))
+        print(json.dumps(measure(instance, asked.limit)) if asked.one else _answer(instance))
+        return
+    kinds = [int(part) for part in asked.hosts.split(",")]
+    fills = [float(part) for part in asked.fills.split(",")]
+    if asked.repeat:
+        for fill in fills:
+            _repeat(kinds, fill, asked.repeat)
         return
     print(
-        f"{'host, fill':18} {'guests':>6} {'placed : ff : plain':>18} {'priority : ff':>13} {'cost : ff':>15} proven"
-        f"   {'gap':>6} {'first':>6} {'max':>6} {'all s':>6} {'max':>6} {'MiB':>5}"
+        f"{'host, fill':15} {'guests':>6} {'placed : ff : plain':>18} {'priority : ff : plain':>20} {'cost : ff':>13}"
+        f" proven    gap  first    max  upper    max    all    max   MiB"
     )
     everything: list[Row] = []
-    for i in (int(part) for part in asked.hosts.split(",")):
-        for fill in (float(part) for part in asked.fills.split(",")):
+    for i in kinds:
+        for fill in fills:
             rows = [_in_child(i, fill, seed, asked.limit) for seed in range(asked.seeds)]
             everything += rows
             _print_row(f"{HOSTS[i].name}, {fill:.2f}", rows)

@@ -11,6 +11,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="rewrite golden files from what the code says now")
     parser.addoption("--trees", type=int, default=1000, metavar="N", help="how many broken hosts are read at random")
     parser.addoption("--every-fault", action="store_true", help="break each file, not one of each kind")
+    parser.addoption("--every-document", action="store_true", help="patch each domain XML, not each fourth")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -50,6 +50,7 @@ class RecordKind(StrEnum):
     AUDIT = "audit"
     CAPACITY = "capacity"
     HOSTS = "hosts"
+    MOVES = "moves"
 
 
 class FailOn(StrEnum):

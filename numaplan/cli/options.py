@@ -1,5 +1,6 @@
 """Options that several verbs share: where a host and its guests come from."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,9 @@ def where(snapshot: Path | None, domains: Path | None, connect: str | None, *, s
     """What these options say; a usage error where they contradict each other."""
     if domains is not None and connect is not None:
         raise typer.BadParameter("guests come from --domains or from --connect, not from both")
+    if synthetic is not None and snapshot is not None and str(snapshot) == os.environ.get("NUMAPLAN_SNAPSHOT"):
+        # What is said on the command line comes before what the environment says.
+        snapshot = None
     if synthetic is not None and (snapshot is not None or connect is not None):
         other = "--connect" if snapshot is None else "--snapshot"
         raise typer.BadParameter(f"a host is described by --synthetic or read with {other}, not both")

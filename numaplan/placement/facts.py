@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
@@ -25,7 +25,7 @@ HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """The host for one request.
+    """The host for one request; in its `snapshot` every VF that a PF lists names that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
     `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
@@ -96,6 +96,7 @@ class HostFacts:
 def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     """What `snapshot` has for the guests of `request`."""
     policy = request.policy
+    snapshot = _as_pfs_list(snapshot)
     names = {guest.name for guest in request.guests}
     staying = [guest for guest in snapshot.guests if guest.name not in names]
     returning = [guest for guest in snapshot.guests if guest.name in names]
@@ -151,6 +152,15 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         },
         notes=(*notes, *switch.notes, *_uplink_notes(ports, uplinks)),
     )
+
+
+def _as_pfs_list(snapshot: Snapshot) -> Snapshot:
+    """The snapshot in which every VF that a PF lists is that PF's, also where the VF itself does not say so."""
+    pf_of = {vf: pf.address for pf in snapshot.pci if pf.sriov is not None for vf in pf.sriov.vfs}
+    if all(device.physfn == pf_of.get(device.address, device.physfn) for device in snapshot.pci):
+        return snapshot
+    pci = (replace(device, physfn=pf_of.get(device.address, device.physfn)) for device in snapshot.pci)
+    return replace(snapshot, pci=tuple(pci))
 
 
 def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet) -> tuple[CpuSet, CpuSet, list[str]]:

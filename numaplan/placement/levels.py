@@ -12,19 +12,24 @@ from numaplan.placement.formulation import Formulation
 WORK: Final[Mapping[str, float]] = {
     "priority": 4,
     "cross_node_cost": 3,
-    "llc_spans": 2,
+    "llc_spans": 1,
     "free_nodes": 1,
     "free_llcs": 1,
     "free_cores": 1,
     "moves": 1,
-    "page_size": 0.5,
+    "page_size": 0.2,
 }
 
 # The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
-SHARE: Final[Mapping[str, float]] = {"priority": 0.25, "cross_node_cost": 0.3}
+SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 
-# The part of a level's work after which a search of our own has its turn.
+# The parts of a level's work before and after the turn of a search of our own: the last is for a proof alone.
 FIRST_PART: Final = 0.3
+LAST_PART: Final = 0.5
+
+# The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
+UNPROVABLE: Final = 0.3
+UPPER: Final = frozenset({"priority", "cross_node_cost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +107,16 @@ class Run:
         """
         bounds: list[Bound] = []
         for name, goal in goals:
-            known, part = best(name, bounds), effort if improve is None else effort * FIRST_PART
-            result = self.solve(f, goal, name, solution=solution, hint=hint, best=known, effort=part)
+            doubt = name not in UPPER and not all(bound.proven for bound in bounds)
+            most = effort * UNPROVABLE if doubt else effort
+            known, part = best(name, bounds), most if improve is None else most * FIRST_PART
+            clock = 1.0 if improve is None else FIRST_PART
+            result = self.solve(f, goal, name, solution=solution, hint=hint, best=known, effort=part, clock=clock)
             if not result.solution:
                 return Reached(result.outcome)
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
-                result = improve(self, f, name, goal, result, effort)
-                result = self.solve(
-                    f, goal, name, solution=result.solution, best=result.bound, effort=effort * (1 - FIRST_PART)
-                )
+                result = improve(self, f, name, goal, result, most)
+                result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=most * LAST_PART)
             solution = result.solution
             value = goal.value(solution)
             bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
@@ -127,15 +133,19 @@ class Run:
         hint: Mapping[int, int] | None = None,
         best: int | None = None,
         effort: float = 1.0,
+        clock: float = 1.0,
     ) -> Solved:
-        """Optimises one level; not even that where `solution` reaches what nothing can beat."""
+        """Optimises one level with `clock` times its share of a wall-clock limit.
+
+        Not even that where `solution` reaches what nothing can beat.
+        """
         limit = f.model.upper(goal) if maximizes(name) else f.model.lower(goal)
         if best is not None:
             limit = min(limit, best) if maximizes(name) else max(limit, best)
         if solution and goal.value(solution) == limit:
             return Solved(Outcome.OPTIMAL, tuple(solution), limit, 0.0)
         known = Solved(Outcome.FEASIBLE if solution else Outcome.UNKNOWN, tuple(solution), limit, 0.0)
-        seconds = self.seconds(name)
+        seconds = self.seconds(name, clock)
         if seconds is not None and seconds <= 0:
             self.limit = Limit.WALL
             return known
@@ -157,10 +167,10 @@ class Run:
             return known
         return _sharpened(result, known, goal, maximize=maximizes(name)) if result.solution else result
 
-    def seconds(self, name: str) -> float | None:
+    def seconds(self, name: str, part: float = 1.0) -> float | None:
         """What one step of a level may take of what is left on the clock: what it does not use is there for others."""
         seconds = self.budget.remaining()
-        return None if seconds is None else seconds * SHARE.get(name, 0.15)
+        return None if seconds is None else seconds * SHARE.get(name, 0.15) * part
 
     def start(self, f: Formulation, hint: Mapping[int, int]) -> tuple[int, ...]:
         """Any solution, whatever the clock says."""

@@ -12,10 +12,11 @@ from numaplan.placement.cpsat import Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import Run, maximizes
 
-# CP-SAT's deterministic time for one neighbourhood, how many nodes it has, and how many are tried.
+# CP-SAT's deterministic time for one neighbourhood, how many nodes it has, how many are tried, and how many in vain.
 ROUND_WORK: Final = 0.1
 NODES: Final = 5
-ROUNDS: Final = 40
+ROUNDS: Final = 80
+STALE: Final = 20
 # Fewer nodes than this are no matter for neighbourhoods: the model as a whole does.
 FEWEST_NODES: Final = 4
 
@@ -29,9 +30,10 @@ def improve(run: Run, f: Formulation, name: str, goal: Linear, known: Solved, ef
     solution, value = known.solution, goal.value(known.solution)
     share = run.seconds(name)
     end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
-    for _ in range(max(1, round(ROUNDS * effort * run.budget.scale))):
+    stale = 0
+    for _ in range(round(ROUNDS * effort * run.budget.scale)):
         left = run.budget.remaining()
-        if value == known.bound or (left is not None and left <= end):
+        if value == known.bound or stale == STALE or (left is not None and left <= end):
             break
         run.tell(name, value, known.bound)
         around = frozenset(dice.sample(nodes, min(NODES, len(nodes) // 2)))
@@ -45,7 +47,8 @@ def improve(run: Run, f: Formulation, name: str, goal: Linear, known: Solved, ef
         )
         if found.solution:
             solution = _better(goal, solution, found.solution, maximize=maximizes(name))
-            value = goal.value(solution)
+        stale = stale + 1 if goal.value(solution) == value else 0
+        value = goal.value(solution)
     outcome = Outcome.OPTIMAL if value == known.bound else known.outcome
     return Solved(outcome, solution, known.bound, known.work)
 

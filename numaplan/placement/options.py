@@ -1,6 +1,6 @@
 """The ways in which a guest's cells can lie on nodes, and the classes of guests that have the same ways."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -79,7 +79,8 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         )
         classes.append(GuestClass(tuple(members), cells, devices, tuple(options), floats, first.name in existing))
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
-    scattered = any(kind.scattered is not None for kind in cores)
+    apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
+    scattered = any(parts > 1 for parts in apart_on_a_node.values())
     truncated = truncated or (scattered and any(c.whole or c.part for guests in classes for c in guests.cells))
     bundles: dict[int, int] = {}
     for kind in kinds:

@@ -11,6 +11,7 @@ from typing import Final
 from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
+from numaplan.placement.conflict.fillings import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
@@ -54,12 +55,15 @@ def search(problem: Problem, budget: Budget) -> Searched:
     coarse = formulate(problem, coarse_units(problem), fine=False)
     goals = (("priority", objective.priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
     below = relaxed_levels(coarse)
+    first = _first(coarse, goals[-1][1])
+    if not first and _is_hopeless(problem):
+        return Searched(Outcome.INFEASIBLE, Limit.NONE)
     most = sum(unit.count * unit.guests.request.priority for unit in coarse.units)
     upper = run.levels(
         coarse,
         goals,
         hint={},
-        solution=_first(coarse, goals[-1][1]),
+        solution=first,
         best=lambda name, _: most if name == "priority" else None,
         improve=improve,
     )
@@ -72,10 +76,11 @@ def search(problem: Problem, budget: Budget) -> Searched:
     relaxed = run.levels(coarse, below, hint={}, solution=upper.solution, effort=effort, improve=improve)
     relaxation = Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
-    lower = _search_fine(problem, run, _assign(coarse, relaxed.solution), held=held, relaxation=relaxation)
+    chosen = _assign(coarse, relaxed.solution)
+    lower = _search_fine(problem, run, chosen, held=held, relaxation=relaxation, effort=effort)
     if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)
-    bounds = _chain(upper.bounds + lower.bounds, proven=not problem.truncated)
+    bounds = _chain(_recounted(upper.bounds, lower) + lower.bounds, proven=not problem.truncated)
     outcome = Outcome.OPTIMAL if all(bound.proven for bound in bounds) else Outcome.FEASIBLE
     return Searched(outcome, run.limit, lower.formulation, lower.solution, bounds)
 
@@ -87,6 +92,12 @@ def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
         if found.solution:
             return found.solution
     return ()
+
+
+def _is_hopeless(problem: Problem) -> bool:
+    """Whether counting proves at once what a search would look for in vain."""
+    required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
+    return bool(required) and not problem.truncated and is_counted_out(problem.only(required))
 
 
 def feasible(problem: Problem, budget: Budget, *, without: str | None = None) -> Outcome:
@@ -115,6 +126,7 @@ def _search_fine(
     *,
     held: Mapping[str, int],
     relaxation: Relaxation,
+    effort: float,
 ) -> _Fine:
     """The lower levels, with every guest's nodes held at first."""
     small = _pairs(problem) <= JOINT_LIMIT
@@ -133,7 +145,7 @@ def _search_fine(
     solution = _carried(first, joint, goals)
     if not solution:
         return first
-    found = run.levels(joint, goals, hint={}, solution=solution, best=relaxation.best)
+    found = run.levels(joint, goals, hint={}, solution=solution, best=relaxation.best, effort=effort)
     return _Fine(joint, found.solution, found.bounds)
 
 
@@ -203,6 +215,16 @@ def _loosened(found: Reached, relaxation: Relaxation) -> tuple[Bound, ...]:
         known = bound.bound if anyway is None else anyway
         bounds.append(Bound(bound.name, bound.value, known, bound.value == known))
     return tuple(bounds)
+
+
+def _recounted(bounds: Sequence[Bound], found: _Fine) -> tuple[Bound, ...]:
+    """The upper levels as the fine solution has them: it holds what they reached, and may do better unasked."""
+    goals = {
+        "priority": objective.priority(found.formulation),
+        "cross_node_cost": objective.cross_node_cost(found.formulation),
+    }
+    values = [(bound, goals[bound.name].value(found.solution)) for bound in bounds]
+    return tuple(Bound(bound.name, value, bound.bound, value == bound.bound) for bound, value in values)
 
 
 def _chain(bounds: tuple[Bound, ...], *, proven: bool) -> tuple[Bound, ...]:

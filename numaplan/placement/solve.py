@@ -1,19 +1,16 @@
 """The door: a request and a snapshot in, a Plan out, whatever the answer is."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from numaplan.cpuset import CpuSet
-from numaplan.model.guest import Guest, VcpuId
 from numaplan.model.plan import MAXIMIZED, Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.model.switch import PmdThread
 from numaplan.placement.conflict.explain import conflict, why_unplaced
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import expand
 from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
 from numaplan.placement.recount import recount
@@ -46,30 +43,13 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
             return replace(empty, unplaced=tuple(Unplaced(guest.name, reason) for guest in request.guests))
 
 
-def fingerprint(snapshot: Snapshot) -> str:
-    """A digest of the host facts and guests that a plan rests on; what changes by itself (free memory) is left out."""
-    nodes = tuple(replace(node, free_kib=None, available_kib=None, hugepages=()) for node in snapshot.nodes)
-    switch = snapshot.openvswitch
-    if switch is not None:
-        switch = replace(switch, pmds=tuple(PmdThread(pmd.cpu) for pmd in switch.pmds))
-    facts = (snapshot.cpus, snapshot.packages, nodes, snapshot.cores, snapshot.llcs, snapshot.pci, switch)
-    guests = tuple((replace(guest, file="", live=None), _affinities(guest)) for guest in snapshot.guests)
-    return "sha256:" + hashlib.sha256(repr((facts, guests)).encode()).hexdigest()
-
-
-def _affinities(guest: Guest) -> tuple[CpuSet | None, ...]:
-    vcpus = (guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus))
-    iothreads = (guest.effective_iothread_affinity(thread) for thread in guest.iothread_ids)
-    return (*vcpus, guest.effective_emulator_affinity(), *iothreads)
-
-
 def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Plan) -> Plan:
     assert result.formulation is not None  # noqa: S101  # search promises it with these outcomes
     unordered, notes = expand(result.formulation, result.solution)
     by_name = {placement.vm: placement for placement in unordered}
     placements = tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
     counted = recount(request, facts, placements)
-    levels = tuple(_level(bound, counted) for bound in result.bounds)
+    levels = _levels(result.bounds, counted)
     optimal = all(level.proven for level in levels)
     # What is not proven was given up by some limit: where the clock was not it, the work that a proof may take was.
     limit = Limit.NONE if optimal else Limit.WORK if result.limit is Limit.NONE else result.limit
@@ -84,11 +64,16 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
     )
 
 
-def _level(bound: Bound, counted: Mapping[str, int]) -> Level:
-    """A level of the finished plan; where that is better than the model knew, so is what is known of the best."""
-    value = counted.get(bound.name, bound.value)
-    better = max if bound.name in MAXIMIZED else min
-    return Level(bound.name, value, better(bound.bound, value), bound.proven)
+def _levels(bounds: Sequence[Bound], counted: Mapping[str, int]) -> tuple[Level, ...]:
+    """The levels of the finished plan; where that is better than the model knew, so is what is known of the best."""
+    levels = []
+    proven = True
+    for bound in bounds:
+        value = counted.get(bound.name, bound.value)
+        best = (max if bound.name in MAXIMIZED else min)(bound.bound, value)
+        proven = proven and bound.proven and best == value
+        levels.append(Level(bound.name, value, best, proven))
+    return tuple(levels)
 
 
 def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[str]:

@@ -1,9 +1,10 @@
 """A first plan in counts, one guest after the other: a start for the search, and no more than that.
 
-It looks at CPUs, pools, memory, devices and bandwidth; what else there is, the model itself refuses or repairs.
+It looks at CPUs, pools, memory, devices, bandwidth and (anti-)affinity; the model refuses or repairs whatever else
+there is.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -72,6 +73,8 @@ class _Left:
 def _greedy(f: Formulation, order: Order) -> dict[int, int]:
     """Each guest goes the cheapest way that is left, the emptiest nodes first."""
     left = _Left.of(f.problem)
+    ties = _ties(f)
+    nodes_of: dict[str, frozenset[NodeId]] = dict(f.problem.facts.guest_nodes)
     if any(unit.guests.floats for unit in f.units):
         # Threads that float where no pool is named need a CPU of their nodes that nobody holds.
         width = f.problem.facts.threads
@@ -80,16 +83,34 @@ def _greedy(f: Formulation, order: Order) -> dict[int, int]:
     hint = {count.terms[0][0]: 0 for u in range(len(f.units)) for count in f.choice[u].values()}
     for u in sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))):
         unit = f.units[u]
+        tied = [(nodes_of[name], together) for name, together in ties.get(unit.guest.name, ()) if name in nodes_of]
+        open_ways = [way for way in f.options(u) if way[0].keep is None and _tied_right(way[0], tied)]
         for _ in range(unit.count):
-            ways = sorted(
-                f.options(u),
-                key=lambda way: (way[0].keep is not None, way[0].cost, -min(left.threads[n] for n in way[0].nodes)),
-            )
-            chosen = next((count for option, count in ways if option.keep is None and _take(left, unit, option)), None)
+            ways = sorted(open_ways, key=lambda way: (way[0].cost, -min(left.threads[n] for n in way[0].nodes)))
+            chosen = next(((option, count) for option, count in ways if _take(left, unit, option)), None)
             if chosen is None:
                 break
-            hint[chosen.terms[0][0]] += 1
+            hint[chosen[1].terms[0][0]] += 1
+            nodes_of[unit.guest.name] = frozenset(chosen[0].nodes)
     return hint
+
+
+def _ties(f: Formulation) -> dict[str, list[tuple[str, bool]]]:
+    """For each guest those that it is tied to, by the wish of either, and whether they lie together or apart."""
+    ties: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for unit in f.units:
+        request = unit.guests.request
+        for others, together in ((request.affinity, True), (request.anti_affinity, False)):
+            for other in others:
+                ties[request.name].append((other, together))
+                ties[other].append((request.name, together))
+    return ties
+
+
+def _tied_right(option: Option, tied: list[tuple[frozenset[NodeId], bool]]) -> bool:
+    """Whether a way suits the guests that have their nodes already."""
+    mine = frozenset(option.nodes)
+    return all((mine <= theirs or theirs <= mine) if together else not mine & theirs for theirs, together in tied)
 
 
 def _take(left: _Left, unit: Unit, option: Option) -> bool:

@@ -13,6 +13,8 @@ from numaplan.records.hosts import HOSTS_SCHEMA
 from numaplan.records.hosts_form import HostsForm
 from numaplan.records.inventory import INVENTORY_SCHEMA
 from numaplan.records.inventory_form import InventoryForm
+from numaplan.records.moves import MOVES_SCHEMA
+from numaplan.records.moves_form import MovesForm
 from numaplan.records.plan_form import PLAN_SCHEMA, PlanForm
 
 
@@ -24,6 +26,7 @@ class DocumentKind(StrEnum):
     AUDIT = "audit"
     CAPACITY = "capacity"
     HOSTS = "hosts"
+    MOVES = "moves"
 
 
 def schema(kind: str) -> str:
@@ -39,6 +42,8 @@ def schema(kind: str) -> str:
             return _schema(CapacityForm, CAPACITY_SCHEMA)
         case DocumentKind.HOSTS:
             return _schema(HostsForm, HOSTS_SCHEMA)
+        case DocumentKind.MOVES:
+            return _schema(MovesForm, MOVES_SCHEMA)
         case other:
             assert_never(other)
 

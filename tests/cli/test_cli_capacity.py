@@ -8,7 +8,7 @@ import pytest
 
 from numaplan.records.capacity_form import CapacityForm
 from numaplan.records.document import load
-from tests.cli.running import DOMAINS, HOST, VNF, numaplan
+from tests.cli.running import DOMAINS, HOST, VNF, numaplan, spawned
 
 HERE = Path(__file__).parent
 WORDS = "2 packages, 2 nodes, 16 cores, 2 threads, 32GiB; 1GiB=8, 2MiB=512; eth1@0: 4 VFs; eth0@1: 4 VFs"
@@ -99,3 +99,10 @@ def test_a_host_is_in_words_or_it_is_read(tmp_path: Path, other: tuple[object, .
 def test_guests_in_files_lie_on_a_host_in_words() -> None:
     ran = numaplan("capacity", VNF, "--vm", "control", "--synthetic", WORDS, "--domains", DOMAINS, "-o", "json")
     assert "1 copy of control is on the host already (control)" in ran.out
+
+
+def test_a_host_in_words_comes_before_the_one_that_the_environment_names(tmp_path: Path) -> None:
+    vnf = vnf_of(tmp_path)
+    for verb in (("capacity", vnf), ("place", vnf, "-o", "table"), ("inventory",)):
+        ran = spawned(*verb, "--synthetic", WORDS, NUMAPLAN_SNAPSHOT=str(HOST))
+        assert (ran.returncode, "atlas7" in ran.stdout) == (0, False), ran.stderr

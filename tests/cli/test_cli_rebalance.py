@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from numaplan.records.plan import read_plan
 from tests.cli.running import DOMAINS, EXAMPLES, HOST, VNF, numaplan
@@ -44,6 +45,14 @@ def test_moves_as_json_hold_a_plan_document_of_their_own() -> None:
     plan = read_plan(json.dumps(document["plan"]), "plan.json")
     assert [placement.vm for placement in plan.placements] == ["router", "firewall", "control", "database"]
     assert ran == numaplan("rebalance", VNF, "--snapshot", HOST, "--domains", BADLY, "-o", "json")
+
+
+@pytest.mark.parametrize("arguments", [(VNF, "--domains", BADLY), ("--domains", DOMAINS), ("--domains", BADLY)])
+def test_moves_are_valid_by_their_schema(arguments: tuple[object, ...]) -> None:
+    schema = json.loads(numaplan("schema", "moves").out)
+    Draft202012Validator.check_schema(schema)
+    ran = numaplan("rebalance", *arguments, "--snapshot", HOST, "-o", "json")
+    Draft202012Validator(schema).validate(json.loads(ran.out))
 
 
 def test_nothing_to_do_is_said_and_is_no_failure() -> None:

@@ -249,7 +249,7 @@ def test_what_is_no_mask_is_a_gap(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "asked"), [("true", True), ("TRUE", True), ("try", True), ("false", False), (" False", False)]
 )
-def test_dpdk_is_asked_for_or_not(text: str, asked: bool) -> None:
+def test_dpdk_is_asked_for_or_not(text: str, *, asked: bool) -> None:
     assert told(settings(dpdk_init=text)).dpdk_init is asked
     assert told(settings(pmd_cpu_mask="1")).dpdk_init is None
 

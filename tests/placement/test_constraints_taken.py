@@ -76,7 +76,7 @@ def test_threads_that_poll_take_their_cpus_whatever_the_mask_says() -> None:
 @pytest.mark.parametrize("wanted", [None, False])
 @pytest.mark.parametrize("runs", [None, False])
 def test_masks_and_memory_that_are_left_over_take_nothing_where_dpdk_is_off(
-    runs: bool | None, wanted: bool | None
+    *, runs: bool | None, wanted: bool | None
 ) -> None:
     memory = (SocketMemory(NodeId(0), GIB),)
     bare = host("1n:6c:1t", pages={"1GiB": 4})
@@ -89,7 +89,7 @@ def test_masks_and_memory_that_are_left_over_take_nothing_where_dpdk_is_off(
 
 
 @pytest.mark.parametrize(("runs", "wanted"), [(True, None), (True, False), (False, True), (None, True)])
-def test_masks_take_their_cpus_where_dpdk_runs_or_is_to(runs: bool | None, wanted: bool | None) -> None:
+def test_masks_take_their_cpus_where_dpdk_runs_or_is_to(*, runs: bool | None, wanted: bool | None) -> None:
     assert facts_of(with_switch(replace(MASKS, dpdk=runs, dpdk_init=wanted))).taken == CpuSet.parse("1-2")
 
 

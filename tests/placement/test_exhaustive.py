@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from tests.placement.exhaustive.cases import Case, cases
+from tests.placement.exhaustive.compare import UNDECIDED
 from tests.placement.exhaustive.found import PROPERTIES
 from tests.placement.exhaustive.limits import Limits
 from tests.placement.exhaustive.resources import TooLargeError
@@ -27,7 +28,7 @@ def _right(name: str, case: Case, seed: int = 0) -> bool:
         found = PROPERTIES[name](case, seed)
     except TooLargeError:
         reject()
-    assert found == []
+    assert [line for line in found if not line.startswith(UNDECIDED)] == []
     return True
 
 

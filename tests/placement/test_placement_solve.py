@@ -277,11 +277,13 @@ def test_without_time_the_first_plan_found_counts() -> None:
 
 
 def test_without_time_and_a_first_plan_the_answer_is_unknown_and_says_so() -> None:
-    # One guest after the other goes to the emptiest node, and so apart.
-    request = ask(guest("g", 2), guest("h", 2, affinity=["g"]))
-    plan = solve(request, host("2n:4c:2t"), budget=Budget(remaining=lambda: 0.0))
+    # 5 + 5 and 4 + 3 + 3 fill both nodes, but one guest after the other goes to the emptiest node.
+    request = ask(*(guest(f"g{i}", vcpus) for i, vcpus in enumerate((5, 5, 4, 3, 3))))
+    snapshot = host("2n:11c:1t")
+    plan = solve(request, snapshot, budget=Budget(remaining=lambda: 0.0))
     assert (plan.status, plan.limit, plan.placements) == (Status.UNKNOWN, Limit.WALL, ())
-    assert [unplaced.vm for unplaced in plan.unplaced] == ["g", "h"]
+    assert [unplaced.vm for unplaced in plan.unplaced] == ["g0", "g1", "g2", "g3", "g4"]
+    assert len(solved(request, snapshot).placements) == len(request.guests)
 
 
 def test_a_search_that_runs_out_of_time_keeps_its_best_plan_and_claims_no_proof() -> None:

@@ -26,7 +26,7 @@ from benchmarks.instances import HOSTS, make_instance
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 made = make_instance(HOSTS[3], 0.95, 0)
-print(solve(made.request, made.snapshot, budget=Budget(scale=0.03)))
+print(solve(made.request, made.snapshot, budget=Budget(scale=0.01)))
 """
 
 
@@ -58,11 +58,18 @@ def test_no_first_fit_places_more_priority_or_the_same_guests_at_less_cost(kind:
     assert values(solve(same, snapshot, budget=SMALL))["cross_node_cost"] <= objective(request, snapshot, best)[1]
 
 
+@pytest.mark.parametrize(("kind", "fill", "seed"), [(1, 0.95, 3), (3, 1.05, 1)])
+def test_a_search_cut_short_tells_what_its_plan_is_worth(kind: int, fill: float, seed: int) -> None:
+    made = make_instance(HOSTS[kind], fill, seed)
+    plan = solve(made.request, made.snapshot, budget=Budget(scale=0.001))
+    assert verify(made.request, made.snapshot, plan) == ()
+
+
 @pytest.mark.parametrize("kind", [1, 2])
 def test_more_work_never_passes_a_bound_nor_beats_what_was_proven(kind: int) -> None:
     made = make_instance(HOSTS[kind], 0.5, 1)
     quick = solve(made.request, made.snapshot, budget=Budget(scale=0.01))
-    slow = solve(made.request, made.snapshot, budget=Budget(scale=0.5))
+    slow = solve(made.request, made.snapshot, budget=SMALL)
     assert verify(made.request, made.snapshot, quick) == verify(made.request, made.snapshot, slow) == ()
     for one, other in zip(quick.levels, slow.levels, strict=True):
         if one.value != other.value:

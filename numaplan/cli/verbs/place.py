@@ -121,6 +121,9 @@ def place(
 
 def _wheres(snapshots: list[Path], domains: list[Path], connect: str | None, synthetic: str | None) -> list[Where]:
     """A host each; a usage error where it is not clear which guests go with which host."""
+    if synthetic is not None and snapshots == _snapshot_of_environment():
+        # What is said on the command line comes before what the environment says.
+        snapshots = []
     if len(snapshots) > 1 and connect is not None:
         raise typer.BadParameter("--connect has the guests of one host; with several, give --domains for each")
     if len(domains) not in (0, max(1, len(snapshots))):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from numaplan.cli.failure import reported
-from numaplan.cli.forms import print_data
+from numaplan.cli.forms import print_data, print_note
 from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
 from numaplan.errors import ExitCode
 
@@ -35,9 +35,11 @@ def verify(
         from numaplan.api.verify import verify_plan
 
         question = read_question(vnf, where(snapshot, domains, connect, synthetic=synthetic), host_profile=host_profile)
-        parsed, violations = verify_plan(plan, question)
-        for violation in violations:
+        verdict = verify_plan(plan, question)
+        for violation in verdict.violations:
             print_data(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}\n", None)
-        if violations:
+        if not verdict.same_host:
+            print_note("note: the host or its guests are not as they were when the plan was made (fingerprint)\n")
+        if verdict.violations:
             raise typer.Exit(ExitCode.FINDINGS)
-        print_data(f"valid: {parsed.status.value}, {len(parsed.placements)} guests\n", None)
+        print_data(f"valid: {verdict.plan.status.value}, {len(verdict.plan.placements)} guests\n", None)

@@ -20,7 +20,10 @@ from numaplan.placement.formulation import Formulation
 from numaplan.placement.problem import CoreKind, Problem
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
-WORK: Final = 2.0
+WORK: Final = 1.0
+
+# That of the search for the least addition.
+LEAST_WORK: Final = 0.3
 
 # What all of a supply that one copy asks for is worth; of what no copy asks for, each is worth that much.
 _WORTH: Final = 10_000
@@ -55,10 +58,13 @@ class _Slack:
 
 
 class Stretch:
-    """Everything for one question: a host, the copies, and the supplies that there may be more of."""
+    """Everything for one question: a host, `count` copies, and the supplies that there may be more of."""
 
-    def __init__(self, request: Request, snapshot: Snapshot, asked: CopiesProblem, supplies: Sequence[Supply]) -> None:
+    def __init__(
+        self, request: Request, snapshot: Snapshot, asked: CopiesProblem, supplies: Sequence[Supply], *, count: int
+    ) -> None:
         self.base = asked
+        self.count = count
         self.supplies = tuple(supplies)
         self.threads = asked.problem.facts.threads
         self.limit = {supply: self._limit(supply) for supply in supplies}
@@ -79,16 +85,16 @@ class Stretch:
         ]
 
     def least(
-        self, count: int, needs: Mapping[Supply, int], *, single: bool, linked: bool = True, held: Held | None = None
+        self, needs: Mapping[Supply, int], *, single: bool, linked: bool = True, held: Held | None = None
     ) -> Stretched:
-        """The least that makes room for `count` copies: of a `single` supply, else of as few supplies as can be.
+        """The least that makes room for all copies: of a `single` supply, else of as few supplies as can be.
 
         How much is little is measured by `needs`, what one copy asks for of a supply. Guests that are `held` go the
         ways that they went without the last copy.
         """
-        widened = replace(self.asked, problem=self._widened(count))
-        f, placed = formulate_copies(widened, count, without="floating_threads", linked=linked)
-        f.model.at_least(placed, count)
+        widened = replace(self.asked, problem=self._widened())
+        f, placed = formulate_copies(widened, self.count, without="floating_threads", linked=linked)
+        f.model.at_least(placed, self.count)
         hold(f, held or {})
         slacks = self._cores(f) + self._memory(f) + self._pools(f) + self._devices(f) + self._links(f)
         self._floats(f, slacks)
@@ -100,18 +106,22 @@ class Stretch:
         if single:
             f.model.at_most(total(opened), 1)
         else:
-            fewest = f.model.solve(total(opened), maximize=False, work=WORK)
+            fewest = f.model.solve(total(opened), maximize=False, work=LEAST_WORK)
             if fewest.outcome is not Outcome.OPTIMAL:
                 return Stretched(fewest.outcome, {})
             f.model.at_most(total(opened), total(opened).value(fewest.solution))
         worth = total(slack.amount * (slack.worth(needs.get(slack.supply, 0)) * (len(slacks) + 1)) for slack in slacks)
         result = f.model.solve(
-            worth + total(is_open * i for i, is_open in enumerate(opened)), maximize=False, work=WORK
+            worth + total(is_open * i for i, is_open in enumerate(opened)), maximize=False, work=LEAST_WORK
         )
         if not result.solution:
             return Stretched(result.outcome, {})
         added = {slack.supply: slack.added(steps) for slack in slacks if (steps := slack.amount.value(result.solution))}
         return Stretched(result.outcome, added)
+
+    def of_copy(self, supply: Supply) -> int:
+        """What all cells of a copy ask for together."""
+        return self._of_guest(supply, self.base.number)
 
     def _limit(self, supply: Supply) -> int:
         """More than this is of no use to anybody; by guest, in the units of the supply."""
@@ -137,10 +147,10 @@ class Stretch:
                 parts = [demand.count * demand.mbps for demand in guests.devices]
         return sum(parts)
 
-    def _total(self, supply: Supply, count: int) -> int:
-        """What all guests and `count` copies ask for."""
+    def _total(self, supply: Supply) -> int:
+        """What all guests and the copies ask for."""
         return sum(
-            self._of_guest(supply, c) * (count if c == self.base.number else len(guests.members))
+            self._of_guest(supply, c) * (self.count if c == self.base.number else len(guests.members))
             for c, guests in enumerate(self.base.problem.classes)
         )
 
@@ -148,7 +158,7 @@ class Stretch:
         """Enough for any one guest to see the place as one where it could lie; memory and links come as numbers."""
         if supply.thing in (Thing.CPU, Thing.WHOLE_CORE, Thing.VF):
             return self.limit[supply]
-        return max(1, self._total(supply, self.base.most + 1)) + self._below_zero(supply)
+        return max(1, self._total(supply)) + self._below_zero(supply)
 
     def _below_zero(self, supply: Supply) -> int:
         """What is promised beyond what there is: reserved memory, pages that a switch is still to take."""
@@ -159,19 +169,19 @@ class Stretch:
             return sum(pool.total for node in nodes for pool in node.hugepages if pool.size_kib == supply.size_kib)
         return 0
 
-    def _widened(self, count: int) -> Problem:
+    def _widened(self) -> Problem:
         """The problem with as many new cores and VFs of each kind as all guests could use."""
         problem = self.asked.problem
         cores = []
         for kind, real in zip(problem.core_kinds, self.real_cores, strict=True):
             new = kind.cores[len(real.cores) :] if len(real.cores) < len(kind.cores) else ()
             supply = self._supply_of(kind) if new else None
-            more = self._total(supply, count) if supply is not None else 0
+            more = self._total(supply) if supply is not None else 0
             cores.append(replace(kind, cores=(*real.cores, *new[:1] * more)) if new else kind)
         devices = []
         for device in problem.device_kinds:
             new_members = [member for member in device.members if member in self.new_vfs]
-            more = self._total(self.new_vfs[new_members[0]], count) if new_members else 0
+            more = self._total(self.new_vfs[new_members[0]]) if new_members else 0
             old = tuple(member for member in device.members if member not in self.new_vfs)
             devices.append(replace(device, members=(*old, *new_members[:1] * more)) if new_members else device)
         return replace(problem, core_kinds=tuple(cores), device_kinds=tuple(devices))
@@ -282,6 +292,8 @@ def find_room(asked: CopiesProblem, count: int, *, start: Held, node: NodeId | N
 
     The search starts at `start`.
     """
+    if asked.exceeds(count):
+        return Outcome.INFEASIBLE
     f, placed = formulate_copies(asked, count)
     f.model.at_least(placed, count)
     if node is not None:

@@ -9,16 +9,21 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.placement.capacity.copies import Copies
+from numaplan.placement.conflict.totals import excess, resources
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
+from numaplan.placement.start import starts
 
 Nodes = frozenset[NodeId]
 # How many guests of a class go each way: by its number, the nodes of the cells, and whether they stay as they are.
 Held = Mapping[tuple[int, tuple[NodeId, ...], bool], int]
+
+# CP-SAT's deterministic time to place as many copies as counting allows.
+FIRST_WORK: Final = 0.3
 
 # No guest has this name, so a link to it binds nothing; but a guest with a link is told apart from its equals.
 _NOBODY: Final = ""
@@ -39,29 +44,32 @@ class CopiesProblem:
 
     @property
     def most(self) -> int:
-        """No more copies than this find a place, by what they need in all and the host has in all."""
-        cells, problem = self.guests.cells, self.problem
+        """No more copies than this find a place, by what is counted in all and of each set of nodes."""
+        low, high = 0, self._most_alone
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (low, middle - 1) if self.exceeds(middle) else (middle, high)
+        return low
+
+    def exceeds(self, count: int) -> bool:
+        """Whether counting alone shows that `count` copies have no place."""
+        return excess(self.with_copies(count)) is not None
+
+    def with_copies(self, count: int) -> Problem:
+        """The problem in which the class of the copies has `count` members."""
+        copies = (replace(self.guests, members=self.guests.members * count),) if count else ()
+        classes = (*self.problem.classes[: self.number], *copies, *self.problem.classes[self.number + 1 :])
+        return replace(self.problem, classes=classes)
+
+    @property
+    def _most_alone(self) -> int:
+        """No more than this by each thing that the host has in all."""
         if not self.guests.options:
             return 0
-        free = sum(kind.free * len(kind.cores) for kind in problem.core_kinds)
-        whole = sum(len(kind.cores) for kind in problem.core_kinds if kind.whole)
-        isolable = sum(len(kind.cores) for kind in problem.core_kinds if kind.isolable)
-        sizes = {size for cell in cells for size in cell.page_sizes_kib}
-        memory = sum(kib for (_, size), kib in problem.facts.capacity_kib.items() if size in sizes)
-        pairs = [
-            (free, sum(cell.cpus(problem.facts.threads) for cell in cells)),
-            (whole, sum(cell.whole for cell in cells)),
-            (isolable, sum(cell.isolated for cell in cells)),
-            (sum(problem.facts.pool_left.values()), sum(cell.shared for cell in cells)),
-            (memory, sum(cell.memory_kib for cell in cells)),
-        ]
-        pairs += [
-            (sum(len(problem.device_kinds[i].members) for i in demand.kinds), demand.count)
-            for demand in self.guests.devices
-        ]
-        if self.copies.apart:
-            pairs.append((len(problem.facts.nodes), 1))
-        return min(have // need for have, need in pairs if need)
+        nodes = len(self.problem.facts.nodes)
+        one = replace(self.problem, classes=(self.guests,))
+        counts = [resource.times for resource in resources(one)]
+        return min([count for count in counts if count is not None] + [nodes] * self.copies.apart)
 
 
 def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> CopiesProblem:
@@ -94,6 +102,14 @@ def formulate_copies(
     if linked and mine:
         _link(f, asked, mine, count)
     return f, total(f.placed(u) for u in mine)
+
+
+def place_copies(asked: CopiesProblem, count: int) -> tuple[Formulation, tuple[int, ...]]:
+    """A solution with `count` copies near a greedy one, or () where none is soon found."""
+    f, placed = formulate_copies(asked, count)
+    f.model.at_least(placed, count)
+    first = next(iter(starts(f)), {})
+    return f, f.model.solve(ZERO, maximize=False, work=FIRST_WORK, hint=first).solution
 
 
 def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:

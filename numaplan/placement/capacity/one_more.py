@@ -1,5 +1,6 @@
 """Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,9 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CellDemand
 from numaplan.units import format_count, format_size
+
+# Of equal nodes and PFs one is as good as another.
+_TRIED_OF_A_KIND: Final = 2
 
 _UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
 _LINKED: Final = (
@@ -36,7 +40,7 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
         return NextCopy(_UNSETTLED.format(vm=vm))
     supplies = tuple(_supplies(asked))
     needs = {supply: _need(asked, supply) for supply in supplies}
-    stretch = Stretch(request, snapshot, asked, supplies)
+    stretch = Stretch(request, snapshot, asked, supplies, count=count)
     host = _Grown(request, snapshot, asked, held, count)
     found = _without_moves(host, stretch, needs)
     if found == {}:
@@ -44,7 +48,7 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     if found is None:
         return NextCopy(_UNSETTLED.format(vm=vm))
     if not found:
-        return NextCopy(_blame(stretch, count, needs).format(vm=vm))
+        return NextCopy(_blame(stretch, needs).format(vm=vm))
     rows = [(supply, _shortage(host, found, supply)) for supply in sorted(found, key=lambda one: one.order)]
     sentence = " and ".join(_phrase(supply, row) for supply, row in rows)
     return NextCopy(f"one more {vm} needs {sentence}", tuple(row for _, row in rows))
@@ -55,7 +59,7 @@ def _without_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]
 
     {} where there is none, None: not settled.
     """
-    found = stretch.least(host.count, needs, single=True, held=host.held)
+    found = stretch.least(needs, single=True, held=host.held)
     if found.outcome is not Outcome.OPTIMAL:
         return {}
     return _settled(host, found, needs)
@@ -63,12 +67,36 @@ def _without_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]
 
 def _with_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
     """The least addition, of several supplies where none alone is enough; {} where none helps, None: not settled."""
-    found = stretch.least(host.count, needs, single=True)
+    found = stretch.least(needs, single=True)
+    if found.outcome not in (Outcome.OPTIMAL, Outcome.INFEASIBLE) and (enough := _in_turn(host, stretch)):
+        return enough
     if found.outcome is Outcome.INFEASIBLE:
-        found = stretch.least(host.count, needs, single=False)
+        found = stretch.least(needs, single=False)
     if found.outcome is Outcome.INFEASIBLE:
         return {}
     return _settled(host, found, needs) if found.added else None
+
+
+def _in_turn(host: "_Grown", stretch: Stretch) -> Mapping[Supply, int]:
+    """The least of the first supply that makes room alone; {} where none is found among a few of each kind."""
+    seen: Counter[tuple[Thing, int]] = Counter()
+    for supply in stretch.supplies:
+        kind = supply.thing, supply.size_kib
+        low, high = 0, stretch.of_copy(supply)
+        proven = True
+        if not high or seen[kind] == _TRIED_OF_A_KIND:
+            continue
+        seen[kind] += 1
+        if host.room({supply: high}) is not Outcome.OPTIMAL:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            outcome = host.room({supply: middle})
+            proven = proven and outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
+            low, high = (low, middle) if outcome is Outcome.OPTIMAL else (middle, high)
+        if proven:
+            return {supply: high}
+    return {}
 
 
 def _settled(host: "_Grown", found: Stretched, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
@@ -76,8 +104,8 @@ def _settled(host: "_Grown", found: Stretched, needs: Mapping[Supply, int]) -> M
     if host.just_takes(found.added):
         return found.added
     # With nothing else to choose from, the least is found soon.
-    alone = Stretch(host.request, host.snapshot, host.asked, tuple(found.added))
-    found = alone.least(host.count, needs, single=len(found.added) == 1)
+    alone = Stretch(host.request, host.snapshot, host.asked, tuple(found.added), count=host.count)
+    found = alone.least(needs, single=len(found.added) == 1)
     return found.added if found.outcome is Outcome.OPTIMAL and host.just_takes(found.added) else None
 
 
@@ -106,11 +134,11 @@ class _Grown:
         return all(self.room(one) is Outcome.INFEASIBLE for one in less if any(one.values()))
 
 
-def _blame(stretch: Stretch, count: int, needs: Mapping[Supply, int]) -> str:
+def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
     copies = stretch.base.copies
     if not (copies.together or copies.apart or copies.near or copies.far):
         return _NOTHING
-    free = stretch.least(count, needs, single=False, linked=False).outcome
+    free = stretch.least(needs, single=False, linked=False).outcome
     return _LINKED if free in (Outcome.OPTIMAL, Outcome.FEASIBLE) else _NOTHING
 
 

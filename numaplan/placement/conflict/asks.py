@@ -30,6 +30,14 @@ def ask(problem: Problem, guests: GuestClass, aspect: Aspect) -> str:
     return _ASKS[aspect.kind](problem, guests, aspect.index)
 
 
+def ask_overhead(problem: Problem) -> str:
+    """What QEMU itself takes, and the ordinary memory that there is for it."""
+    capacity = problem.facts.capacity_kib
+    free = {node: format_size(capacity.get((node, SMALL_PAGE_KIB), 0)) for node in problem.facts.nodes}
+    each = format_size(problem.facts.policy.guest_overhead_kib)
+    return f"each guest needs {each} of ordinary memory for QEMU on each of its nodes; free: {_grouped('node', free)}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in quotes, the first few of many."""
     said = ", ".join(f'"{name}"' for name in names[:_MOST_NAMED])

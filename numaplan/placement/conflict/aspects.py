@@ -1,6 +1,6 @@
 """What a guest asks for, aspect by aspect, and the guest as it would be if it asked for some of them only.
 
-docs/conflicts.md lists the aspects as users see them.
+docs/why-not.md lists the aspects as users see them.
 """
 
 from collections.abc import Collection, Iterable

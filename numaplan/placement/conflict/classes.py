@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from numaplan.placement.conflict.fillings import fill, placed_so
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.totals import Excess, excess, excesses
 from numaplan.placement.conflict.twins import are_twins
@@ -23,6 +24,8 @@ MAX_UNKNOWN: Final = 2
 
 Counts = tuple[int, ...]
 
+_ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OPTIMAL: True}
+
 
 class Judge:
     """Whether guests can all be placed: by counting, then by search as long as its budget lasts."""
@@ -36,17 +39,17 @@ class Judge:
         compact = joined(problem)
         if excess(compact) is not None:
             return False
+        filling = fill(compact)
+        if filling.outcome is Outcome.INFEASIBLE:
+            return False
         if self._work > MAX_WORK or self._unknown >= MAX_UNKNOWN:
             return None
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
-        match feasible(compact, STEP):
-            case Outcome.INFEASIBLE:
-                return False
-            case Outcome.UNKNOWN:
-                self._unknown += 1
-                return None
-            case _:
-                return True
+        if filling.slots and placed_so(compact, filling):
+            return True
+        outcome = feasible(compact, STEP)
+        self._unknown += outcome is Outcome.UNKNOWN
+        return _ANSWERS.get(outcome)
 
 
 @dataclass(frozen=True, slots=True)

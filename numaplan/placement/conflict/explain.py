@@ -6,17 +6,18 @@ from typing import Final
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
-from numaplan.model.request import GuestRequest, Request, ThreadPolicy
-from numaplan.placement.conflict.asks import ask, listed
+from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPolicy
+from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import name_of, rank
 from numaplan.placement.conflict.classes import STEP, Judge, fewest
+from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.joined import joined
-from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem
+from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
 from numaplan.placement.conflict.reasons import what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
-from numaplan.placement.facts import HostFacts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Problem
@@ -42,15 +43,35 @@ _NO_WAY: Final = "no way was found to place it beside guests of the same or high
 def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplaced, ...]]:
     """What of the required guests' needs cannot hold together, as little as possible, and a reason for each guest.
 
-    Members are named as docs/conflicts.md has it; one that is not proven to be needed says so.
+    Members are named as docs/why-not.md has it; one that is not proven to be needed says so.
     """
     problem = build_problem(request, facts)
     alone = _alone(request, problem)
     found = _guests_of_conflict(problem, alone)
     names = [guest.name for members, _ in found for guest in members]
-    shares = necessary(request.policy, facts, found, Judge())
-    members = _members(request, facts, problem, shares)
-    return Conflict(members), _reasons(request, problem, alone, names=names)
+    policy, of_host = _host_members(request, problem, whole(found))
+    if policy != request.policy:
+        asked = replace(request, policy=policy)
+        facts = host_facts(asked, facts.snapshot)
+        shares = necessary(policy, facts, found, Judge())
+        members = _members(asked, facts, build_problem(asked, facts), shares)
+    else:
+        members = _members(request, facts, problem, necessary(policy, facts, found, Judge()))
+    return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names)
+
+
+def _host_members(request: Request, problem: Problem, shares: Shares) -> tuple[HostPolicy, tuple[ConflictMember, ...]]:
+    """What of the host's policy takes part, and the policy without what does not."""
+    overhead = request.policy.guest_overhead_kib
+    if not overhead:
+        return request.policy, ()
+    without = replace(request.policy, guest_overhead_kib=0)
+    facts = host_facts(replace(request, policy=without), problem.facts.snapshot)
+    possible = Judge().can(relaxed_problem(without, facts, shares))
+    if possible is False:
+        return without, ()
+    doubt = "" if possible else _DOUBT
+    return request.policy, (ConflictMember(None, "guest_overhead", ask_overhead(problem) + doubt),)
 
 
 def _guests_of_conflict(
@@ -157,6 +178,8 @@ def _together(full: Problem, names: Sequence[str]) -> str:
     over = excess(problem) or excess(joined(problem))
     if over is not None:
         return over.sentence
+    if fill(joined(problem), cores_only=True).outcome is Outcome.INFEASIBLE:
+        return _BLAME["dedicated_cpus"]
     for constraint, sentence in _BLAME.items():
         if feasible(problem, STEP, without=constraint) is Outcome.FEASIBLE:
             return sentence
@@ -181,6 +204,9 @@ def _left_over(request: Request, facts: HostFacts, placements: Sequence[Placemen
         nodes[placement.vm] = frozenset(placement.nodes)
         devices.update(vf for interface in placement.interfaces for vf in interface.vfs)
         devices.update(device.address for device in placement.devices)
+        for node in placement.nodes if facts.policy.guest_overhead_kib else ():
+            small = (node, SMALL_PAGE_KIB)
+            capacity[small] = capacity.get(small, 0) - facts.policy.guest_overhead_kib
         for cell in placement.cells:
             pool[cell.numa_node] -= sum(vcpu not in request_of.dedicated_vcpus for vcpu, _ in cell.vcpus)
             capacity[cell.memory_node, cell.page_size_kib] -= cell.memory_kib

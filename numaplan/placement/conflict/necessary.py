@@ -47,9 +47,15 @@ def necessary(
     def can(shares: Shares) -> bool | None:
         return judge.can(relaxed_problem(policy, facts, shares))
 
-    shares = tuple(Share(members, aspects(members[0]), proven) for members, proven in groups)
+    shares = whole(groups)
     there = frozenset(guest.name for guest in facts.snapshot.guests)
-    return _one_by_one(_without_many(_without_kinds(_plain(shares, can), can), can), can, there)
+    shares = _without_many(_without_kinds(_plain(shares, can), can), can)
+    return _one_by_one(shares, can, there, bare_count=policy.guest_overhead_kib > 0)
+
+
+def whole(groups: Sequence[tuple[tuple[GuestRequest, ...], bool]]) -> Shares:
+    """Groups of equal guests with all that they ask for."""
+    return tuple(Share(members, aspects(members[0]), proven) for members, proven in groups)
 
 
 Can = Callable[[Shares], bool | None]
@@ -98,8 +104,11 @@ def _without_many(shares: Shares, can: Can) -> Shares:
     return shares
 
 
-def _one_by_one(shares: Shares, can: Can, there: Collection[str]) -> Shares:
-    """The shares without each aspect that one of equal guests, or all of them, can do without."""
+def _one_by_one(shares: Shares, can: Can, there: Collection[str], *, bare_count: bool) -> Shares:
+    """The shares without each aspect that one of equal guests, or all of them, can do without.
+
+    `bare_count`: a guest that asks for nothing still takes something of the host.
+    """
     done: list[Share] = []
     waiting = [(share, tuple(sorted(share.kept, key=rank))) for share in shares]
     while waiting:
@@ -110,7 +119,8 @@ def _one_by_one(shares: Shares, can: Can, there: Collection[str]) -> Shares:
         aspect, later = untried[0], untried[1:]
         fewer = meant(share.kept - {aspect})
         others = (*done, *(other for other, _ in waiting))
-        if aspect not in share.kept or (not fewer and share.proven and not _is_partner(share, others)):
+        counts = bare_count or _is_partner(share, others)
+        if aspect not in share.kept or (not fewer and share.proven and not counts):
             waiting.insert(0, (share, later))
             continue
         if _is_like(share, done, others, there):

@@ -41,11 +41,15 @@ _FIRST_WAYS: Final = 8
 def why_not_alone(request: Request, full: Problem, name: str) -> str | None:
     """Why a guest of the problem `full` has no place even without the others; None where it has one."""
     problem = full.only({name})
-    if _plainly_fits(problem) or _fits(_first_ways(problem)) or _fits(problem) is not False:
+    if _plainly_fits(problem):
+        return None
+    # What single nodes lack is a proof that needs no search.
+    if lack := what_nodes_lack(request, problem):
+        return lack
+    if _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
     return (
-        what_nodes_lack(request, problem)
-        or _broken_constraint(problem)
+        _broken_constraint(problem)
         or "no way to lie on the nodes gives it all that it asks for at once:"
         f" {_nodes_in_turn(problem, problem.classes[0])}"
     )

@@ -3,7 +3,7 @@
 A search finds pigeonholes hard to refute; a sum does not. Every count here is necessary, never sufficient.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final
@@ -11,7 +11,8 @@ from typing import Final
 from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.problem import CellDemand, CoreKind, GuestClass, Problem
 from numaplan.units import format_size
 
 # Unions of two reaches are looked at where there are at most so many different ones.
@@ -45,6 +46,13 @@ class Resource:
     items: tuple[Item, ...]
     divisible: bool = False
 
+    @property
+    def times(self) -> int | None:
+        """How often all items together can be had at most, wherever they lie; None: without end."""
+        need = sum(item.count * item.amount for item in self.items)
+        reach = {pool for item in self.items if item.amount for pool in item.reach}
+        return sum(self.have.get(pool, 0) for pool in reach) // need if need else None
+
 
 @dataclass(frozen=True, slots=True)
 class Excess:
@@ -69,6 +77,31 @@ class Excess:
         if self.portion == 1:
             return f"they need {self.need} {self.noun} on {where}, where {self.have} are free"
         return f"they need {self.need} times {self.portion} {self.noun}, {where} can give that {self.have} times"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCount:
+    """Something that cells take of cores of so many threads: what cores of one kind have, and what a cell needs."""
+
+    noun: str
+    have: Callable[[CoreKind, int], int]
+    need: Callable[[CellDemand, int], int]
+
+
+CORE_COUNTS: Final = (
+    CoreCount("CPUs", lambda kind, _: kind.free * len(kind.cores), lambda cell, width: cell.cpus(width)),
+    CoreCount("whole cores", lambda kind, _: kind.whole * len(kind.cores), lambda cell, _: cell.whole),
+    CoreCount(
+        "cores of their own",
+        lambda kind, _: kind.isolable * len(kind.cores),
+        lambda cell, _: cell.isolated + cell.whole,
+    ),
+    CoreCount(
+        "CPUs, with those kept idle,",
+        lambda kind, width: width * len(kind.cores),
+        lambda cell, width: cell.cpus(width) + cell.isolated * (width - 1),
+    ),
+)
 
 
 def excess(problem: Problem) -> Excess | None:
@@ -143,24 +176,14 @@ def _reach(guests: GuestClass, cell: int) -> frozenset[Pool]:
 
 
 def _cpus(problem: Problem) -> Iterator[Resource]:
-    width = problem.facts.threads
-    kinds = problem.core_kinds
-    nodes = problem.facts.nodes
-    cells = [guests.cells for guests in problem.classes]
-    threads = {Pool(n): sum(kind.free * len(kind.cores) for kind in kinds if kind.node == n) for n in nodes}
-    yield Resource("CPUs", threads, _items(problem, [[cell.cpus(width) for cell in some] for some in cells]))
-    whole = {Pool(n): sum(len(kind.cores) for kind in kinds if kind.node == n and kind.whole) for n in nodes}
-    yield Resource("whole cores", whole, _items(problem, [[cell.whole for cell in some] for some in cells]))
-    alone = {Pool(n): sum(len(kind.cores) for kind in kinds if kind.node == n and kind.isolable) for n in nodes}
-    yield Resource(
-        "cores of their own", alone, _items(problem, [[cell.isolated + cell.whole for cell in some] for some in cells])
-    )
-    cores = {Pool(n): width * sum(len(kind.cores) for kind in kinds if kind.node == n) for n in nodes}
-    yield Resource(
-        "CPUs, with those kept idle,",
-        cores,
-        _items(problem, [[cell.cpus(width) + cell.isolated * (width - 1) for cell in some] for some in cells]),
-    )
+    width, kinds = problem.facts.threads, problem.core_kinds
+    for count in CORE_COUNTS:
+        have = {
+            Pool(node): sum(count.have(kind, width) for kind in kinds if kind.node == node)
+            for node in problem.facts.nodes
+        }
+        amounts = [[count.need(cell, width) for cell in guests.cells] for guests in problem.classes]
+        yield Resource(count.noun, have, _items(problem, amounts))
 
 
 def _shared(problem: Problem) -> Resource:
@@ -171,14 +194,31 @@ def _shared(problem: Problem) -> Resource:
 
 
 def _memory(problem: Problem) -> Iterator[Resource]:
-    """Pages of each size for those who want no other; then memory of all sizes together."""
+    """Pages of each size for those who want no other; then memory of all sizes together. QEMU's own is ordinary."""
     capacity = problem.facts.capacity_kib
     sizes = sorted({size for _, size in capacity}, reverse=True)
     for size in sizes:
         have = {Pool(node, size): free // size for (node, pages), free in capacity.items() if pages == size}
-        yield Resource(f"{format_size(size)} pages", have, _memory_items(problem, only=size))
+        own = _own_items(problem, size) if size == SMALL_PAGE_KIB else ()
+        yield Resource(f"{format_size(size)} pages", have, (*_memory_items(problem, only=size), *own))
     everything = {Pool(node, size): free for (node, size), free in capacity.items()}
-    yield Resource("KiB of memory", everything, _memory_items(problem, only=None))
+    yield Resource("KiB of memory", everything, (*_memory_items(problem, only=None), *_own_items(problem, 1)))
+
+
+def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
+    """What QEMU itself takes, in pages of that size: once on each node that a guest must have cells on."""
+    overhead = problem.facts.policy.guest_overhead_kib // page_kib
+    items = []
+    for c, guests in enumerate(problem.classes if overhead else ()):
+        spread = min((len(set(option.nodes)) for option in guests.options), default=0)
+        if spread == len(guests.cells):
+            nodes = [{option.nodes[k] for option in guests.options} for k in range(spread)]
+        else:
+            nodes = [{node for option in guests.options for node in option.nodes}] * spread
+        items += [
+            Item(c, len(guests.members), overhead, frozenset(Pool(n, SMALL_PAGE_KIB) for n in some)) for some in nodes
+        ]
+    return tuple(items)
 
 
 def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:

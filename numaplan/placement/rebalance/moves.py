@@ -13,6 +13,7 @@ from numaplan.placement.cpsat import Outcome, Solved
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import expand
 from numaplan.placement.facts import HostFacts
+from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.objective import cross_node_cost
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.rebalance.conflict import why_impossible
@@ -32,7 +33,6 @@ from numaplan.placement.rebalance.steps import steps_of
 from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
-from numaplan.placement.solve import fingerprint
 
 # CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
 WORK: Final = 10.0

@@ -113,6 +113,9 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
             yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
         elif (level.bound < value) if level.name in MAXIMIZED else (level.bound > value):
             yield Violation(None, "levels", f"level {level.name} is {value}, better than its bound {level.bound}")
+        elif level.proven and level.bound != level.value:
+            said = f"level {level.name} is said to be proven at {level.value}, with the bound {level.bound}"
+            yield Violation(None, "levels", said)
         elif plan.status is Status.OPTIMAL and not level.proven:
             yield Violation(None, "levels", f"level {level.name} is not proven; an optimal plan needs it to be")
 

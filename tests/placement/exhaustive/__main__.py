@@ -3,6 +3,7 @@
 
     python -m tests.placement.exhaustive ask inventory.json vnf.json
     python -m tests.placement.exhaustive deep optimum --cases 20000 --seed 1 --keep FOLDER
+    python -m tests.placement.exhaustive without constraints --cases 300
     python -m tests.placement.exhaustive shrink FOLDER/optimum-1-17.json
     python -m tests.placement.exhaustive documents FOLDER/optimum-1-17.json FOLDER
 """
@@ -17,13 +18,16 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from tests.placement.exhaustive.cases import Case, cases
-from tests.placement.exhaustive.compare import LEVELS, differences, plan_of, question
+from tests.placement.exhaustive.compare import LEVELS, UNDECIDED, differences, plan_of, question
 from tests.placement.exhaustive.found import PROPERTIES, breaks, case_text, read_case, shrunk, wrong_of
 from tests.placement.exhaustive.limits import Limits
 from tests.placement.exhaustive.optimum import optimum
 from tests.placement.exhaustive.resources import TooLargeError
+from tests.placement.exhaustive.sensitivity import unnoticed_checks, unnoticed_constraints
 
 MID_SIZE = Limits(nodes=4, cpus=40, guests=4, vcpus=24)
+
+_GENERATE = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 def main() -> int:
@@ -38,6 +42,10 @@ def main() -> int:
     deep.add_argument("--cases", type=int, default=1000)
     deep.add_argument("--seed", type=int, default=0)
     deep.add_argument("--keep", type=Path, required=True, help="the folder for cases with a wrong answer")
+    gone = verbs.add_parser("without", help="how many cases it takes to notice that a constraint or a check is gone")
+    gone.add_argument("what", choices=["constraints", "checks"])
+    gone.add_argument("--cases", type=int, default=300)
+    gone.add_argument("--seed", type=int, default=0)
     shrink = verbs.add_parser("shrink", help="leaves out of a kept case what it does not need")
     shrink.add_argument("case", type=Path)
     documents = verbs.add_parser("documents", help="writes the inventory and the vnf.yaml of a kept case")
@@ -49,6 +57,8 @@ def main() -> int:
             return _ask(given_.inventory, given_.vnf)
         case "deep":
             return _deep(given_.property, given_.cases, given_.seed, given_.keep)
+        case "without":
+            return _without(given_.what, given_.cases, given_.seed)
         case "shrink":
             return _shrink(given_.case)
         case _:
@@ -76,16 +86,10 @@ def _ask(inventory: Path, vnf: Path) -> int:
 
 def _deep(name: str, count: int, number: int, keep: Path) -> int:
     keep.mkdir(parents=True, exist_ok=True)
-    counts = {"cases": 0, "too large": 0, "wrong": 0}
+    counts = {"cases": 0, "too large": 0, "undecided": 0, "wrong": 0}
 
     @hypothesis_seed(number)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(_GENERATE, max_examples=count)
     @given(cases(MID_SIZE if name == "variants" else Limits()), st.integers(0, 1000))
     def each(case: Case, seed: int) -> None:
         counts["cases"] += 1
@@ -94,14 +98,32 @@ def _deep(name: str, count: int, number: int, keep: Path) -> int:
         except TooLargeError:
             counts["too large"] += 1
             return
-        if found:
+        wrong = [line for line in found if not line.startswith(UNDECIDED)]
+        counts["undecided"] += len(wrong) < len(found)
+        if wrong:
             counts["wrong"] += 1
             path = keep / f"{name}-{number}-{counts['cases']}.json"
-            path.write_text(case_text(case, name, seed, found[0]), encoding="utf-8")
+            path.write_text(case_text(case, name, seed, wrong[0]), encoding="utf-8")
 
     each()
     _say(", ".join(f"{key}: {value}" for key, value in counts.items()))
     return 3 if counts["wrong"] else 0
+
+
+def _without(what: str, count: int, number: int) -> int:
+    drawn: list[Case] = []
+
+    @hypothesis_seed(number)
+    @settings(_GENERATE, max_examples=count)
+    @given(cases())
+    def each(case: Case) -> None:
+        drawn.append(case)
+
+    each()
+    found = {"constraints": unnoticed_constraints, "checks": unnoticed_checks}[what](drawn)
+    for name, first in found.items():
+        _say(f"without {name}: {'unnoticed' if first is None else f'case {first}'}")
+    return 3 if None in found.values() else 0
 
 
 def _shrink(path: Path) -> int:

@@ -1,15 +1,16 @@
 """Small hosts and requests at random, as the documents that a user has: an inventory and a vnf.yaml."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hypothesis import strategies as st
 
 from tests.placement.exhaustive.drawn_hosts import hosts
 from tests.placement.exhaustive.drawn_requests import policies, vm_documents
-from tests.placement.exhaustive.limits import GIB, Limits, rarely
+from tests.placement.exhaustive.limits import GIB, THEMES, Limits, rarely, seldom
+from tests.placement.exhaustive.reading import Json, cpu_list, list_text
 from tests.placement.exhaustive.wishes import Wish, wishes_of
-from tests.placement.exhaustive.world import Json, cpu_list, functions_of, list_text
+from tests.placement.exhaustive.world import functions_of
 
 NAMES: Final = ("a", "b", "c", "d")
 
@@ -25,15 +26,16 @@ class Case:
 @st.composite
 def cases(draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = True) -> Case:
     """A host of which a request wants a good part."""
-    limits = limits or Limits()
+    limits = replace(limits or Limits(), theme=draw(st.sampled_from(THEMES)))
     host = draw(hosts(limits))
-    count = draw(st.sampled_from([1, 2, 2, 3, 3, limits.guests]))
-    policy = draw(policies(host))
+    theme = limits.theme
+    count = draw(st.sampled_from([1, 2, 2, 3, 3, limits.guests] if theme == "any" else [2, 2, 3, 3, limits.guests]))
+    policy = draw(policies(host, theme))
     vms: list[Json] = []
     left = draw(st.integers(count, max(count, limits.vcpus)))
     for name in NAMES[:count]:
         most = max(1, left - (count - len(vms) - 1))
-        vm = draw(vm_documents(name, NAMES[:count], min(4, most), host, policy))
+        vm = draw(vm_documents(name, NAMES[:count], min(4, most), host, policy, theme=theme))
         left -= min(most, vm["vcpus"] * vm.get("count", 1))
         vms.append(vm)
     vnf = {"apiVersion": "numaplan/v1", "host": policy, "vms": vms}
@@ -42,7 +44,12 @@ def cases(draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = Tru
     elif any("stays" in vm.get(key, []) for vm in vms for key in ("affinity", "anti_affinity")):
         host["guests"] = [draw(_staying(host))]
     for link in host["links"]:
-        link["kind"] = None
+        if link["kind"] in ("pf", "vf"):
+            link["kind"] = None
+    if draw(seldom()):
+        # Some sources have of a VF only that its PF lists it.
+        for device in host["pci"]:
+            device.pop("physfn", None)
     return Case(host, vnf)
 
 
@@ -84,7 +91,18 @@ def _staying(draw: st.DrawFn, host: Json) -> Json:
     addresses = [device["address"] for device in host["pci"] if device.get("physfn") or device["vendor"] == "10de"]
     if draw(rarely()) and addresses:
         guest["hostdevs"] = [{"pci": draw(st.sampled_from(addresses))}]
-    return guest
+    return draw(_alive(guest, sets))
+
+
+@st.composite
+def _alive(draw: st.DrawFn, guest: Json, sets: st.SearchStrategy[str]) -> Json:
+    """The guest, of which is known where some threads run now: seldom where its XML says."""
+    if not draw(rarely()):
+        return guest
+    kinds = [("vcpu", vcpu) for vcpu in range(guest["vcpus"])] + [("emulator", None), ("iothread", 1)]
+    some = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3, unique=True))
+    threads = [{"kind": kind, "index": index, "affinity": draw(sets)} for kind, index in some]
+    return guest | {"live": {"threads": threads}}
 
 
 @st.composite
@@ -123,6 +141,8 @@ def _returning(draw: st.DrawFn, host: Json, wish: Wish, held: list[str]) -> Json
     guest["iothreads"] = wish.iothreads
     if not wish.iothreads_share:
         guest["iothread_pins"] = [{"iothread": n + 1, "cpus": str(cpu)} for n, cpu in enumerate(free[: wish.iothreads])]
+    if draw(rarely()):
+        guest |= draw(_other_cells(guest))
     vfs = [device["address"] for device in host["pci"] if device.get("physfn") and device["address"] not in held]
     count = sum(port.count for port in wish.ports if port.is_vf)
     mine = draw(st.permutations(vfs))[:count] if vfs else []
@@ -133,4 +153,17 @@ def _returning(draw: st.DrawFn, host: Json, wish: Wish, held: list[str]) -> Json
         if d["vendor"] == "10de" and d["class"] != "060400" and d["address"] not in held
     ]
     guest["hostdevs"] = [{"pci": gpu} for gpu in gpus[: sum(not port.is_vf for port in wish.ports)]]
-    return guest
+    return draw(_alive(guest, st.sampled_from([*map(str, online), shared])))
+
+
+@st.composite
+def _other_cells(draw: st.DrawFn, guest: Json) -> Json:
+    """Cells or a topology that the request does not ask for: the plan keeps to them."""
+    vcpus = list(range(guest["vcpus"]))
+    if draw(rarely()):
+        return {"cells": [], "topology": {"sockets": 1, "cores": draw(st.integers(1, 3)), "threads": 1}}
+    cut = draw(st.integers(0, len(vcpus)))
+    parts = [part for part in (vcpus[:cut], vcpus[cut:]) if part]
+    sizes = [draw(st.sampled_from([GIB // 2, GIB])) for _ in parts]
+    cells = [{"id": i, "vcpus": p, "memory_kib": kib} for i, (p, kib) in enumerate(zip(parts, sizes, strict=True))]
+    return {"cells": cells, "memory_kib": sum(sizes)}

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from tests.placement.exhaustive.reading import NOBODY, Cpus, Json, cpu_list
 from tests.placement.exhaustive.wishes import CellWish, PortWish, Wish
-from tests.placement.exhaustive.world import NOBODY, Cpus, Function, Json, World, affinities, cpu_list, memory_node
+from tests.placement.exhaustive.world import SMALL_KIB, Function, World, affinities, memory_node
 from tests.placement.exhaustive.world import functions_of as functions_there
 
 
@@ -68,7 +69,7 @@ def cost(world: World, wish: Wish, placement: Json) -> int:
     cells = placement["cells"]
     nodes = {cell["numa_node"] for cell in cells}
     ends = [world.functions[address].node for address in functions_of(placement)]
-    ends += [world.port_node(port.bridge) for port in wish.ports if port.bridge is not None]
+    ends += [world.port_node(port.bridge) for port in wish.ports if port.is_bridged]
     near = sum(min(world.distance(end, node) for node in nodes) for end in ends)
     pairs = sum(world.distance(one["numa_node"], other["numa_node"]) for one, other in combinations(cells, 2))
     memory = sum(
@@ -236,6 +237,8 @@ def _functions(world: World, wish: Wish, placement: Json, nodes: frozenset[int])
                 yield f"{function.address} is not to be had for {port.name}"
             if not port.reaches(world, function.node, nodes):
                 yield f"{function.address} is too far"
+        if port.is_bridged and not port.reaches(world, world.port_node(port.bridge), nodes):
+            yield f"the port of {port.bridge} is too far"
         pfs = Counter(function.pf for function in functions)
         if port.distinct_pfs and any(count > 1 for count in pfs.values()):
             yield "distinct_pfs"
@@ -244,6 +247,8 @@ def _functions(world: World, wish: Wish, placement: Json, nodes: frozenset[int])
 def _memory(world: World, both: Sequence[tuple[Wish, Json]]) -> Iterator[str]:
     used: Counter[tuple[int, int]] = Counter()
     for _, placement in both:
+        for node in {cell["numa_node"] for cell in placement["cells"]} if world.overhead_kib else ():
+            used[node, SMALL_KIB] += world.overhead_kib
         for cell in placement["cells"]:
             used[cell["memory_node"], cell["page_size_kib"]] += cell["memory_kib"]
     for place, kib in used.items():
@@ -288,3 +293,18 @@ def _links(world: World, both: Sequence[tuple[Wish, Json]]) -> Iterator[str]:
         speed = world.link_mbps(pf)
         if speed is not None and wanted > speed:
             yield f"link of {pf}"
+
+
+def larger_pages(world: World, wishes: Sequence[Wish], placements: Sequence[Json]) -> Iterator[str]:
+    """Cells that could have larger pages where they are, with all else as it is."""
+    wish_of = {wish.name: wish for wish in wishes}
+    both = [(wish_of[placement["vm"]], placement) for placement in placements]
+    for wish, placement in both:
+        for cell, has in zip(wish.cells, placement["cells"], strict=True):
+            size = has["page_size_kib"]
+            for place in sorted(world.capacity_kib):
+                if place[0] == has["memory_node"] and place[1] > size and cell.takes(place[1]):
+                    has["page_size_kib"] = place[1]
+                    if not any(_memory(world, both)):
+                        yield f"{wish.name}: cell {has['id']} could have pages of {place[1]} KiB, has {size} KiB"
+            has["page_size_kib"] = size

@@ -15,10 +15,14 @@ from numaplan.records.plan import plan_json
 from numaplan.records.read import read_inventory
 from numaplan.spec.vnf import parse_vnf
 from tests.placement.exhaustive.cases import Case
-from tests.placement.exhaustive.check import broken, values
+from tests.placement.exhaustive.check import broken, larger_pages, values
 from tests.placement.exhaustive.optimum import SIGNS, optimum, rank
+from tests.placement.exhaustive.reading import Json
 from tests.placement.exhaustive.wishes import Wish, wishes_of
-from tests.placement.exhaustive.world import Json, World
+from tests.placement.exhaustive.world import World
+
+# How a line starts that tells of an answer that is left open, rightly.
+UNDECIDED = "undecided"
 
 LEVELS = ("priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves")
 
@@ -40,7 +44,7 @@ def question(case: Case) -> Question:
     # JSON is YAML.
     request = parse_vnf(json.dumps(case.vnf), "vnf.yaml", profiles={}, host_profile=None, known_guests=known)
     request, _ = keep_guest_topology(request, snapshot)
-    wishes = wishes_of(case.vnf)
+    wishes = wishes_of(case.vnf, case.inventory)
     world = World(case.inventory, case.vnf.get("host", {}), {wish.name for wish in wishes})
     return Question(request, snapshot, world, wishes)
 
@@ -64,7 +68,10 @@ def differences(case: Case) -> list[str]:
         found += [f"the plan breaks: {what}" for what in sorted(broken(asked.world, asked.wishes, placements))]
         counted = values(asked.world, asked.wishes, placements)
         found += _miscounted(document["levels"], counted)
+        found += larger_pages(asked.world, asked.wishes, placements) if status == "optimal" else ()
     best = optimum(asked.world, asked.wishes)
+    if status in ("unknown", "feasible") and _is_left_open(asked):
+        return [*found, f"{UNDECIDED}: status {status}"]
     if best is None:
         return found if status == "infeasible" else [*found, f"status {status}, but nothing is feasible"]
     can_be = dict(zip(LEVELS, best.values, strict=True))
@@ -73,6 +80,23 @@ def differences(case: Case) -> list[str]:
     found += [f"{what}; {json.dumps(best.placements)}" for what in _beaten(document["levels"], best.values)]
     # So small a host leaves nothing unproven.
     return found if status == "optimal" else [*found, f"status {status}: {document['levels']}"]
+
+
+def _is_left_open(asked: Question) -> bool:
+    """Whether a guest wants whole cores, and the threads of one on a node are in several caches.
+
+    Such a core is not looked at as a whole one; what matters is that nothing is claimed.
+    """
+    world = asked.world
+    wanted = any(
+        wish.thread_policy == "require" and wish.cpus(i) > 1 for wish in asked.wishes for i in range(len(wish.cells))
+    )
+    caches = [*world.llcs, world.online.difference(*world.llcs)]
+    return wanted and any(
+        sum(bool(core & here & cache) for cache in caches) > 1
+        for core in world.cores
+        for here in world.cpus_of.values()
+    )
 
 
 def _miscounted(levels: Sequence[Json], counted: Sequence[int]) -> list[str]:

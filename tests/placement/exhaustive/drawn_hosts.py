@@ -2,15 +2,19 @@
 
 from hypothesis import strategies as st
 
+from tests.placement.exhaustive.drawn_networks import networks, polling
 from tests.placement.exhaustive.limits import GIB, Limits, often, rarely, seldom
-from tests.placement.exhaustive.world import Json, cpu_list, list_text
+from tests.placement.exhaustive.reading import Json, cpu_list, list_text
 
 
 @st.composite
 def hosts(draw: st.DrawFn, limits: Limits) -> Json:
-    node_count = draw(st.sampled_from([1, 2, 2, 2, limits.nodes]))
+    theme = limits.theme
+    node_count = draw(st.sampled_from([2, 2, limits.nodes] if theme == "partners" else [1, 2, 2, 2, limits.nodes]))
     width = draw(st.sampled_from([1, 2, 2, 2, 4]))
-    cores_of = st.sampled_from([0, 1, 2, 2, 3, 3, 4, 4, 5, 8])
+    few = theme in {"links", "groups", "network", "overhead", "pages", "memory"}
+    some = [1, 1, 2] if theme == "partners" else [1, 2, 2, 3, 4] if few else [0, 1, 2, 2, 3, 3, 4, 4, 5, 8]
+    cores_of = st.sampled_from(some)
     shape = draw(st.lists(cores_of, min_size=node_count, max_size=node_count))
     if not any(shape):
         shape[0] = 2
@@ -36,7 +40,9 @@ def hosts(draw: st.DrawFn, limits: Limits) -> Json:
     per_package = draw(st.integers(1, node_count))
     slit = draw(_slits(node_count))
     nodes = [
-        draw(_nodes(node, list_text(cpu for core in cores for cpu in core), node // per_package, slit[node]))
+        draw(
+            _nodes(node, list_text(cpu for core in cores for cpu in core), node // per_package, slit[node], theme=theme)
+        )
         for node, cores in enumerate(online)
     ]
     if draw(seldom()):
@@ -47,9 +53,9 @@ def hosts(draw: st.DrawFn, limits: Limits) -> Json:
         for node in nodes[: draw(st.integers(0, 1))]:
             node["cpus"] = list_text(cpu_list(node["cpus"]) | {lost})
     free = draw(st.sets(st.sampled_from(everything), max_size=3))
-    isolated = set(everything) - free if draw(rarely()) else set()
-    pci, groups, links = draw(_functions(node_count))
-    return {
+    isolated = set(everything) - free if theme != "floating" and draw(rarely()) else set()
+    pci, groups, links = draw(_functions(node_count, theme))
+    host = {
         "schema": "numaplan/inventory/1",
         "host": {"hostname": "drawn", "source": "capture"},
         "packages": [
@@ -78,6 +84,11 @@ def hosts(draw: st.DrawFn, limits: Limits) -> Json:
         "links": links,
         "guests": [],
     }
+    if theme == "network" or draw(seldom()):
+        host = draw(networks(host))
+    if theme == "dpdk" or draw(seldom()):
+        host = draw(polling(host))
+    return host
 
 
 def _numbered(widths: list[list[int]], *, interleaved: bool) -> list[list[list[int]]]:
@@ -107,8 +118,14 @@ def _slits(draw: st.DrawFn, count: int) -> list[dict[str, int]]:
 
 
 @st.composite
-def _nodes(draw: st.DrawFn, node: int, cpus: str, package: int, slit: dict[str, int]) -> Json:
+def _nodes(draw: st.DrawFn, node: int, cpus: str, package: int, slit: dict[str, int], *, theme: str) -> Json:
     available = draw(st.sampled_from([4 * GIB, 4 * GIB, 4 * GIB, 2 * GIB, GIB, GIB // 2, 0, None]))
+    if theme == "memory":
+        available = draw(st.sampled_from([2 * GIB, GIB, GIB, GIB // 2, 0]))
+    elif theme == "overhead":
+        available = draw(st.sampled_from([GIB, GIB, GIB // 2, GIB // 4, 0]))
+    elif theme in {"links", "groups", "pool", "floating", "network"}:
+        available = 4 * GIB
     pools = [
         {"size_kib": 2048, "total": 1024, "free": draw(st.sampled_from([0, 256, 512, 1024]))},
         {"size_kib": GIB, "total": 2, "free": draw(st.integers(0, 2))},
@@ -163,15 +180,17 @@ def _llcs(draw: st.DrawFn, online: list[list[list[int]]]) -> list[Json]:
 
 
 @st.composite
-def _functions(draw: st.DrawFn, node_count: int) -> tuple[list[Json], list[Json], list[Json]]:
+def _functions(draw: st.DrawFn, node_count: int, theme: str) -> tuple[list[Json], list[Json], list[Json]]:
     """PFs with VFs, devices, their IOMMU groups and links."""
     pci: list[Json] = []
     links: list[Json] = []
     members: dict[int, list[str]] = {}
     node = st.sampled_from([*range(node_count), *range(node_count), None])
     grouping = draw(st.sampled_from(["own", "none", "pairs", "pairs", "with_pf"]))
-    for i in range(draw(st.sampled_from([0, 1, 1, 2, 2]))):
-        functions, its_links = draw(_pf_with_vfs(i, draw(node)))
+    grouping = {"groups": "pairs", "links": "own"}.get(theme, grouping)
+    many = theme in {"groups", "links"}
+    for i in range(draw(st.sampled_from([1, 1, 2] if many or theme == "network" else [0, 1, 1, 2, 2]))):
+        functions, its_links = draw(_pf_with_vfs(i, draw(node), many=many))
         pci += functions
         links += its_links
         for v, device in enumerate(functions, start=-1):
@@ -193,25 +212,21 @@ def _functions(draw: st.DrawFn, node_count: int) -> tuple[list[Json], list[Json]
         for device in pci:
             if device["address"] in addresses:
                 device["iommu_group"] = group
-    if draw(rarely()) and links:
-        links.append(
-            {"name": "br0", "lowers": [link["name"] for link in links if link["kind"] == "pf"][:2], "kind": "br"}
-        )
     groups = [{"id": group, "devices": sorted(some)} for group, some in sorted(members.items())]
     return pci, groups, links
 
 
 @st.composite
-def _pf_with_vfs(draw: st.DrawFn, i: int, node: int | None) -> tuple[list[Json], list[Json]]:
+def _pf_with_vfs(draw: st.DrawFn, i: int, node: int | None, *, many: bool) -> tuple[list[Json], list[Json]]:
     """A PF, its VFs and the links on them; now and then the host uses one of them itself."""
     pf, name = f"0000:{i + 1}0:00.0", f"ens{i}"
-    vfs = [f"0000:{i + 1}1:00.{v}" for v in range(draw(st.sampled_from([0, 1, 2, 3, 3])))]
+    vfs = [f"0000:{i + 1}1:00.{v}" for v in range(draw(st.sampled_from([2, 3, 4, 4] if many else [0, 1, 2, 3, 3])))]
     sriov = {"total": 8, "configured": len(vfs), "vfs": vfs}
     pci = [_function(pf, "1572", node, netdevs=[name], sriov=sriov)]
-    speed = draw(st.sampled_from([10000, 10000, 25000, None, 0]))
+    speed = draw(st.sampled_from([10000, 10000, 10000] if many else [10000, 10000, 25000, None, 0]))
     links: list[Json] = [{"name": name, "pci": pf, "speed_mbps": speed, "addresses": draw(rarely()), "kind": "pf"}]
     for v, vf in enumerate(vfs):
-        busy = draw(st.sampled_from([None] * 20 + ["address", "master", "dpdk"]))
+        busy = draw(st.sampled_from([None] * (60 if many else 20) + ["address", "master", "dpdk"]))
         driver = "igb_uio" if busy == "dpdk" else "iavf"
         pci.append(_function(vf, draw(often("154c", "1889")), node, physfn=pf, driver=driver))
         if busy in ("address", "master"):

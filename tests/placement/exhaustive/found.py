@@ -10,10 +10,10 @@ from numaplan.errors import NumaplanError
 from tests.placement.exhaustive.cases import Case
 from tests.placement.exhaustive.compare import differences, question
 from tests.placement.exhaustive.mutations import wrong_verdicts
+from tests.placement.exhaustive.reading import Json
 from tests.placement.exhaustive.replans import wrong_replans
 from tests.placement.exhaustive.resources import TooLargeError
 from tests.placement.exhaustive.variants import wrong_values
-from tests.placement.exhaustive.world import Json
 
 Property = Callable[[Case, int], list[str]]
 

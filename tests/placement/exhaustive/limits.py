@@ -7,15 +7,22 @@ from hypothesis import strategies as st
 
 GIB: Final = 1 << 20
 
+# What a case wants more of than there is, so that one constraint decides; "any": whatever comes.
+THEMES: Final = (
+    "any", "any", "any", "cores", "pool", "links", "groups", "partners", "floating", "memory", "overhead", "network",
+    "dpdk", "pages",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a host and a request may be: for trying everything, or beyond that."""
+    """How large a host and a request may be: for trying everything, or beyond that; `theme`: what is scarce."""
 
     nodes: int = 3
     cpus: int = 12
     guests: int = 4
     vcpus: int = 8
+    theme: str = "any"
 
 
 def rarely() -> st.SearchStrategy[bool]:

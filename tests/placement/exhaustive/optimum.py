@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from tests.placement.exhaustive.check import broken, cpus_moved, free_counts, given_cpus, policy_kept, spans, values
+from tests.placement.exhaustive.reading import Cpus, Json, list_text
 from tests.placement.exhaustive.resources import STATE_LIMIT, Nodes, Shared, TooLargeError, shared_out, without_cpus
 from tests.placement.exhaustive.wishes import Wish
-from tests.placement.exhaustive.world import Cpus, Json, World, affinities, list_text
+from tests.placement.exhaustive.world import World, affinities
 
 # Priority, free nodes, free LLCs and free cores count upwards; the rest counts downwards.
 SIGNS = (-1, 1, 1, -1, -1, -1, 1)

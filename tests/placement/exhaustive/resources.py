@@ -6,12 +6,13 @@ are one: the cheapest stands for them.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from tests.placement.exhaustive.check import cost, functions_of, memory_moved, partners_kept, vfs_moved
+from tests.placement.exhaustive.reading import Json, list_text
 from tests.placement.exhaustive.wishes import PortWish, Wish
-from tests.placement.exhaustive.world import Json, World, list_text
+from tests.placement.exhaustive.world import SMALL_KIB, World
 
 STATE_LIMIT = 20_000
 
@@ -30,6 +31,7 @@ class Share:
     nodes: Nodes
     cost: int
     memory: tuple[tuple[tuple[int, int], int], ...]
+    memory_nodes: frozenset[int]
     functions: frozenset[str]
     mbps: tuple[tuple[str, int], ...]
     unmoved: bool
@@ -42,6 +44,7 @@ class Shared:
     cost: int = 0
     shares: tuple[Share | None, ...] = ()
     memory: tuple[tuple[tuple[int, int], int], ...] = ()
+    memory_nodes: frozenset[int] = frozenset()
     functions: frozenset[str] = frozenset()
     mbps: tuple[tuple[str, int], ...] = ()
     unmoved: frozenset[int] = frozenset()
@@ -50,11 +53,6 @@ class Shared:
     def nodes(self) -> tuple[Nodes | None, ...]:
         """Where every guest is."""
         return tuple(None if share is None else share.nodes for share in self.shares)
-
-    @property
-    def memory_nodes(self) -> frozenset[int]:
-        """Nodes of which memory is given."""
-        return frozenset(node for (node, _), _ in self.memory)
 
 
 def shared_out(world: World, wishes: Sequence[Wish], possible: Sequence[Sequence[Nodes]]) -> list[Shared]:
@@ -94,7 +92,7 @@ def _together(world: World, wishes: Sequence[Wish], state: Shared) -> bool:
 
 
 def _without(state: Shared) -> Shared:
-    return Shared(state.cost, (*state.shares, None), state.memory, state.functions, state.mbps, state.unmoved)
+    return replace(state, shares=(*state.shares, None))
 
 
 def _with(world: World, state: Shared, share: Share, index: int, alike: Sequence[tuple[str, ...]]) -> Shared | None:
@@ -116,6 +114,7 @@ def _with(world: World, state: Shared, share: Share, index: int, alike: Sequence
         state.cost + share.cost,
         (*state.shares, share),
         tuple(sorted(memory.items())),
+        state.memory_nodes | share.memory_nodes,
         functions,
         tuple(sorted(mbps.items())),
         state.unmoved | {index} if share.unmoved else state.unmoved,
@@ -132,6 +131,8 @@ def _shares(world: World, wish: Wish, nodes: Nodes) -> Iterator[Share]:
             used: Counter[tuple[int, int]] = Counter()
             for cell, place in zip(wish.cells, memory, strict=True):
                 used[place] += cell.memory_kib
+            for node in set(nodes) if world.overhead_kib else ():
+                used[node, SMALL_KIB] += world.overhead_kib
             mbps: Counter[str] = Counter()
             for port, addresses in zip(wish.ports, chosen, strict=True):
                 for address in addresses if port.mbps else ():
@@ -143,11 +144,12 @@ def _shares(world: World, wish: Wish, nodes: Nodes) -> Iterator[Share]:
                 nodes,
                 cost(world, wish, placement),
                 tuple(sorted(used.items())),
+                frozenset(node for node, _ in memory),
                 frozenset(functions_of(placement)),
                 tuple(sorted(mbps.items())),
                 there and not moved,
             )
-            key = (share.memory, share.functions, share.mbps, share.unmoved)
+            key = (share.memory, share.memory_nodes, share.functions, share.mbps, share.unmoved)
             if key not in best or share.cost < best[key].cost:
                 best[key] = share
     yield from best.values()
@@ -172,6 +174,8 @@ def _ports(world: World, wish: Wish, nodes: frozenset[int]) -> Iterator[tuple[tu
 
 
 def _port(world: World, port: PortWish, nodes: frozenset[int]) -> Iterator[tuple[str, ...]]:
+    if port.is_bridged and not port.reaches(world, world.port_node(port.bridge), nodes):
+        return
     fitting = [
         function
         for function in world.functions.values()
@@ -210,7 +214,7 @@ def without_cpus(
         "emulator": "",
         "iothreads": {str(iothread): "" for iothread in range(1, wish.iothreads + 1)},
         "interfaces": [
-            {"name": port.name, "vfs": list(some)} for port, some in ports if port.is_vf and port.bridge is None
+            {"name": port.name, "vfs": list(some)} for port, some in ports if port.is_vf and not port.is_bridged
         ],
         "devices": [{"name": port.name, "address": some[0]} for port, some in ports if some and not port.is_vf],
     }

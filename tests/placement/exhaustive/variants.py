@@ -7,8 +7,9 @@ from typing import Final
 
 from tests.placement.exhaustive.cases import Case
 from tests.placement.exhaustive.compare import plan_of, question
+from tests.placement.exhaustive.reading import Json, cpu_list, list_text
 from tests.placement.exhaustive.wishes import wishes_of
-from tests.placement.exhaustive.world import Json, cpu_list, list_text
+from tests.placement.exhaustive.world import World
 
 # What numbers the other names sort before those drawn, and the other way round.
 RENAMED: Final = {"a": "z", "b": "y", "c": "x", "d": "w", "stays": "never"}
@@ -83,22 +84,27 @@ def renumbered(case: Case, random: Random) -> Case:
     nodes = dict(zip(nodes, random.sample(list(nodes), len(nodes)), strict=True))
     cpus = sorted(cpu_list(case.inventory["cpus"]["present"]))
     number = dict(zip(cpus, random.sample(cpus, len(cpus)), strict=True))
-    inventory = _walk(case.inventory, nodes, number)
+    inventory = _walk(case.inventory, nodes, number, _CPU_KEYS)
     inventory["numa_nodes"].sort(key=lambda node: node["id"])
     inventory["llcs"].sort(key=lambda llc: min(cpu_list(llc["cpus"])))
-    return Case(inventory, _walk(case.vnf, {}, number))
+    return Case(inventory, _walk(case.vnf, {}, number, _POLICY_KEYS))
 
 
-_CPU_KEYS: Final = frozenset({"cpus", "present", "online", "isolated", "vcpu_cpuset", "reserved_cpus", "shared_cpus"})
-_NODE_KEYS: Final = frozenset({"numa_nodes", "nodes", "numa_node"})
+_POLICY_KEYS: Final = frozenset({"reserved_cpus", "shared_cpus"})
+_CPU_KEYS: Final = frozenset(
+    {"cpus", "present", "online", "isolated", "vcpu_cpuset", "affinity", "pmd_cpus", "lcore_cpus", "cpu"}
+)
+_NODE_KEYS: Final = frozenset({"numa_nodes", "nodes", "numa_node", "node"})
 
 
-def _walk(document: Json, nodes: dict[int, int], number: dict[int, int]) -> Json:
+def _walk(document: Json, nodes: dict[int, int], number: dict[int, int], cpu_keys: frozenset[str]) -> Json:
     """A document with other numbers wherever it names nodes or CPUs."""
 
     def cpus(value: object) -> object:
         if isinstance(value, str):
             return list_text(number[cpu] for cpu in cpu_list(value))
+        if isinstance(value, int):
+            return number[value]
         return sorted(number[cpu] for cpu in value) if isinstance(value, list) else told(value)
 
     def ids(value: object) -> object:
@@ -113,7 +119,7 @@ def _walk(document: Json, nodes: dict[int, int], number: dict[int, int]) -> Json
             return value
         found: Json = {}
         for key, item in value.items():
-            found[key] = cpus(item) if key in _CPU_KEYS else ids(item) if key in _NODE_KEYS else told(item)
+            found[key] = cpus(item) if key in cpu_keys else ids(item) if key in _NODE_KEYS else told(item)
         if "distances" in found:
             found["distances"] = {str(nodes[int(node)]): entry for node, entry in found["distances"].items()}
             found["id"] = nodes[found["id"]]
@@ -187,7 +193,7 @@ def more_vfs(case: Case, random: Random) -> Case | None:
     address = f"{vfs[0][:-1]}7"
     vfs.append(address)
     pf["sriov"]["configured"] += 1
-    added = {key: like[key] for key in ("vendor", "device", "class", "numa_node", "physfn")}
+    added = {key: like[key] for key in ("vendor", "device", "class", "numa_node", "physfn") if key in like}
     inventory["pci"].append({**added, "address": address, "driver": "iavf", "iommu_group": 999, "netdevs": []})
     inventory["iommu_groups"].append({"id": 999, "devices": [address]})
     return case
@@ -199,13 +205,16 @@ def carried_out(case: Case, placements: Sequence[Json]) -> Case:
     vnf = case.vnf
     names = {wish.name for wish in wishes_of(vnf)}
     nodes = {node["id"]: node for node in inventory["numa_nodes"]}
+    world = World(inventory, vnf.get("host", {}), names)
     for guest in inventory["guests"]:
         if guest["name"] in names and guest.get("running") is True:
-            _account(nodes, _held_now(guest), sign=1)
+            own = [(node, 4, world.overhead_kib) for node in world.lies_on(guest)]
+            _account(nodes, [*_held_now(guest), *own], sign=1)
     stay = [guest for guest in inventory["guests"] if guest["name"] not in names]
     placed = [_as_xml(placement) for placement in placements]
-    for guest in placed:
-        _account(nodes, _held_now(guest), sign=-1)
+    for guest, placement in zip(placed, placements, strict=True):
+        own = [(node, 4, world.overhead_kib) for node in sorted({cell["numa_node"] for cell in placement["cells"]})]
+        _account(nodes, [*_held_now(guest), *own], sign=-1)
     inventory["guests"] = sorted([*stay, *placed], key=lambda guest: str(guest["name"]))
     return case
 

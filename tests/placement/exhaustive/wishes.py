@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from tests.placement.exhaustive.world import SMALL_KIB, Cpus, Function, Json, World, cpu_list, size_kib
+from tests.placement.exhaustive.reading import Cpus, Json, cpu_list, size_kib
+from tests.placement.exhaustive.world import SMALL_KIB, Function, World
 
 SIZES_KIB = {"4KiB": SMALL_KIB, "2MiB": 2048, "1GiB": 1 << 20}
 
@@ -27,7 +28,7 @@ class CellWish:
 
 @dataclass(frozen=True)
 class PortWish:
-    """`count` functions for one entry of interfaces (`is_vf`) or devices; a virtio port wants none and has `bridge`."""
+    """`count` functions for one entry of interfaces (`is_vf`) or devices; one that `is_bridged` wants none."""
 
     name: str
     is_vf: bool
@@ -40,6 +41,7 @@ class PortWish:
     affinity: str = "required"
     mbps: int = 0
     distinct_pfs: bool = False
+    is_bridged: bool = False
     bridge: str | None = None
 
     def matches(self, function: Function) -> bool:
@@ -94,8 +96,12 @@ class Wish:
         return len(self.cells[cell].dedicated) + (self.own if cell == 0 else 0)
 
 
-def wishes_of(vnf: Json) -> tuple[Wish, ...]:
-    """All guests in the order of the document, copies one after the other; profiles are not read."""
+def wishes_of(vnf: Json, inventory: Json | None = None) -> tuple[Wish, ...]:
+    """All guests in the order of the document, copies one after the other; profiles are not read.
+
+    Those that `inventory` has already keep to the cells that they have.
+    """
+    there = {guest["name"]: guest for guest in (inventory or {}).get("guests", [])}
     physnets = vnf.get("host", {}).get("physnets", {})
     copies: dict[str, list[str]] = {}
     for vm in vnf["vms"]:
@@ -109,8 +115,37 @@ def wishes_of(vnf: Json) -> tuple[Wish, ...]:
                 frozenset(other for named in vm.get(key, []) for other in copies.get(named, [named])) - {name}
                 for key in ("affinity", "anti_affinity")
             )
-            found.append(replace(wish, name=name, affinity=near, anti_affinity=far))
+            kept = kept_topology(wish, there.get(name), policy=vm.get("cpu_policy", "dedicated"))
+            found.append(replace(kept, name=name, affinity=near, anti_affinity=far))
     return tuple(found)
+
+
+def kept_topology(wish: Wish, guest: Json | None, *, policy: str) -> Wish:
+    """The wish of a guest that is there: it keeps to the cells, or the number of vCPUs, that its XML has.
+
+    What is wished of memory holds cell by cell where there are as many, else what is wished of the first.
+    """
+    if guest is None:
+        return wish
+    topology = guest.get("topology") or {}
+    there = [(tuple(cell["vcpus"]), cell["memory_kib"]) for cell in guest.get("cells", [])]
+    if not there and topology and len(wish.cells) == 1:
+        vcpus = topology["sockets"] * topology.get("dies", 1) * topology["cores"] * topology["threads"]
+        there = [(tuple(range(vcpus)), wish.cells[0].memory_kib)]
+    if not there or there == [(cell.vcpus, cell.memory_kib) for cell in wish.cells]:
+        return wish
+    chosen = {vcpu for cell in wish.cells for vcpu in cell.dedicated}
+    likes = wish.cells if len(wish.cells) == len(there) else wish.cells[:1] * len(there)
+    cells = tuple(
+        replace(
+            like,
+            vcpus=vcpus,
+            memory_kib=memory_kib,
+            dedicated=tuple(vcpu for vcpu in vcpus if policy == "dedicated" or vcpu in chosen),
+        )
+        for like, (vcpus, memory_kib) in zip(likes, there, strict=True)
+    )
+    return replace(wish, cells=cells)
 
 
 def _wish(vm: Json, physnets: Json) -> Wish:
@@ -160,8 +195,11 @@ def _cells(vm: Json) -> tuple[CellWish, ...]:
 
 
 def _interface(port: Json, physnets: Json) -> PortWish:
-    if port.get("type", "sriov") == "virtio":
-        return PortWish(port["name"], is_vf=True, count=0, bridge=port.get("bridge"))
+    if port.get("type", "sriov") != "sriov":
+        affinity = port.get("affinity", "preferred")
+        return PortWish(
+            port["name"], is_vf=True, count=0, affinity=affinity, is_bridged=True, bridge=port.get("bridge")
+        )
     names = frozenset(physnets[port["physnet"]]) if "physnet" in port else None
     pf, _, indexes = port.get("pf", "").partition("#")
     return PortWish(

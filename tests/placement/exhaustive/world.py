@@ -4,38 +4,15 @@ Nothing of numaplan is imported here: this is the other reading, which numaplan'
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-Json = dict[str, Any]
-Cpus = frozenset[int]
+from tests.placement.exhaustive.reading import NOBODY, Cpus, Json, cpu_list, size_kib
+from tests.placement.exhaustive.wires import Wires, pages_to_come, polled_cpus, switch_ports
 
 SMALL_KIB = 4
-NOBODY: Cpus = frozenset()
 DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
-
-
-def cpu_list(text: str | None) -> Cpus:
-    """From the kernel's list form; None is no CPU."""
-    found: set[int] = set()
-    for part in (text or "").split(","):
-        if part:
-            first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
-
-
-def list_text(cpus: Iterable[int]) -> str:
-    """A CPU list without runs, which every reader of the kernel's form takes."""
-    return ",".join(str(cpu) for cpu in sorted(cpus))
-
-
-def size_kib(text: str) -> int:
-    """A size of vnf.yaml such as 2GiB."""
-    units = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}
-    return int(text[:-3]) * units[text[-3:]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +36,7 @@ class World:
 
     def __init__(self, inventory: Json, site: Json, asked: Collection[str]) -> None:
         self.site = site
+        self.overhead_kib = size_kib(site.get("guest_overhead", "0KiB"))
         self.there: dict[str, Json] = {guest["name"]: guest for guest in inventory.get("guests", [])}
         self.staying = [guest for name, guest in self.there.items() if name not in asked]
         self.returning = [guest for name, guest in self.there.items() if name in asked]
@@ -77,13 +55,18 @@ class World:
         self.reserved = self._reserved(cpu_list(states.get("isolated"))) & self.online
         self.allocatable = self.online - self.reserved - self.shared
         self.taken = frozenset(
-            cpu for guest in self.staying for cpus in affinities(guest) if len(cpus or ()) == 1 for cpu in cpus or ()
+            cpu for guest in self.staying for cpus in threads_of(guest) if len(cpus or ()) == 1 for cpu in cpus or ()
         )
+        # A reserved CPU is nobody's anyway.
+        self.taken |= (polled_cpus(inventory) & self.online) - self.reserved
         self.free = self.allocatable - self.taken
         self.floating = self._floating()
         self.links: dict[str, Json] = {link["name"]: link for link in inventory.get("links", [])}
         self._pci: dict[str, Json] = {device["address"]: device for device in inventory.get("pci", [])}
         self._groups = inventory.get("iommu_groups", [])
+        self._plugged = switch_ports(inventory)
+        self._to_come = {id_: pages_to_come(inventory, node) for id_, node in self._nodes.items()}
+        self._wires = Wires(inventory, lambda address: self.functions[address].node)
 
     def _reserved(self, isolated: Cpus) -> Cpus:
         if self.site.get("reserved_cpus") is not None:
@@ -128,12 +111,20 @@ class World:
             if node.get("available_kib") is not None:
                 left[id_, SMALL_KIB] = node["available_kib"] - size_kib(self.site.get("reserved_memory", "2GiB"))
             for pool in node.get("hugepages", []):
-                left[id_, pool["size_kib"]] = pool["free"] * pool["size_kib"]
+                free = pool["free"] - self._to_come[id_].get(pool["size_kib"], 0)
+                left[id_, pool["size_kib"]] = free * pool["size_kib"]
         for guest in self.returning:
-            for place, kib in _memory_of(guest) if guest.get("running") is True else ():
-                if place in left:
-                    left[place] += kib
+            if guest.get("running") is True:
+                back = _memory_of(guest) + [((node, SMALL_KIB), self.overhead_kib) for node in self.lies_on(guest)]
+                for place, kib in back:
+                    if place in left:
+                        left[place] += kib
         return {place: max(0, kib) for place, kib in left.items()}
+
+    def lies_on(self, guest: Json) -> list[int]:
+        """The nodes that one of its vCPUs cannot leave."""
+        sets = [self.online if cpus is None else cpus & self.online for cpus in affinities(guest)[: guest["vcpus"]]]
+        return [node for node in self.nodes if any(cpus and cpus <= self.cpus_of[node] for cpus in sets)]
 
     def ladder(self, nodes: Collection[int]) -> Cpus | None:
         """Where threads float that share; None: on CPUs of the nodes that nobody holds."""
@@ -182,16 +173,8 @@ class World:
         return found
 
     def port_node(self, bridge: str | None) -> int | None:
-        """The node of the one physical port below a bridge."""
-        below = [] if bridge is None else [bridge]
-        nodes = set()
-        while below:
-            link = self.links.get(below.pop())
-            if link is not None:
-                below += link.get("lowers", [])
-                nodes.add(self._pci[link["pci"]].get("numa_node") if link.get("pci") else None)
-        known = nodes - {None}
-        return known.pop() if len(known) == 1 else None
+        """The node of the physical ports below a bridge; None where it is not known to be one."""
+        return self._wires.node(bridge)
 
     def _is_bridge(self, address: str) -> bool:
         return address in self._pci and str(self._pci[address]["class"]).startswith("06")
@@ -204,21 +187,44 @@ class World:
         if device.get("driver") in DPDK_DRIVERS:
             return "DPDK"
         links = [link for link in self.links.values() if link.get("pci") == device["address"]]
-        busy = any(link.get("addresses") or link.get("master") for link in links)
-        return "address, bridge or bond" if busy else None
+        names = {*device.get("netdevs", []), *(link["name"] for link in links)}
+        addresses, plugged = self._plugged
+        if device["address"] in addresses or names & plugged:
+            return "a port of Open vSwitch"
+        carrying = {lower for link in self.links.values() for lower in link.get("lowers", [])}
+        busy = any(link.get("addresses") or link.get("master") or link["name"] in carrying for link in links)
+        return "address, bridge, bond or VLAN" if busy else None
 
 
 def affinities(guest: Json) -> list[Cpus | None]:
-    """Where its vCPUs, its emulator and its iothreads may run, in this order; None: anywhere."""
-    widest = None if guest.get("vcpu_cpuset") is None else cpu_list(guest["vcpu_cpuset"])
-    vcpus = {pin["vcpu"]: cpu_list(pin["cpus"]) for pin in guest.get("vcpu_pins", [])}
-    iothreads = {pin["iothread"]: cpu_list(pin["cpus"]) for pin in guest.get("iothread_pins", [])}
-    emulator = guest.get("emulator_pin")
-    return [
-        *(vcpus.get(vcpu, widest) for vcpu in range(guest["vcpus"])),
-        widest if emulator is None else cpu_list(emulator["cpus"]),
-        *(iothreads.get(iothread, widest) for iothread in range(1, guest.get("iothreads", 0) + 1)),
-    ]
+    """Where its vCPUs, its emulator and its iothreads 1 and on may run, in this order; None: anywhere."""
+    vcpus = [_affinity(guest, "vcpu", vcpu) for vcpu in range(guest["vcpus"])]
+    iothreads = [_affinity(guest, "iothread", iothread) for iothread in range(1, guest.get("iothreads", 0) + 1)]
+    return [*vcpus, _affinity(guest, "emulator", None), *iothreads]
+
+
+def threads_of(guest: Json) -> list[Cpus | None]:
+    """As `affinities`, and of iothreads that only a pin or a running thread knows."""
+    named = {pin["iothread"] for pin in guest.get("iothread_pins", [])}
+    named |= {thread["index"] for thread in _running(guest) if thread["kind"] == "iothread"}
+    more = sorted(number for number in named if number > guest.get("iothreads", 0))
+    return [*affinities(guest), *(_affinity(guest, "iothread", number) for number in more)]
+
+
+def _affinity(guest: Json, kind: str, number: int | None) -> Cpus | None:
+    """As it runs where that is known, else as its XML pins it."""
+    now = [cpu_list(t["affinity"]) for t in _running(guest) if (t["kind"], t.get("index")) == (kind, number)]
+    pins = [guest["emulator_pin"]] if kind == "emulator" and guest.get("emulator_pin") else []
+    pins += [pin for pin in guest.get(f"{kind}_pins", []) if pin[kind] == number]
+    if any(now):
+        return NOBODY.union(*now)
+    said = pins[0]["cpus"] if pins else guest.get("vcpu_cpuset")
+    return None if said is None else cpu_list(said)
+
+
+def _running(guest: Json) -> list[Json]:
+    threads: list[Json] = (guest.get("live") or {}).get("threads", [])
+    return threads
 
 
 def functions_of(guest: Json) -> list[str]:

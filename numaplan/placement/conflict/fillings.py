@@ -1,0 +1,211 @@
+"""Whether cells can share the nodes out among them: every way to fill a node, and how often each way is taken.
+
+What totals count one by one is here counted together: cores of their own, whole cores, CPUs, memory of one page size,
+shared vCPUs. VFs and links are left out, so a refusal is a proof, and a filling only a place to start from.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.placement.conflict.joined import joined
+from numaplan.placement.conflict.totals import CORE_COUNTS, excess
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.problem import GuestClass, Problem
+
+# CP-SAT's deterministic time to choose among the ways to fill nodes, and to place guests as such a choice says.
+WORK: Final = 0.1
+
+# So many ways to fill nodes are looked at in all, with so many lumps; where there are more, the smallest are left out.
+MOST_WAYS: Final = 2_000
+MOST_LUMPS: Final = 12
+
+Needs = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lump:
+    """Cells that go to one node, one of `nodes`, and what they need there of each thing that is counted."""
+
+    needs: Needs
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """INFEASIBLE: the cells have no place. OPTIMAL: `slots` of a node take so many of each lump; else not known."""
+
+    outcome: Outcome
+    slots: Mapping[tuple[NodeId, Lump], int] = field(default_factory=dict)
+
+
+def fill(problem: Problem, *, cores_only: bool = False) -> Filling:
+    """Fills the nodes with all cells of `problem`; `cores_only`: by their dedicated CPUs alone."""
+    wanted: Counter[Lump] = Counter()
+    for guests in problem.classes:
+        for _, lump in _lumps(problem, guests, cores_only=cores_only):
+            wanted[lump] += len(guests.members)
+    room = {node: _room(problem, node, cores_only=cores_only) for node in problem.facts.nodes}
+    lumps = [lump for lump in wanted if any(lump.needs)]
+    lumps.sort(key=lambda lump: (-_share(lump, room), lump))
+    largest = lumps[:MOST_LUMPS]
+    while largest and len(room) > 1:
+        if (ways := _all_ways(largest, room, wanted)) is not None:
+            found = _chosen(ways, largest, room, wanted=wanted)
+            # A choice that is blind to the small ones is no good place to start from.
+            return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
+        largest = largest[: len(largest) * 3 // 4]
+    return Filling(Outcome.UNKNOWN)
+
+
+def is_counted_out(problem: Problem) -> bool:
+    """Whether counting alone proves that not all guests of `problem`, none of whose ways are left out, have a place."""
+    compact = joined(problem)
+    return excess(compact) is not None or fill(compact).outcome is Outcome.INFEASIBLE
+
+
+def keep_to(f: Formulation, filling: Filling) -> None:
+    """Demands that a node has no more cells than `filling` has slots for."""
+    used: dict[tuple[NodeId, Lump], list[Linear]] = {slot: [] for slot in filling.slots}
+    for u, unit in enumerate(f.units):
+        for k, lump in _lumps(f.problem, unit.guests, cores_only=False):
+            for node in lump.nodes:
+                if (node, lump) in used:
+                    used[node, lump].append(f.on(u, k, node))
+    for slot, cells in used.items():
+        f.model.at_most(total(cells), filling.slots[slot])
+
+
+def placed_so(problem: Problem, filling: Filling) -> bool:
+    """Whether all guests of `problem` find a place with no more cells on a node than `filling` has slots for."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    keep_to(f, filling)
+    return bool(f.model.solve(ZERO, maximize=False, work=WORK).solution)
+
+
+def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterator[tuple[int, Lump]]:
+    """(a cell, what goes with it): cells that always share a node are one lump."""
+    needs = [_needs(problem, guests, k, cores_only=cores_only) for k in range(len(guests.cells))]
+    if len(needs) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options):
+        needs = [tuple(map(sum, zip(*needs, strict=True)))]
+    for k, need in enumerate(needs):
+        yield k, Lump(need, tuple(sorted({option.nodes[k] for option in guests.options})))
+
+
+def _needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool) -> Needs:
+    cell, width = guests.cells[k], problem.facts.threads
+    cores = tuple(count.need(cell, width) for count in CORE_COUNTS)
+    if cores_only:
+        return cores
+    bound = cell.strict and len(cell.page_sizes_kib) == 1 and all(option.keep is None for option in guests.options)
+    pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
+    return (*cores, cell.shared, *pages)
+
+
+def _room(problem: Problem, node: NodeId, *, cores_only: bool) -> Needs:
+    kinds = [kind for kind in problem.core_kinds if kind.node == node]
+    cores = tuple(sum(count.have(kind, problem.facts.threads) for kind in kinds) for count in CORE_COUNTS)
+    if cores_only:
+        return cores
+    pages = (problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem))
+    return (*cores, problem.facts.pool_left.get(node, 0), *pages)
+
+
+def _sizes(problem: Problem) -> list[int]:
+    return sorted({size for _, size in problem.facts.capacity_kib})
+
+
+def _share(lump: Lump, room: Mapping[NodeId, Needs]) -> float:
+    """The largest part of anything that the roomiest node has."""
+    most = [max(amounts) for amounts in zip(*room.values(), strict=True)]
+    return max(float(need / max(have, 1)) for need, have in zip(lump.needs, most, strict=True))
+
+
+def _kind(node: NodeId, lumps: Sequence[Lump], room: Mapping[NodeId, Needs]) -> tuple[Needs, tuple[Lump, ...]]:
+    """Nodes of one kind have as much room, for the same lumps."""
+    return room[node], tuple(lump for lump in lumps if node in lump.nodes)
+
+
+def _all_ways(
+    lumps: Sequence[Lump], room: Mapping[NodeId, Needs], wanted: Mapping[Lump, int]
+) -> dict[tuple[Needs, tuple[Lump, ...]], list[tuple[int, ...]]] | None:
+    """How often each lump lies on a node that is full, for each kind of node; None where there are too many ways."""
+    found: dict[tuple[Needs, tuple[Lump, ...]], list[tuple[int, ...]]] = {}
+    left = MOST_WAYS
+    for node in sorted(room):
+        kind = _kind(node, lumps, room)
+        if kind not in found:
+            found[kind] = []
+            for way in _ways(kind[0], [(lump.needs, wanted[lump]) for lump in kind[1]]):
+                left -= 1
+                if left < 0:
+                    return None
+                if way is not None:
+                    found[kind].append(way)
+    return found
+
+
+def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[tuple[int, ...] | None]:
+    """The fullest ways first; None for one in which something more has a place."""
+    if not lumps:
+        yield ()
+        return
+
+    def extend(way: tuple[int, ...], left: Needs) -> Iterator[tuple[int, ...] | None]:
+        need, wanted = lumps[len(way)]
+        most = min([wanted, *(have // each for have, each in zip(left, need, strict=True) if each)])
+        last = len(way) + 1 == len(lumps)
+        for count in range(most, most - 1 if last else -1, -1):
+            rest = tuple(have - count * each for have, each in zip(left, need, strict=True))
+            if last:
+                yield None if _takes_more((*way, count), rest, lumps) else (*way, count)
+            else:
+                yield from extend((*way, count), rest)
+
+    yield from extend((), room)
+
+
+def _takes_more(way: Sequence[int], rest: Needs, lumps: Sequence[tuple[Needs, int]]) -> bool:
+    return any(
+        count < wanted and all(each <= have for each, have in zip(need, rest, strict=True))
+        for count, (need, wanted) in zip(way, lumps, strict=True)
+    )
+
+
+def _chosen(
+    ways: Mapping[tuple[Needs, tuple[Lump, ...]], Sequence[tuple[int, ...]]],
+    lumps: Sequence[Lump],
+    room: Mapping[NodeId, Needs],
+    *,
+    wanted: Mapping[Lump, int],
+) -> Filling:
+    """A way for each node, so that every lump has as many slots as are wanted."""
+    model = Model()
+    times: dict[tuple[Needs, tuple[Lump, ...]], list[Linear]] = {}
+    slots: dict[Lump, list[Linear]] = {lump: [] for lump in lumps}
+    for kind, full in ways.items():
+        nodes = sum(_kind(node, lumps, room) == kind for node in room)
+        times[kind] = [model.integer(0, nodes) for _ in full]
+        model.at_most(total(times[kind]), nodes)
+        for way, often in zip(full, times[kind], strict=True):
+            for lump, count in zip(kind[1], way, strict=True):
+                slots[lump].append(often * count)
+    for lump, places in slots.items():
+        model.at_least(total(places), wanted[lump])
+    solved = model.solve(ZERO, maximize=False, work=WORK)
+    if not solved.solution:
+        return Filling(solved.outcome)
+    taken = {
+        kind: [way for way, often in zip(full, times[kind], strict=True) for _ in range(often.value(solved.solution))]
+        for kind, full in ways.items()
+    }
+    found: dict[tuple[NodeId, Lump], int] = {}
+    for node in sorted(room):
+        kind = _kind(node, lumps, room)
+        way = taken[kind].pop() if taken[kind] else (0,) * len(kind[1])
+        found.update({(node, lump): count for lump, count in zip(kind[1], way, strict=True)})
+    return Filling(Outcome.OPTIMAL, found)
