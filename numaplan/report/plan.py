@@ -15,6 +15,7 @@ from numaplan.units import format_size
 
 _LIST_WIDTH: Final = 28
 _EMULATOR_WIDTH: Final = 20
+_MOST_NAMES: Final = 4
 
 
 def plan_table(plan: Plan, snapshot: Snapshot) -> str:
@@ -131,8 +132,11 @@ def _runs(pairs: tuple[tuple[VcpuId, CpuSet], ...]) -> Iterator[list[tuple[VcpuI
 def conflict_text(conflict: Conflict) -> str:
     """The constraints that cannot all hold, and what would make them hold, in lines."""
     lines = ["these cannot all hold on this host (without any one of them the rest can):"]
-    for member in conflict.members:
-        who = "host" if member.vm is None else clean(member.vm)
-        lines.append(f"  - {who}: {clean(member.sentence)} [{clean(member.constraint)}]")
+    for (constraint, sentence), group in groupby(conflict.members, lambda each: (each.constraint, each.sentence)):
+        names = ["host" if member.vm is None else clean(member.vm) for member in group]
+        who = ", ".join(names[:_MOST_NAMES])
+        if len(names) > _MOST_NAMES:
+            who += f" and {len(names) - _MOST_NAMES} more, each"
+        lines.append(f"  - {who}: {clean(sentence)} [{clean(constraint)}]")
     lines += [f"  fix: {clean(fix.sentence)}" for fix in conflict.fixes]
     return "\n".join(lines)

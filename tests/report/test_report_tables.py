@@ -33,9 +33,10 @@ from numaplan.model.kernel import (
     Smt,
     TransparentHugepages,
 )
-from numaplan.model.plan import CellPlacement, Level, Limit, Placement, Plan, Status
+from numaplan.model.plan import CellPlacement, Conflict, ConflictMember, Level, Limit, Placement, Plan, Status
 from numaplan.model.snapshot import Gap
 from numaplan.model.switch import OpenVswitch
+from numaplan.report.plan import conflict_text
 from numaplan.report.tables import audit_table, inventory_table, plan_table
 from numaplan.report.text import clean
 from tests.hosts import GIB, Nic, host
@@ -368,3 +369,12 @@ def test_how_many_vfs_are_used_is_unknown_where_a_guest_is_a_process_and_no_more
     ]
     # node, PCI, name, driver, speed and its unit, VFs used, configured, total
     assert [line.split()[6:8] for line in rows] == [["?", "2"], ["0", "2"], ["?", "2"]]
+
+
+def test_equal_demands_of_a_conflict_are_told_once() -> None:
+    equal = [ConflictMember(f"fw-{i}", "vcpus", "needs 4 CPUs; free: 16") for i in range(1, 6)]
+    lines = conflict_text(Conflict((*equal, ConflictMember("db", "memory", "needs 2 GiB")))).splitlines()[1:]
+    assert lines == [
+        "  - fw-1, fw-2, fw-3, fw-4 and 1 more, each: needs 4 CPUs; free: 16 [vcpus]",
+        "  - db: needs 2 GiB [memory]",
+    ]
