@@ -1,5 +1,6 @@
 """The fixes of requests whose conflict is plain: what they say, what they cost, and what their patch is."""
 
+from dataclasses import replace
 from typing import Any
 
 from numaplan.api.fixes import with_fixes
@@ -74,6 +75,12 @@ def test_pages_for_which_a_node_has_no_memory_left_need_more_of_it() -> None:
     assert said[:1] == [
         "reserve 3 more 1 GiB pages on node 0 (which needs 1 GiB more memory there): cost 13",
     ]
+
+
+def test_a_host_that_shows_no_pools_is_asked_for_the_pages_that_are_wanted() -> None:
+    snapshot = host("2n:4c:1t")
+    bare = replace(snapshot, nodes=tuple(replace(node, hugepages=()) for node in snapshot.nodes))
+    assert "reserve 3 more 1 GiB pages on node 0: cost 3" in sentences(bare, vm(memory="3GiB", page_size="1GiB"))
 
 
 def test_what_no_node_needs_alone_is_asked_of_several() -> None:

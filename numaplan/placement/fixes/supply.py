@@ -22,7 +22,7 @@ _LAST_FUNCTION: Final = 0xFFFF
 
 def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
     """Levers of the host that could help the guests `named`; `everyone` has to find room beside them."""
-    sizes = sorted({pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}, reverse=True)
+    sizes = sorted(_page_sizes(named, facts), reverse=True)
     groups = [
         Group(f"{size} KiB pages", Document.INVENTORY, _pages(facts, size, everyone))
         for size in sizes
@@ -33,6 +33,13 @@ def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest
         groups.append(Group("ordinary memory", Document.INVENTORY, levers))
     groups.append(Group("VFs", Document.INVENTORY, _vfs(facts, named)))
     return groups
+
+
+def _page_sizes(guests: Sequence[GuestRequest], facts: HostFacts) -> set[int]:
+    """Those that the kernel lists, as it does for each size that it can have; where it lists none, those asked for."""
+    listed = {pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}
+    asked = {cell.page_size.size_kib for guest in guests for cell in guest.cells}
+    return listed or {size for size in asked if size is not None}
 
 
 def _need_kib(guests: Sequence[GuestRequest], size_kib: int) -> int:
