@@ -176,7 +176,10 @@ def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bo
     kinds = [problem.device_kinds[i] for demand in demands if demand.name == name for i in demand.kinds]
     have = {node: sum(len(k.members) for k in kinds if k.node == node) for node in problem.facts.nodes}
     lost = sum(len(kind.members) for kind in kinds if kind.node not in have)
-    return f"free: {by_node(have)}" + (f", {lost} of which the host does not say the node" if lost else "")
+    bundled = sum(len(kind.members) for kind in kinds if kind.bundle is not None)
+    said = f"free: {by_node(have)}"
+    said += f", {lost} of which the host does not say the node" if lost else ""
+    return said + (f", {bundled} of which go only with their whole IOMMU group" if bundled else "")
 
 
 def _wanted(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
