@@ -55,8 +55,18 @@ def main(
     del version
 
 
-for _verb in (inventory, capture, place, verify, capacity, audit, rebalance, explain, schema):
-    app.command()(_verb)
+for _verb, _words in (
+    (inventory, "Show a host, its devices and its guests"),
+    (capture, "Write a host into one tar"),
+    (place, "Place guests jointly, proven optimal"),
+    (verify, "Check a plan"),
+    (capacity, "Count how many copies of a guest fit"),
+    (rebalance, "Move guests to make room"),
+    (audit, "Find placements that cost performance"),
+    (explain, "Explain an audit rule"),
+    (schema, "Print the JSON Schema of a document"),
+):
+    app.command(short_help=_words)(_verb)
 
 
 def run() -> None:
