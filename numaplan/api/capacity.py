@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from numaplan.api.place import UnprovenPlanError
 from numaplan.api.profiles import shipped_profiles
+from numaplan.api.proof import UnprovenPlanError, demand_proof
 from numaplan.api.question import Question
-from numaplan.errors import ExitCode, NumaplanError, Problem
+from numaplan.errors import ExitCode, NumaplanError
 from numaplan.model.capacity import Capacity
 from numaplan.model.plan import LEVELS, Level, Limit, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.capacity.fit import Counted, count_copies
-from numaplan.placement.verify import objective, verify
+from numaplan.placement.verify import objective
 from numaplan.spec.copies import links_to_itself
 from numaplan.spec.nodes import hint_for
 
@@ -42,7 +42,7 @@ def capacity(question: Question, vm: str | None) -> Capacity | Plan:
     )
     if isinstance(counted, Plan):
         return counted
-    _demand_proof(counted, question.snapshot)
+    _prove(counted, question.snapshot)
     said = tuple(note for note in notes if note.partition(":")[0] not in mine)
     return replace(counted.capacity, notes=(*said, *counted.capacity.notes))
 
@@ -60,16 +60,10 @@ def _chosen(question: Question, vm: str | None) -> str:
     return vm
 
 
-def _demand_proof(counted: Counted, snapshot: Snapshot) -> None:
-    """Raises UnprovenPlanError where the verifier does not agree with the placements behind the number."""
-    request, placements = counted.request, counted.capacity.placements
-    if violations := verify(request, snapshot, _plan(request, snapshot, counted.capacity)):
-        raise UnprovenPlanError.of(
-            tuple(
-                Problem(f"the plan breaks {v.constraint}: {v.sentence}", v.vm or "host", "please report this bug")
-                for v in violations
-            )
-        )
+def _prove(counted: Counted, snapshot: Snapshot) -> None:
+    """Raises UnprovenPlanError where the verifier refuses the placements behind the number, or they are not as many."""
+    placements = counted.capacity.placements
+    demand_proof(counted.request, snapshot, _plan(counted.request, snapshot, counted.capacity))
     if len({p.vm for p in placements} & set(counted.capacity.copies)) != counted.capacity.fit:
         raise UnprovenPlanError("the plan has another number of copies", "host", "please report this bug")
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from numaplan.api.inventory import DomainFile
+from numaplan.api.proof import demand_proof
 from numaplan.api.question import Question
 from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
-from numaplan.errors import ExitCode, NumaplanError, Problem
 from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Plan
 from numaplan.model.request import Request
@@ -19,14 +19,7 @@ from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget, Progress
 from numaplan.placement.solve import solve
-from numaplan.placement.verify import verify
 from numaplan.placement.why.places import explain_places
-
-
-class UnprovenPlanError(NumaplanError):
-    """Our own verifier refuses our own plan: a bug, and nothing is written."""
-
-    exit_code = ExitCode.BUG
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +67,12 @@ def place(question: Question, asking: Asking = Asking()) -> Answer:
         request, notes = keep_guest_topology(request, question.snapshot)
     plan = solve(request, question.snapshot, budget=_budget(asking))
     plan = replace(plan, notes=(*notes, *plan.notes))
-    _demand_proof(request, question.snapshot, plan)
+    demand_proof(request, question.snapshot, plan)
     if asking.why:
         facts = host_facts(request, question.snapshot)
         plan = replace(plan, whys=explain_places(request, facts, plan.placements))
     patched, patch_notes = _patch(request, question.domains, plan, change_topology=asking.change_topology)
     return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
-
-
-def _demand_proof(request: Request, snapshot: Snapshot, plan: Plan) -> None:
-    if violations := verify(request, snapshot, plan):
-        raise UnprovenPlanError.of(
-            tuple(
-                Problem(f"the plan breaks {v.constraint}: {v.sentence}", v.vm or "host", "please report this bug")
-                for v in violations
-            )
-        )
 
 
 def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ...]) -> list[str]:

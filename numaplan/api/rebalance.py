@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from numaplan.api.inventory import take_inventory
-from numaplan.api.place import UnprovenPlanError
 from numaplan.api.profiles import shipped_profiles
+from numaplan.api.proof import demand_proof
 from numaplan.api.question import read_question
 from numaplan.api.where import Where
 from numaplan.errors import InputError, Problem
@@ -15,7 +15,6 @@ from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.rebalance.moves import rebalance
-from numaplan.placement.verify import verify
 from numaplan.spec.vnf import parse_vnf
 
 # A policy is only read as part of a vnf.yaml, which must name a guest.
@@ -37,13 +36,7 @@ def rebalance_host(vnf: Path | None, where: Where, *, host_profile: str | None, 
         request, _ = keep_guest_topology(question.request, snapshot)
     _check_kept(keep, request, snapshot)
     moves = rebalance(request, snapshot, keep=keep)
-    if violations := verify(moves.request, snapshot, moves.plan):
-        raise UnprovenPlanError.of(
-            tuple(
-                Problem(f"the moves end with {v.constraint} broken: {v.sentence}", v.vm or "host", "please report this")
-                for v in violations
-            )
-        )
+    demand_proof(moves.request, snapshot, moves.plan)
     return moves
 
 

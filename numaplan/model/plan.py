@@ -101,11 +101,12 @@ class Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class ConflictMember:
-    """One constraint of a conflict; `vm` None: the host's own."""
+    """One constraint of a conflict; `vm` None: the host's own. `proven`: without it the others can all hold."""
 
     vm: str | None
     constraint: str
     sentence: str
+    proven: bool = True
 
 
 class Document(StrEnum):
@@ -136,7 +137,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Constraints that cannot all hold on this host, while every proper subset of them can; `fixes`: cheapest first."""
+    """Constraints that cannot all hold on this host, while every proper subset of them can where all are proven.
+
+    `fixes`: cheapest first.
+    """
 
     members: tuple[ConflictMember, ...]
     fixes: tuple[Fix, ...] = ()

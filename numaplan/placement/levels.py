@@ -94,8 +94,7 @@ class Run:
         f: Formulation,
         goals: Goals,
         *,
-        hint: Mapping[int, int],
-        solution: tuple[int, ...] = (),
+        solution: tuple[int, ...],
         best: Best = lambda _name, _bounds: None,
         effort: float = 1.0,
         improve: "Improve | None" = None,
@@ -111,7 +110,7 @@ class Run:
             most = effort * UNPROVABLE if doubt else effort
             known, part = best(name, bounds), most if improve is None else most * FIRST_PART
             clock = 1.0 if improve is None else FIRST_PART
-            result = self.solve(f, goal, name, solution=solution, hint=hint, best=known, effort=part, clock=clock)
+            result = self.solve(f, goal, name, solution=solution, best=known, effort=part, clock=clock)
             if not result.solution:
                 return Reached(result.outcome)
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
@@ -130,7 +129,6 @@ class Run:
         name: str,
         *,
         solution: Sequence[int] = (),
-        hint: Mapping[int, int] | None = None,
         best: int | None = None,
         effort: float = 1.0,
         clock: float = 1.0,
@@ -151,7 +149,7 @@ class Run:
             return known
         self.tell(name, goal.value(solution) if solution else None, limit)
         work = WORK[name] * self.budget.scale * effort
-        start = dict(enumerate(solution)) if solution else hint
+        start = dict(enumerate(solution)) if solution else None
         result = f.model.solve(
             goal,
             maximize=maximizes(name),

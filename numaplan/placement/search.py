@@ -62,7 +62,6 @@ def search(problem: Problem, budget: Budget) -> Searched:
     upper = run.levels(
         coarse,
         goals,
-        hint={},
         solution=first,
         best=lambda name, _: most if name == "priority" else None,
         improve=improve,
@@ -73,7 +72,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
         return Searched(upper.outcome, run.limit)
     # Where cost is not proven, no level below it can be: bounds there are of little use.
     effort = 1.0 if all(bound.proven for bound in upper.bounds) else FIRST_TRY
-    relaxed = run.levels(coarse, below, hint={}, solution=upper.solution, effort=effort, improve=improve)
+    relaxed = run.levels(coarse, below, solution=upper.solution, effort=effort, improve=improve)
     relaxation = Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
     chosen = _assign(coarse, relaxed.solution)
@@ -133,9 +132,7 @@ def _search_fine(
     fixed = formulate(problem, fine_units(problem, chosen), fine=True)
     goals = _lower_goals(fixed, held)
     solution = run.start(fixed, _wanted(fixed, chosen))
-    found = run.levels(
-        fixed, goals, hint={}, solution=solution, best=relaxation.best, effort=FIRST_TRY if small else 1.0
-    )
+    found = run.levels(fixed, goals, solution=solution, best=relaxation.best, effort=FIRST_TRY if small else 1.0)
     first = _Fine(fixed, found.solution, _loosened(found, relaxation))
     if not small or not solution or all(bound.proven for bound in first.bounds if bound.name in LEVELS):
         return first
@@ -145,7 +142,7 @@ def _search_fine(
     solution = _carried(first, joint, goals)
     if not solution:
         return first
-    found = run.levels(joint, goals, hint={}, solution=solution, best=relaxation.best, effort=effort)
+    found = run.levels(joint, goals, solution=solution, best=relaxation.best, effort=effort)
     return _Fine(joint, found.solution, found.bounds)
 
 

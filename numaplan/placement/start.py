@@ -141,7 +141,9 @@ def _take(left: _Left, unit: Unit, option: Option) -> bool:
     left.memory -= memory
     left.devices -= devices
     for i, count in devices.items():
-        left.mbps[left.problem.device_kinds[i].pf] -= count * max(d.mbps for d in unit.guests.devices)
+        pf = left.problem.device_kinds[i].pf
+        if pf in left.mbps:  # else its speed is not known, and it carries anything
+            left.mbps[pf] -= count * max(d.mbps for d in unit.guests.devices)
     return True
 
 

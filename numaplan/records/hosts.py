@@ -1,10 +1,9 @@
 """The plans for several hosts to JSON (schema ``numaplan/hosts/1``)."""
 
-import json
 from typing import Final
 
 from numaplan.model.hosts import HostRanking
-from numaplan.records.plan import plan_json
+from numaplan.records.plan import plan_document
 from numaplan.records.text import dump
 
 HOSTS_SCHEMA: Final = "numaplan/hosts/1"
@@ -20,7 +19,7 @@ def hosts_json(ranking: HostRanking) -> str:
                     "rank": host.rank,
                     "snapshot": host.snapshot,
                     "hostname": host.plan.hostname,
-                    "plan": json.loads(plan_json(host.plan)),
+                    "plan": plan_document(host.plan),
                 }
                 for host in ranking.hosts
             ],

@@ -1,10 +1,9 @@
 """Moves to JSON (schema ``numaplan/moves/1``)."""
 
-import json
 from typing import Final
 
 from numaplan.model.moves import Move, Moves, Spot
-from numaplan.records.plan import plan_json
+from numaplan.records.plan import plan_document
 from numaplan.records.text import dump
 
 MOVES_SCHEMA: Final = "numaplan/moves/1"
@@ -12,7 +11,7 @@ MOVES_SCHEMA: Final = "numaplan/moves/1"
 
 def moves_json(moves: Moves) -> str:
     """The document of moves; its plan is a plan document as it would stand by itself."""
-    plan = json.loads(plan_json(moves.plan))
+    plan = plan_document(moves.plan)
     return dump(
         {
             "schema": MOVES_SCHEMA,

@@ -29,26 +29,29 @@ from numaplan.records.text import dump
 
 def plan_json(plan: Plan) -> str:
     """The plan document of a plan; the same plan gives the same bytes."""
+    return dump(plan_document(plan))
+
+
+def plan_document(plan: Plan) -> dict[str, object]:
+    """The same as what JSON can hold, to stand in another document."""
     whys = {why.vm: why for why in plan.whys}
-    return dump(
-        {
-            "schema": PLAN_SCHEMA,
-            "status": plan.status.value,
-            "limit": plan.limit.value,
-            "host": {"hostname": plan.hostname, "fingerprint": plan.fingerprint},
-            "levels": [
-                {"name": level.name, "value": level.value, "bound": level.bound, "proven": level.proven}
-                for level in plan.levels
-            ],
-            "placements": [
-                _placement_document(placement) | ({"why": _why_document(whys[placement.vm])} if whys else {})
-                for placement in plan.placements
-            ],
-            "unplaced": [{"vm": unplaced.vm, "reason": unplaced.reason} for unplaced in plan.unplaced],
-            "notes": list(plan.notes),
-            "conflict": None if plan.conflict is None else _conflict_document(plan.conflict),
-        }
-    )
+    return {
+        "schema": PLAN_SCHEMA,
+        "status": plan.status.value,
+        "limit": plan.limit.value,
+        "host": {"hostname": plan.hostname, "fingerprint": plan.fingerprint},
+        "levels": [
+            {"name": level.name, "value": level.value, "bound": level.bound, "proven": level.proven}
+            for level in plan.levels
+        ],
+        "placements": [
+            _placement_document(placement) | ({"why": _why_document(whys[placement.vm])} if whys else {})
+            for placement in plan.placements
+        ],
+        "unplaced": [{"vm": unplaced.vm, "reason": unplaced.reason} for unplaced in plan.unplaced],
+        "notes": list(plan.notes),
+        "conflict": None if plan.conflict is None else _conflict_document(plan.conflict),
+    }
 
 
 def read_plan(text: str, file: str) -> Plan:
@@ -71,7 +74,8 @@ def read_plan(text: str, file: str) -> Plan:
         if form.conflict is None
         else Conflict(
             tuple(
-                ConflictMember(member.vm, member.constraint, member.sentence) for member in form.conflict.constraints
+                ConflictMember(member.vm, member.constraint, member.sentence, member.proven)
+                for member in form.conflict.constraints
             ),
             tuple(_to_fix(fix) for fix in form.conflict.fixes),
         ),
@@ -110,7 +114,12 @@ def _numbered(pairs: Iterable[tuple[int, CpuSet]]) -> dict[str, str]:
 def _conflict_document(conflict: Conflict) -> dict[str, object]:
     return {
         "constraints": [
-            {"vm": member.vm, "constraint": member.constraint, "sentence": member.sentence}
+            {
+                "vm": member.vm,
+                "constraint": member.constraint,
+                "sentence": member.sentence,
+                "proven": member.proven,
+            }
             for member in conflict.members
         ],
         "fixes": [

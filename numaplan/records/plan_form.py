@@ -94,6 +94,7 @@ class ConflictMemberForm(Form):
     vm: Text | None = None
     constraint: Text
     sentence: Text
+    proven: bool = True
 
 
 class OperationForm(Form):

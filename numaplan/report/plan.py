@@ -131,7 +131,9 @@ def _runs(pairs: tuple[tuple[VcpuId, CpuSet], ...]) -> Iterator[list[tuple[VcpuI
 
 def conflict_text(conflict: Conflict) -> str:
     """The constraints that cannot all hold, and what would make them hold, in lines."""
-    lines = ["these cannot all hold on this host (without any one of them the rest can):"]
+    smallest = all(member.proven for member in conflict.members)
+    claim = "without any one of them the rest can" if smallest else "not all of them are proven to be needed"
+    lines = [f"these cannot all hold on this host ({claim}):"]
     for (constraint, sentence), group in groupby(conflict.members, lambda each: (each.constraint, each.sentence)):
         names = ["host" if member.vm is None else clean(member.vm) for member in group]
         who = ", ".join(names[:_MOST_NAMES])

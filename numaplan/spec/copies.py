@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from numaplan.spec.nodes import Mistake, YamlList, YamlMap, YamlScalar
-from numaplan.spec.profiles import Profiles
+from numaplan.spec.profiles import Profiles, layered
 from numaplan.spec.yaml import read_yaml
 
 
@@ -18,22 +18,14 @@ def links_to_itself(text: str, file: str, *, profiles: Mapping[str, str], vm: st
     defaults = None if root is None else root.get("defaults")
     for node in vms.items if isinstance(vms, YamlList) else ():
         if isinstance(node, YamlMap) and _text(node, "name") == vm:
-            layers = _layers(node, defaults, Profiles(profiles), mistakes)
-            return _names_itself(layers, "affinity", vm), _names_itself(layers, "anti_affinity", vm)
+            below = defaults if isinstance(defaults, YamlMap) else None
+            whole = layered(node, below, Profiles(profiles), mistakes)
+            return _names(whole, "affinity", vm), _names(whole, "anti_affinity", vm)
     return False, False
 
 
-def _layers(node: YamlMap, defaults: object, known: Profiles, mistakes: list[Mistake]) -> list[YamlMap]:
-    """The vm, its profile and the defaults, those first that speak louder."""
-    below = defaults if isinstance(defaults, YamlMap) else None
-    named = node.get("profile") if "profile" in node.entries or below is None else below.get("profile")
-    profile = known.guest(named, mistakes) if isinstance(named, YamlScalar) else None
-    return [layer for layer in (node, profile, below) if layer is not None]
-
-
-def _names_itself(layers: list[YamlMap], key: str, vm: str) -> bool:
-    """Lists are replaced by the layers above, so the first one that there is holds."""
-    found = next((layer.get(key) for layer in layers if key in layer.entries), None)
+def _names(whole: YamlMap, key: str, vm: str) -> bool:
+    found = whole.get(key)
     items = found.items if isinstance(found, YamlList) else ()
     return any(isinstance(item, YamlScalar) and item.text == vm for item in items)
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from functools import reduce
 
 from numaplan.spec.check import validate
+from numaplan.spec.layers import merge
 from numaplan.spec.models import GuestKeys, HostKeys, ProfileKeys, ProfileKind
 from numaplan.spec.nodes import Document, Mark, Mistake, YamlMap, YamlScalar, hint_for
 from numaplan.spec.yaml import read_yaml
@@ -61,3 +63,11 @@ def _read_profile(name: str, text: str, mistakes: list[Mistake]) -> tuple[str | 
     spec = root.get("spec") or YamlMap(root.mark, "spec", {})
     validate(GuestKeys if keys.kind is ProfileKind.GUEST else HostKeys, spec, mistakes)
     return keys.kind, spec if isinstance(spec, YamlMap) else None
+
+
+def layered(vm: YamlMap, defaults: YamlMap | None, known: Profiles, mistakes: list[Mistake]) -> YamlMap:
+    """A vm over its profile, which it or the defaults name, over the defaults."""
+    named = vm.get("profile") if "profile" in vm.entries or defaults is None else defaults.get("profile")
+    profile = known.guest(named, mistakes) if isinstance(named, YamlScalar) else None
+    layers = [layer for layer in (defaults, profile, vm) if layer is not None]
+    return reduce(merge, layers)

@@ -10,9 +10,8 @@ from typing import Final
 from numaplan.cpuset import CpuSet
 from numaplan.model.change import Drop, Edit, Step
 from numaplan.model.plan import Operation
-from numaplan.spec.layers import merge
 from numaplan.spec.nodes import Mistake, YamlList, YamlMap, YamlNode, YamlScalar, input_error
-from numaplan.spec.profiles import Profiles
+from numaplan.spec.profiles import Profiles, layered
 from numaplan.spec.yaml import read_yaml
 from numaplan.units import parse_size_kib
 
@@ -60,7 +59,8 @@ class VnfFile:
 
     def _write_vm(self, edit: Edit | Drop, written: dict[tuple[Step, ...], object]) -> None:
         number, own = self._vm(str(edit.vm))
-        merged = self._merged(own)
+        defaults = self._root.get("defaults")
+        merged = layered(own, defaults if isinstance(defaults, YamlMap) else None, self._profiles, [])
         if isinstance(edit, Drop):
             partners = ("vms", number, edit.key)
             now = written[partners] if partners in written else _plain(merged.get(edit.key))
@@ -83,13 +83,6 @@ class VnfFile:
             if isinstance(vm, YamlMap) and isinstance(said, YamlScalar) and said.text == name:
                 return number, vm
         raise LookupError(name)
-
-    def _merged(self, vm: YamlMap) -> YamlMap:
-        defaults = self._root.get("defaults")
-        below = defaults if isinstance(defaults, YamlMap) else YamlMap(vm.mark, vm.path, {})
-        named = vm.get("profile") if "profile" in vm.entries else below.get("profile")
-        profile = self._profiles.guest(named, []) if isinstance(named, YamlScalar) else None
-        return merge(below if profile is None else merge(below, profile), vm)
 
     def _operation(self, path: tuple[Step, ...], value: object) -> Operation:
         node: YamlNode | None = self._root

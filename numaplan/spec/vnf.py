@@ -10,8 +10,8 @@ from numaplan.spec.guests import guests_of
 from numaplan.spec.layers import merge
 from numaplan.spec.models import DefaultsKeys, HostKeys, RootKeys, VmKeys
 from numaplan.spec.names import Names, check_references, collect_names
-from numaplan.spec.nodes import Mistake, YamlList, YamlMap, YamlNode, YamlScalar, count_values, input_error
-from numaplan.spec.profiles import Profiles
+from numaplan.spec.nodes import Mistake, YamlList, YamlMap, YamlNode, count_values, input_error
+from numaplan.spec.profiles import Profiles, layered
 from numaplan.spec.yaml import read_yaml
 
 # 10,000 copies that each name all others would be 100 million names.
@@ -100,17 +100,7 @@ def _merged_vms(root: YamlMap, known: Profiles, mistakes: list[Mistake]) -> list
         if not isinstance(vm, YamlMap):
             validate(VmKeys, vm, mistakes)
             continue
-        merged.append(_over_layers(vm, defaults if isinstance(defaults, YamlMap) else None, known, mistakes))
-    return merged
-
-
-def _over_layers(vm: YamlMap, defaults: YamlMap | None, known: Profiles, mistakes: list[Mistake]) -> YamlMap:
-    named = vm.get("profile") if "profile" in vm.entries or defaults is None else defaults.get("profile")
-    profile = known.guest(named, mistakes) if isinstance(named, YamlScalar) else None
-    layers = [layer for layer in (defaults, profile, vm) if layer is not None]
-    merged = layers[0]
-    for layer in layers[1:]:
-        merged = merge(merged, layer)
+        merged.append(layered(vm, defaults if isinstance(defaults, YamlMap) else None, known, mistakes))
     return merged
 
 

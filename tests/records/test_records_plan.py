@@ -11,7 +11,7 @@ import pytest
 from numaplan.errors import InputError
 from numaplan.model.guest import GuestTopology, VcpuId
 from numaplan.model.host import NodeId
-from numaplan.model.plan import Document, Fix, Limit, Operation, Plan, RunnerUp, Status, Why
+from numaplan.model.plan import Conflict, ConflictMember, Document, Fix, Limit, Operation, Plan, RunnerUp, Status, Why
 from numaplan.records.plan import plan_json, read_plan
 from tests.records.samples import EVIL, full_plan, placed, refused_plan
 
@@ -80,6 +80,15 @@ def test_the_reasons_of_a_placement_read_back_equal() -> None:
     runner_up = RunnerUp((NodeId(0), NodeId(1)), 110, "node 0 would cost 110 more")
     whys = (Why(first.vm, ("its VFs are on node 1",), runner_up), Why(second.vm, (), None))
     plan = replace(full_plan(), placements=(first, second), whys=whys)
+    assert read_plan(plan_json(plan), "plan.json") == plan
+
+
+def test_a_constraint_that_is_not_proven_to_be_needed_reads_back_so() -> None:
+    members = (
+        ConflictMember("a", "vcpus", "needs 2 CPUs", proven=False),
+        ConflictMember(None, "guest_overhead", "too"),
+    )
+    plan = replace(refused_plan(), conflict=Conflict(members))
     assert read_plan(plan_json(plan), "plan.json") == plan
 
 

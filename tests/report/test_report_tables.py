@@ -378,3 +378,11 @@ def test_equal_demands_of_a_conflict_are_told_once() -> None:
         "  - fw-1, fw-2, fw-3, fw-4 and 1 more, each: needs 4 CPUs; free: 16 [vcpus]",
         "  - db: needs 2 GiB [memory]",
     ]
+
+
+def test_a_conflict_that_may_not_be_the_smallest_does_not_claim_to_be() -> None:
+    members = (ConflictMember("a", "vcpus", "needs 4 CPUs"), ConflictMember("b", "vcpus", "needs 2", proven=False))
+    assert "without any one of them" in conflict_text(Conflict(members[:1]))
+    assert conflict_text(Conflict(members)).startswith(
+        "these cannot all hold on this host (not all of them are proven to be needed):"
+    )

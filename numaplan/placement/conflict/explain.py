@@ -50,13 +50,12 @@ def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplac
     found = _guests_of_conflict(problem, alone)
     names = [guest.name for members, _ in found for guest in members]
     policy, of_host = _host_members(request, problem, whole(found))
+    asked, counted = request, problem
     if policy != request.policy:
         asked = replace(request, policy=policy)
         facts = host_facts(asked, facts.snapshot)
-        shares = necessary(policy, facts, found, Judge())
-        members = _members(asked, facts, build_problem(asked, facts), shares)
-    else:
-        members = _members(request, facts, problem, necessary(policy, facts, found, Judge()))
+        counted = build_problem(asked, facts)
+    members = _members(asked, facts, counted, necessary(policy, facts, found, Judge()))
     return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names)
 
 
@@ -71,7 +70,7 @@ def _host_members(request: Request, problem: Problem, shares: Shares) -> tuple[H
     if possible is False:
         return without, ()
     doubt = "" if possible else _DOUBT
-    return request.policy, (ConflictMember(None, "guest_overhead", ask_overhead(problem) + doubt),)
+    return request.policy, (ConflictMember(None, "guest_overhead", ask_overhead(problem) + doubt, bool(possible)),)
 
 
 def _guests_of_conflict(
@@ -113,7 +112,7 @@ def _members(request: Request, facts: HostFacts, problem: Problem, shares: Share
         doubt = "" if share.proven else _DOUBT
         for one in share.members:
             members += [
-                (place[one.name], ConflictMember(one.name, constraint, sentence + doubt))
+                (place[one.name], ConflictMember(one.name, constraint, sentence + doubt, share.proven))
                 for constraint, sentence in said
             ]
     return tuple(member for _, member in sorted(members, key=lambda pair: pair[0]))

@@ -27,23 +27,30 @@ def why_impossible(question: Rebalancing) -> Conflict:
         return Conflict((_stuck(question, stuck[0]),))
     names = [guest.name for guest in question.asked.guests]
     names += [each.guest.name for each in question.movable]
-    found = _smallest(names, _prober(question))
-    return Conflict(tuple(_member(question, name, alone=len(found) == 1) for name in names if name in found))
+    prober = _Prober(question)
+    found = _smallest(names, prober.impossible)
+    members = (_member(question, name, alone=len(found) == 1) for name in names if name in found)
+    return Conflict(tuple(replace(member, proven=prober.sure) for member in members))
 
 
-def _prober(question: Rebalancing) -> Callable[[Collection[str]], bool]:
-    probes = 0
+class _Prober:
+    """Tells sets of guests that have no place; `sure` as long as every other set was found to have one."""
 
-    def impossible(names: Collection[str]) -> bool:
-        nonlocal probes
-        if probes >= MAX_PROBES:
-            return False
-        probes += 1
-        f = stay_or_move(question.only(names))
-        outcome = f.model.solve(ZERO, maximize=False, work=_WORK).outcome
-        return outcome is Outcome.INFEASIBLE and not f.problem.truncated
+    def __init__(self, question: Rebalancing) -> None:
+        self.sure = True
+        self._question = question
+        self._left = MAX_PROBES
 
-    return impossible
+    def impossible(self, names: Collection[str]) -> bool:
+        """Whether it is proven that these have no place."""
+        outcome = Outcome.UNKNOWN
+        if self._left:
+            self._left -= 1
+            f = stay_or_move(self._question.only(names))
+            solved = f.model.solve(ZERO, maximize=False, work=_WORK).outcome
+            outcome = Outcome.UNKNOWN if solved is Outcome.INFEASIBLE and f.problem.truncated else solved
+        self.sure = self.sure and outcome is not Outcome.UNKNOWN
+        return outcome is Outcome.INFEASIBLE
 
 
 def _smallest(names: Sequence[str], impossible: Callable[[Collection[str]], bool]) -> list[str]:
