@@ -84,3 +84,21 @@ class DegradedError(NumaplanError):
     """``--strict`` was asked for and something of the host could not be read."""
 
     exit_code = ExitCode.DEGRADED
+
+
+class StaleError(NumaplanError):
+    """The plan was made for another host, or for this one as it no longer is: one problem for each change."""
+
+    exit_code = ExitCode.STALE
+
+
+class ApplyError(NumaplanError):
+    """Carrying a plan out failed, and everything is as it was before."""
+
+    exit_code = ExitCode.APPLY_FAILED
+
+
+class RollbackError(NumaplanError):
+    """Carrying a plan out failed, and not everything could be put back: the journal holds what was there before."""
+
+    exit_code = ExitCode.ROLLBACK_INCOMPLETE

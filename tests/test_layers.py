@@ -18,7 +18,7 @@ FLOORS = (
     {"cpuset", "units"},
     {"model"},
     {"sources", "graph", "domxml", "spec", "records"},
-    {"inventory", "placement", "audit", "report"},
+    {"inventory", "placement", "audit", "report", "apply", "targets"},
     {"api"},
     {"cli"},
 )

@@ -13,6 +13,16 @@ CellId = NewType("CellId", int)
 IothreadId = NewType("IothreadId", int)
 
 
+class ThreadKind(StrEnum):
+    """What a thread of a guest's process does; `OTHER` are helpers that come and go."""
+
+    VCPU = "vcpu"
+    EMULATOR = "emulator"
+    IOTHREAD = "iothread"
+    VHOST = "vhost"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class VcpuPin:
     """``<vcpupin>``: `line` is where it stands in the XML."""
@@ -51,12 +61,17 @@ class MemoryBinding:
 
 @dataclass(frozen=True, slots=True)
 class GuestCell:
-    """``<cpu><numa><cell>``: a guest NUMA node. `vcpus` are in numeric order."""
+    """``<cpu><numa><cell>``: a guest NUMA node. `vcpus` are in numeric order.
+
+    `memory_access` is ``memAccess`` (shared, private); `distances` are (cell, SLIT entry) pairs, as the guest sees them.
+    """
 
     id: CellId
     vcpus: tuple[VcpuId, ...]
     memory_kib: int
     line: int
+    memory_access: str | None = None
+    distances: tuple[tuple[CellId, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,7 @@ class GuestInterface:
 
     `pci` is set for type hostdev alone; `alias` without its "ua-". `target` is the host's end (``<target dev>``: tap or
     macvtap, in the XML of a running guest), `socket` that of a vhost-user interface, `queues` ``<driver queues>``.
+    `address` is where the guest sees it on its own PCI bus; `managed`: libvirt binds the device itself.
     """
 
     type: str
@@ -102,25 +118,86 @@ class GuestInterface:
     socket: str | None = None
     model: str | None = None
     queues: int | None = None
+    address: PciAddress | None = None
+    managed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GuestHostdev:
-    """``<hostdev mode='subsystem' type='pci'>``."""
+    """``<hostdev mode='subsystem' type='pci'>``; `address` and `managed` as those of an interface."""
 
     pci: PciAddress
     line: int
     alias: str | None = None
+    address: PciAddress | None = None
+    managed: bool | None = None
 
 
-class ThreadKind(StrEnum):
-    """What a thread of a guest's process does; `OTHER` are helpers that come and go."""
+@dataclass(frozen=True, slots=True)
+class GuestController:
+    """``<controller>``: `type` (pci, scsi, ...), `model` (pcie-root-port, pcie-expander-bus, ...).
 
-    VCPU = "vcpu"
-    EMULATOR = "emulator"
-    IOTHREAD = "iothread"
-    VHOST = "vhost"
-    OTHER = "other"
+    Of an expander bus, `cell` is the guest NUMA node that it belongs to, and `bus_number` the first of its buses.
+    """
+
+    type: str
+    line: int
+    index: int | None = None
+    model: str | None = None
+    cell: CellId | None = None
+    bus_number: int | None = None
+    address: PciAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadScheduler:
+    """``<vcpusched>``, ``<iothreadsched>`` or ``<emulatorsched>``: how the kernel schedules those threads.
+
+    `kind` is vcpu, iothread or emulator; `threads` their numbers, () for the emulator; `policy` batch, idle, fifo, rr.
+    """
+
+    kind: ThreadKind
+    threads: tuple[int, ...]
+    policy: str
+    line: int
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheTune:
+    """``<cachetune>``: a share of the host's caches for some vCPUs (resctrl).
+
+    `caches` are (cache's id, level, type as libvirt has it, KiB) for each ``<cache>``.
+    """
+
+    vcpus: tuple[VcpuId, ...]
+    line: int
+    caches: tuple[tuple[int, int, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBacking:
+    """``<memoryBacking>`` but for its huge pages; None and False where it does not say.
+
+    `source` is file, anonymous or memfd; `access` shared or private; `allocation` immediate or ondemand.
+    """
+
+    line: int
+    nosharepages: bool = False
+    locked: bool = False
+    discard: bool = False
+    source: str | None = None
+    access: str | None = None
+    allocation: str | None = None
+    allocation_threads: int | None = None
+
+
+class Owner(StrEnum):
+    """A manager that made the domain, as its metadata tells, and that writes its XML anew at will."""
+
+    NOVA = "nova"
+    OVIRT = "ovirt"
+    KUBEVIRT = "kubevirt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +246,10 @@ class Guest:
     than the guest, both as its numaplan metadata says. `state` is libvirt's word; a guest that is not `persistent` is
     gone when it stops; `managed_save`: its next start resumes a saved image, whatever its XML says by then.
     `live` is what it does while it runs.
+
+    `current_vcpus` is ``<vcpu current>``; `memory_limit_kib` ``<memtune><hard_limit>``; `memballoon` the balloon's
+    model ("none": it has none; None: the XML has no word on it, and libvirt adds one); `machine` and `architecture`
+    those of ``<os><type>``; `cpu_mode` ``<cpu mode>``, `cpu_cache` ``<cpu><cache mode>``. `owner` made the guest.
     """
 
     name: str
@@ -198,6 +279,19 @@ class Guest:
     persistent: bool | None = None
     managed_save: bool | None = None
     live: RunningGuest | None = None
+    current_vcpus: int | None = None
+    schedulers: tuple[ThreadScheduler, ...] = ()
+    cachetunes: tuple[CacheTune, ...] = ()
+    backing: MemoryBacking | None = None
+    memory_limit_kib: int | None = None
+    controllers: tuple[GuestController, ...] = ()
+    memballoon: str | None = None
+    machine: str | None = None
+    architecture: str | None = None
+    cpu_mode: str | None = None
+    cpu_cache: str | None = None
+    emulator: str | None = None
+    owner: Owner | None = None
 
     def vcpu_affinity(self, vcpu: VcpuId) -> CpuSet | None:
         """Its pin, else ``<vcpu cpuset>``; None where it may run anywhere."""

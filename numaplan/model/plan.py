@@ -7,6 +7,7 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, GuestTopology, IothreadId, VcpuId
 from numaplan.model.host import NodeId
+from numaplan.model.request import Request
 
 LEVELS = ("priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves")
 MAXIMIZED = frozenset({"priority", "free_nodes", "free_llcs", "free_cores"})
@@ -165,11 +166,33 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """What a plan takes for granted of one guest: (what, value) pairs; `xml` (part of its XML, digest) pairs."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    xml: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan takes for granted, one fact a (what, value) pair; who carries it out looks whether it still holds.
+
+    `host` has what the host said; a fact that it did not say is absent. `guests` are in the order of their names.
+    """
+
+    host: tuple[tuple[str, str], ...]
+    guests: tuple[GuestFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The answer for the host. Without a plan (infeasible, unknown) `placements` and `levels` are empty.
 
     `fingerprint` is that of the host facts and guests which the plan rests on. `whys`
     is empty unless asked for, else in the order of `placements`.
+    `request` is what was asked, as far as the plan answers it (guests' cells as their XML has them, unless
+    `change_topology`), and `basis` what it was answered on: both None in a plan that cannot be carried out.
     """
 
     status: Status
@@ -182,6 +205,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     conflict: Conflict | None = None
     whys: tuple[Why, ...] = ()
+    request: Request | None = None
+    basis: Basis | None = None
+    change_topology: bool = False
 
     def placement(self, name: str) -> Placement | None:
         """The placement of the guest of that name."""
