@@ -29,7 +29,13 @@ def read_attribute(tree: HostTree, path: str, parse: Callable[[str], _T], *, exp
     `expected` as for `HostTree.text`.
     """
     text = tree.text(path, expected=expected)
-    return None if text is None else parse_or_note(tree, path, text=text, parse=parse)
+    if text is None:
+        return None
+    try:
+        return parse(text.rstrip("\0"))
+    except ValueError as error:
+        tree.note(path, f"{error}: {excerpt(text)}")
+        return None
 
 
 def read_each(tree: HostTree, pattern: str, ids: Iterable[int], parse: Callable[[str], _T]) -> dict[int, _T]:
@@ -66,15 +72,7 @@ def note_absent(tree: HostTree, pattern: str, ids: Iterable[int]) -> None:
 
     Files that were refused or make no sense have gaps of their own.
     """
-    absent = []
-    for id_ in ids:
-        path = pattern.format(id_)
-        folder, _, name = path.rpartition("/")
-        if name in tree.names(folder):
-            tree.text(path, expected=True)
-        else:
-            absent.append(id_)
-    if absent:
+    if absent := [id_ for id_ in ids if tree.is_absent(pattern.format(id_))]:
         tree.note(each_of(pattern, absent), "not there")
 
 
@@ -112,6 +110,7 @@ def parse_integer(text: str, *, lowest: int = 0, highest: int = INT_LIMIT - 1) -
     return number
 
 
+@lru_cache(maxsize=4096)  # the same few texts come thousands of times
 def parse_id(text: str) -> int:
     """An id, -1 where the kernel does not know it; raises ValueError."""
     return parse_integer(text, lowest=-1)

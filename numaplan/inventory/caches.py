@@ -4,7 +4,7 @@ Memory-side caches stand in the node folders and are none of a CPU's, so they ne
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -21,7 +21,7 @@ from numaplan.inventory.attribute import (
     read_attribute,
 )
 from numaplan.inventory.cpus import CPU_ROOT
-from numaplan.inventory.siblings import group_siblings, note_disputes, vote
+from numaplan.inventory.siblings import WITNESSES, ask_witnesses, group_siblings, note_disputes, vote
 from numaplan.model.host import Core, LlcDomain, NodeId
 from numaplan.sources.tree import HostTree
 
@@ -33,19 +33,27 @@ _SHARERS: Final[tuple[tuple[str, Callable[[str], int]], ...]] = (
 )
 _SIZE_UNITS: Final = {"": 0, "K": 1, "M": 1024, "G": 1024 * 1024}
 _HIGHEST_LEVEL: Final = 9
+_CACHES: Final = f"{CPU_ROOT}/cpu{{}}/cache"
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
-    """One CPU's last-level cache; `mask` None: it does not say which CPUs share it. `source` is the file that does."""
+    """One CPU's last-level cache, whose folder is called `name`; `source` is the file that names the CPUs of `mask`.
 
-    path: str
+    `mask` 0: it does not say which CPUs share it.
+    """
+
+    name: str
     level: int
-    mask: int | None
+    mask: int
     source: str
     size_kib: int | None
+
+    def pattern(self, file: str) -> str:
+        """The path of one of its files, for any CPU."""
+        return f"{_CACHES}/{self.name}/{file}"
 
 
 def read_llcs(
@@ -57,7 +65,7 @@ def read_llcs(
     """
     core_of = {int(cpu): core.name for core in cores for cpu in core.cpus}
     bits = sum(1 << cpu for cpu in online)
-    caches = _read_last_caches(tree, online)
+    caches = _read_last_caches(tree, bits)
     domains = []
     left = bits
     for level in sorted({cache.level for cache in caches.values()}, reverse=True):
@@ -111,14 +119,14 @@ def parse_level(text: str) -> int:
     return parse_integer(text, lowest=1, highest=_HIGHEST_LEVEL)
 
 
-def _read_last_caches(tree: HostTree, online: CpuSet) -> dict[int, _Cache]:
+def _read_last_caches(tree: HostTree, online: int) -> dict[int, _Cache]:
     """The last-level cache of each CPU that has one; a file that every cache has is missed where it is absent."""
     search = _Search(tree)
-    caches = {int(cpu): cache for cpu in online if (cache := search.last_cache(int(cpu))) is not None}
+    caches = ask_witnesses(online, search.last_cache, members=lambda cache: cache.mask)
     unsized = [cpu for cpu, cache in caches.items() if cache.size_kib is None]
-    if unsized and (len(unsized) < len(caches) or any(_has_size(tree, cache.path) for cache in caches.values())):
+    if unsized and (len(unsized) < len(caches) or _tell_sizes(tree, caches)):
         for cpu in unsized:
-            search.absent[_pattern(f"{caches[cpu].path}/size", cpu)].append(cpu)
+            search.absent[caches[cpu].pattern("size")].append(cpu)
     for pattern, cpus in search.absent.items():
         note_absent(tree, pattern, cpus)
     for pattern, cpus in search.stray.items():
@@ -136,49 +144,54 @@ class _Search:
     absent: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     stray: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     unshared: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    # How often a cache of that level and name stood above one of a lower level.
+    ends: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def last_cache(self, cpu: int) -> _Cache | None:
         """Of the highest level; of two such ones the first.
 
         The kernel numbers caches from the nearest on (drivers/base/cacheinfo.c), so the search goes down from the last
-        one, and ends where the level falls.
+        one, and ends where the level falls: a few CPUs whose last one has the same name speak for all.
         """
         best: tuple[int, str] | None = None
-        names = filter(_INDEX.fullmatch, self.tree.names(f"{CPU_ROOT}/cpu{cpu}/cache"))
+        folder = _CACHES.format(cpu)
+        names = filter(_INDEX.fullmatch, self.tree.names(folder))
         for name in sorted(names, key=_index, reverse=True):
-            path = f"{CPU_ROOT}/cpu{cpu}/cache/{name}"
-            level = self._attribute(f"{path}/level", cpu, parse=parse_level)
+            if best is not None and self.ends[best] >= WITNESSES:
+                break
+            level = self._attribute(f"{_CACHES}/{name}/level", cpu, parse=parse_level)
             if level is None:
                 continue
             if best is not None and level < best[0]:
+                self.ends[best] += 1
                 break
-            if not self._attribute(f"{path}/type", cpu, parse=parse_cache_type):
+            if not self._attribute(f"{_CACHES}/{name}/type", cpu, parse=parse_cache_type):
                 continue
             if best is not None and best[0] == level and level > 1:
-                self.tree.note(best[1], f"a second cache of level {level}; only {name} is taken")
-            best = (level, path)
+                self.tree.note(f"{folder}/{best[1]}", f"a second cache of level {level}; only {name} is taken")
+            best = (level, name)
         if best is None:
             return None
-        level, path = best
-        mask, source = self._sharers(path, cpu)
-        return _Cache(path, level, mask, source, read_attribute(self.tree, f"{path}/size", parse_cache_size))
+        level, name = best
+        mask, source = self._sharers(f"{_CACHES}/{name}", cpu)
+        return _Cache(name, level, mask, source, read_attribute(self.tree, f"{folder}/{name}/size", parse_cache_size))
 
-    def _sharers(self, path: str, cpu: int) -> tuple[int | None, str]:
+    def _sharers(self, pattern: str, cpu: int) -> tuple[int, str]:
         """The sharers, and the name of the file that lists them; the first one is missed where the second answers."""
         for name, parse in _SHARERS:
-            mask = self._attribute(f"{path}/{name}", cpu, parse=parse)
+            mask = self._attribute(f"{pattern}/{name}", cpu, parse=parse)
             if mask is None:
                 continue
             if mask >> cpu & 1:
                 return mask, name
-            self.stray[_pattern(f"{path}/{name}", cpu)].append(cpu)
-        self.unshared[_pattern(path, cpu)].append(cpu)
-        return None, ""
+            self.stray[f"{pattern}/{name}"].append(cpu)
+        self.unshared[pattern].append(cpu)
+        return 0, ""
 
-    def _attribute(self, path: str, cpu: int, *, parse: Callable[[str], _T]) -> _T | None:
-        value = read_attribute(self.tree, path, parse)
+    def _attribute(self, pattern: str, cpu: int, *, parse: Callable[[str], _T]) -> _T | None:
+        value = read_attribute(self.tree, pattern.format(cpu), parse)
         if value is None:
-            self.absent[_pattern(path, cpu)].append(cpu)
+            self.absent[pattern].append(cpu)
         return value
 
 
@@ -186,22 +199,24 @@ def _index(name: str) -> int:
     return int(name.removeprefix("index"))
 
 
-def _pattern(path: str, cpu: int) -> str:
-    """The same path for any CPU."""
-    return f"{CPU_ROOT}/cpu{{}}{path.removeprefix(f'{CPU_ROOT}/cpu{cpu}')}"
-
-
-def _has_size(tree: HostTree, path: str) -> bool:
-    """Whether the machine tells the size of another cache of that CPU: many an ARM tells none."""
-    folder, _, own = path.rpartition("/")
-    return any("size" in tree.names(f"{folder}/{name}") for name in tree.names(folder) if name != own)
+def _tell_sizes(tree: HostTree, caches: Mapping[int, _Cache]) -> bool:
+    """Whether the machine tells the size of another cache of a CPU: many an ARM tells none. Equal caches are one."""
+    seen: set[_Cache] = set()
+    for cpu, cache in caches.items():
+        if cache in seen:
+            continue
+        seen.add(cache)
+        folder = _CACHES.format(cpu)
+        if any("size" in tree.names(f"{folder}/{name}") for name in tree.names(folder) if name != cache.name):
+            return True
+    return False
 
 
 def _group(tree: HostTree, online: int, *, own: Mapping[int, _Cache], core_of: Mapping[int, CpuId]) -> tuple[int, ...]:
     """Groups in which at least one CPU says that it has such a cache."""
-    claims = {cpu: cache.mask & online for cpu, cache in own.items() if cache.mask is not None}
+    claims = {cpu: cache.mask & online for cpu, cache in own.items() if cache.mask}
     grouping = group_siblings(online, claims, {cpu: core_of[cpu] for cpu in own if cpu in core_of})
-    note_disputes(tree, grouping, where={cpu: f"{cache.path}/{cache.source}" for cpu, cache in own.items()})
+    note_disputes(tree, grouping, where={cpu: cache.pattern(cache.source).format(cpu) for cpu, cache in own.items()})
     owners = sum(1 << cpu for cpu in own)
     return tuple(group for group in grouping.groups if group & owners)
 
@@ -218,5 +233,6 @@ def _agreed_size(tree: HostTree, own: Mapping[int, _Cache]) -> int | None:
     sizes = {cpu: cache.size_kib for cpu, cache in own.items() if cache.size_kib is not None}
     result = vote(sizes)
     for cpu in result.dissenters:
-        tree.note(f"{own[cpu].path}/size", f"{sizes[cpu]} KiB, on which the sharers do not agree; {result.value} KiB")
+        why = f"{sizes[cpu]} KiB, on which the sharers do not agree; {result.value} KiB"
+        tree.note(own[cpu].pattern("size").format(cpu), why)
     return result.value

@@ -16,6 +16,7 @@ from numaplan.inventory.attribute import (
     read_attribute,
 )
 from numaplan.inventory.pcie import note_lacking_links, read_pcie_link, read_resets
+from numaplan.inventory.siblings import WITNESSES
 from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice, Sriov
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.sources.tree import HostTree
@@ -42,17 +43,26 @@ class _Locality:
     by_cpus: Mapping[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    vendor: str
+    device: str
+    pci_class: str
+
+
 def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tuple[PciDevice, ...]:
     """Every PCI function, by address; `nodes` are the host's, `exposed` whether it shows them."""
     locality = _locality(nodes, exposed=exposed)
     folders = read_pci_folders(tree)
+    kin: dict[str, list[_Ids | None]] = {}
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
     for address, folder in folders.items():
         names = tree.names(folder)
-        device = _read_device(tree, folder, address=address, names=names, locality=locality)
-        if device is not None:
-            found[address] = device
+        physfn = _read_link(tree, folder, name="physfn", names=names)
+        ids = _read_ids(tree, folder) if physfn is None else _read_vf_ids(tree, folder, kin.setdefault(physfn, []))
+        if ids is not None:
+            found[address] = _read_device(tree, folder, address=address, ids=ids, physfn=physfn, locality=locality)
             vf_links[address] = _read_vf_links(tree, folder, names=names)
     _note_lacking_nodes(tree, folders, found)
     note_lacking_links(tree, [folders[address] for address, device in found.items() if device.physfn is None])
@@ -66,6 +76,7 @@ def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tup
     return tuple(devices)
 
 
+@lru_cache(maxsize=4096)
 def parse_pci_id(text: str) -> str:
     """Four hexadecimal digits of "0x8086"; raises ValueError."""
     match = _ID.fullmatch(text.strip().lower())
@@ -74,6 +85,7 @@ def parse_pci_id(text: str) -> str:
     return match[1]
 
 
+@lru_cache(maxsize=4096)
 def parse_pci_class(text: str) -> str:
     """Six hexadecimal digits of "0x020000"; raises ValueError."""
     match = _CLASS.fullmatch(text.strip().lower())
@@ -143,23 +155,40 @@ def _search_folders(tree: HostTree) -> dict[PciAddress, str]:
     return folders
 
 
-def _read_device(
-    tree: HostTree, folder: str, *, address: PciAddress, names: Sequence[str], locality: _Locality
-) -> PciDevice | None:
-    """None for a folder without the ids and the class: all PCI functions have them."""
+def _read_vf_ids(tree: HostTree, folder: str, kin: list[_Ids | None]) -> _Ids | None:
+    """Ids of a VF; `kin`: those that were read of VFs of its PF, which speak for it where they agree.
+
+    A VF has its vendor and device of its PF (pci_iov_add_virtfn() in drivers/pci/iov.c), and as its class that of the
+    PF's first VF (pci_class() in drivers/pci/probe.c); hosts have thousands.
+    """
+    if len(kin) >= WITNESSES and kin[0] is not None and kin.count(kin[0]) == len(kin):
+        return kin[0]
+    ids = _read_ids(tree, folder)
+    kin.append(ids)
+    return ids
+
+
+def _read_ids(tree: HostTree, folder: str) -> _Ids | None:
+    """None, with a gap, for a folder without one of them: all PCI functions have them."""
     vendor = read_attribute(tree, f"{folder}/vendor", parse_pci_id, expected=True)
     device = read_attribute(tree, f"{folder}/device", parse_pci_id, expected=True)
     pci_class = read_attribute(tree, f"{folder}/class", parse_pci_class, expected=True)
     if vendor is None or device is None or pci_class is None:
         tree.note(folder, "its vendor, device or class is not known: the device is left out")
         return None
+    return _Ids(vendor, device, pci_class)
+
+
+def _read_device(
+    tree: HostTree, folder: str, *, address: PciAddress, ids: _Ids, physfn: str | None, locality: _Locality
+) -> PciDevice:
+    names = tree.names(folder)
     group = _read_link(tree, folder, name="iommu_group", names=names)
-    physfn = _read_link(tree, folder, name="physfn", names=names)
     return PciDevice(
         address=address,
-        vendor=vendor,
-        device=device,
-        pci_class=pci_class,
+        vendor=ids.vendor,
+        device=ids.device,
+        pci_class=ids.pci_class,
         numa_node=_read_numa_node(tree, folder, locality=locality),
         driver=_read_link(tree, folder, name="driver", names=names),
         iommu_group=None if group is None else _group_or_note(tree, f"{folder}/iommu_group", name=group),

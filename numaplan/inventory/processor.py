@@ -62,10 +62,14 @@ def parse_processor(text: str) -> Processor:
 def parse_fields(text: str) -> Mapping[str, str]:
     """The first value of each ``key : value`` line, blanks folded, empty ones left out; ValueError without any."""
     fields: dict[str, str] = {}
+    known: set[str] = set()
     for line in text.splitlines():
         key, colon, value = line.partition(":")
+        if key in known:
+            continue
         folded = " ".join(value.split())
         if colon and folded and folded.isprintable():
+            known.add(key)
             fields.setdefault(key.strip(), folded[:_LONGEST_VALUE])
     if not fields:
         raise ValueError("no fields")

@@ -4,15 +4,19 @@ CPU sets are bits of a number here: hosts have thousands of CPUs, and each of th
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from numaplan.cpuset import format_id_list
 from numaplan.inventory.attribute import excerpt, ids_of
 from numaplan.sources.tree import HostTree
 
+_T = TypeVar("_T")
 _V = TypeVar("_V", bound=Hashable)
+
+# Of a group whose members the kernel makes say the same, so many are asked; where these do not agree, each one is.
+WITNESSES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,38 @@ def group_siblings(cpus: int, claims: Mapping[int, int], keys: Mapping[int, Hash
     alone = _join_by_key(groups, left=cpus & ~taken, keys=keys)
     groups.sort(key=lambda group: group & -group)
     return Grouping(tuple(groups), _disputed(groups, claims), alone)
+
+
+def witnesses(group: Sequence[_T]) -> tuple[_T, ...]:
+    """Those to ask of a group: the first, the last and some between them; all of a small one."""
+    if len(group) <= WITNESSES:
+        return tuple(group)
+    return tuple(group[(len(group) - 1) * i // (WITNESSES - 1)] for i in range(WITNESSES))
+
+
+def ask_witnesses(cpus: int, ask: Callable[[int], _V | None], *, members: Callable[[_V], int]) -> dict[int, _V]:
+    """What each of `cpus` says; those that say nothing are left out. `members`: the group that an answer names.
+
+    Hosts have dozens of CPUs in a package or a cache, each with files of its own that say the same: where the witnesses
+    of a group give one answer, it is taken to be that of the others too. Where they do not, or the group holds CPUs
+    that were in another one, each is asked.
+    """
+    answers: dict[int, _V | None] = {}
+    left = cpus
+    while left:
+        first = (left & -left).bit_length() - 1
+        answer = answers[first] = ask(first)
+        group = 0 if answer is None else members(answer) & cpus
+        sure = group >> first & 1 == 1 and not group & ~left
+        left &= left - 1
+        for other in witnesses(ids_of(group))[1:] if sure else ():
+            answers[other] = ask(other)
+            left &= ~(1 << other)
+            sure = sure and answers[other] == answer
+        if sure:
+            answers.update(dict.fromkeys(map(int, ids_of(group & left)), answer))
+            left &= ~group
+    return {cpu: answer for cpu, answer in sorted(answers.items()) if answer is not None}
 
 
 def vote(values: Mapping[int, _V]) -> Vote[_V]:

@@ -4,9 +4,11 @@ Sibling masks decide who belongs together; ids only name what was found, and gro
 """
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet, format_id_list
@@ -21,9 +23,10 @@ from numaplan.inventory.attribute import (
     parse_mask_bits,
     read_attribute,
     read_each,
+    unpad,
 )
 from numaplan.inventory.cpus import CPU_ROOT
-from numaplan.inventory.siblings import Grouping, group_siblings, note_disputes, vote
+from numaplan.inventory.siblings import Grouping, ask_witnesses, group_siblings, note_disputes, vote, witnesses
 from numaplan.model.host import Core, DieId, NodeId, Package, PackageId
 from numaplan.sources.tree import HostTree
 
@@ -79,17 +82,17 @@ def read_topology(tree: HostTree, online: CpuSet, node_of: Mapping[CpuId, NodeId
     """Packages and cores of the online CPUs; `node_of` says on which node each CPU is, where that is known."""
     bits = bits_of(online)
     shown = _with_folder(tree, bits)
+    threads = _read_claims(tree, shown, files=_THREADS)
+    claims = _read_claims(tree, shown, files=_PACKAGE)
     ids = _Ids(
-        package=_read_ids(tree, shown, name="physical_package_id", always=True),
+        package=_read_ids(tree, shown, name="physical_package_id", always=True, groups=_unanimous(claims)),
         die=_read_ids(tree, shown, name="die_id", always=False),
         core=_read_ids(tree, shown, name="core_id", always=True),
     )
-    claims = _read_claims(tree, shown, files=_THREADS)
-    cores = _group(tree, bits, claims=claims, keys=_core_keys(tree, ids, node_of=node_of, masked=claims.masks))
+    cores = _group(tree, bits, claims=threads, keys=_core_keys(tree, ids, node_of=node_of, masked=threads.masks))
     if cores.alone:
         which = format_id_list(ids_of(cores.alone))
         tree.note(CPU_ROOT, f"CPUs {which} have neither sibling masks nor a core id: each counts as a core")
-    claims = _read_claims(tree, shown, files=_PACKAGE)
     packages = _group(tree, bits, claims=claims, keys=_package_keys(ids, cores.groups))
     if lost := _unplaced(packages.groups, known=claims.masks.keys() | ids.package.keys()):
         which = format_id_list(lost)
@@ -167,13 +170,27 @@ def _with_folder(tree: HostTree, online: int) -> Sequence[int]:
     return [cpu for cpu in cpus if cpu not in bare]
 
 
-def _read_ids(tree: HostTree, cpus: Sequence[int], *, name: str, always: bool) -> dict[int, int]:
-    """`always`: every kernel has that file; any other is missed only where further CPUs have it."""
+def _read_ids(
+    tree: HostTree, cpus: Sequence[int], *, name: str, always: bool, groups: Collection[int] = ()
+) -> dict[int, int]:
+    """`always`: every kernel has that file; any other is missed only where further CPUs have it.
+
+    Of a group whose witnesses have the same text, the others are not asked.
+    """
     pattern = f"{CPU_ROOT}/cpu{{}}/topology/{name}"
-    values = read_each(tree, pattern, cpus, parse_id)
-    lacking = [cpu for cpu in cpus if cpu not in values]
-    if lacking and (always or values or any(tree.exists(pattern.format(cpu)) for cpu in cpus)):
-        note_absent(tree, pattern, lacking)
+    if not always and name not in _offered(tree, cpus):
+        return {}
+    spared = 0
+    for group in groups:
+        asked = witnesses(ids_of(group))
+        texts = {tree.text(pattern.format(cpu)) for cpu in asked}
+        if len(texts) == 1 and _is_id(texts.pop()):
+            spared |= group & ~sum(1 << cpu for cpu in asked)
+    values = read_each(tree, pattern, [cpu for cpu in cpus if not spared >> cpu & 1], parse_id)
+    for group in groups:
+        if unasked := ids_of(group & spared):
+            values.update(dict.fromkeys(map(int, unasked), values[(group & -group).bit_length() - 1]))
+    note_absent(tree, pattern, [cpu for cpu in cpus if cpu not in values])
     unknown = [cpu for cpu, value in values.items() if value < 0]
     if len(unknown) < len(values):
         for cpu in unknown:
@@ -183,24 +200,48 @@ def _read_ids(tree: HostTree, cpus: Sequence[int], *, name: str, always: bool) -
 
 def _read_claims(tree: HostTree, cpus: Sequence[int], *, files: Sequence[tuple[str, Parser]]) -> _Claims:
     """The first of `files` that makes sense; one that is absent is missed where it is the first of other CPUs."""
-    masks: dict[int, int] = {}
-    where: dict[int, str] = {}
-    ranks: dict[int, int] = {}
-    for cpu in cpus:
-        for rank, (name, parse) in enumerate(files):
-            path = f"{CPU_ROOT}/cpu{cpu}/topology/{name}"
-            mask = read_attribute(tree, path, parse)
+    patterns = [f"{CPU_ROOT}/cpu{{}}/topology/{name}" for name, _ in files]
+    offered = _offered(tree, cpus)
+    ranks = [rank for rank, (name, _) in enumerate(files) if name in offered] or range(len(files))
+
+    def ask(cpu: int) -> tuple[int, int] | None:
+        for rank in ranks:
+            path = patterns[rank].format(cpu)
+            mask = read_attribute(tree, path, files[rank][1])
             if mask is None:
                 continue
-            if not mask >> cpu & 1:
-                tree.note(path, f"does not name CPU {cpu} itself")
-                continue
-            masks[cpu], where[cpu], ranks[cpu] = mask, path, rank
-            break
-    first = min(ranks.values(), default=_OLD_LIST)
-    if lacking := [cpu for cpu in cpus if ranks.get(cpu) != first]:
-        note_absent(tree, f"{CPU_ROOT}/cpu{{}}/topology/{files[first][0]}", lacking)
-    return _Claims(masks, where)
+            if mask >> cpu & 1:
+                return mask, rank
+            tree.note(path, f"does not name CPU {cpu} itself")
+        return None
+
+    claims = ask_witnesses(sum(1 << cpu for cpu in cpus), ask, members=itemgetter(0))
+    first = min((rank for _, rank in claims.values()), default=_OLD_LIST)
+    note_absent(tree, patterns[first], [cpu for cpu in cpus if cpu not in claims or claims[cpu][1] != first])
+    return _Claims(
+        {cpu: mask for cpu, (mask, _) in claims.items()},
+        {cpu: patterns[rank].format(cpu) for cpu, (_, rank) in claims.items()},
+    )
+
+
+def _offered(tree: HostTree, cpus: Sequence[int]) -> frozenset[str]:
+    """Files that a topology has on this kernel: what none of a few CPUs shows need not be looked for at the others."""
+    some = witnesses(cpus)
+    return frozenset(name for cpu in some for name in tree.names(f"{CPU_ROOT}/cpu{cpu}/topology"))
+
+
+def _is_id(text: str | None) -> bool:
+    try:
+        return text is not None and parse_id(unpad(text)) >= -1
+    except ValueError:
+        return False
+
+
+def _unanimous(claims: _Claims) -> tuple[int, ...]:
+    """Groups all of whose CPUs claim just that group."""
+    voters = sum(1 << cpu for cpu in claims.masks)
+    support = Counter(claims.masks.values())
+    return tuple(mask & voters for mask, count in support.items() if count == (mask & voters).bit_count())
 
 
 def _core_keys(

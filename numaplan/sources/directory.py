@@ -64,12 +64,13 @@ class DirectoryStore:
             _demand_file(os.lstat(where).st_mode)
         descriptor = os.open(where, _FLAGS)
         try:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                _demand_file(mode)
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                _demand_file(state.st_mode)
             data = os.read(descriptor, _CHUNK)
-            # Only an empty read tells the end: a file of /proc may give a line at a time.
-            if not data or not (more := os.read(descriptor, _CHUNK)):
+            # Where the size does not tell the end, only an empty read does: /proc states none, and may give a line at a
+            # time; /sys states that of a page.
+            if not data or len(data) == state.st_size or not (more := os.read(descriptor, _CHUNK)):
                 return data
             return _read_on(descriptor, [data, more], limit=limit_of(path))
         finally:

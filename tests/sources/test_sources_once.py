@@ -137,3 +137,36 @@ def test_a_folder_of_nothing_is_listed_once(host: HostTree, tmp_path: Path, monk
     monkeypatch.setattr(os, "scandir", listings)
     assert [host.names("sys/empty"), host.names("sys/./empty"), host.names("sys/empty")] == [(), (), ()]
     assert list(listings.paths.values()) == [1]
+
+
+def test_a_file_whose_size_is_read_is_not_read_on(
+    host: HostTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "x" * (1 << 14) * 2 + "\n"
+    (tmp_path / DEVICE / "long").write_text(long)
+    reads: list[int] = []
+    real = os.read
+
+    def read(descriptor: int, size: int) -> bytes:
+        data = real(descriptor, size)
+        reads.append(len(data))
+        return data
+
+    monkeypatch.setattr(os, "read", read)
+    assert host.text(f"{DEVICE}/class") == "0x020000\n"
+    assert reads == [9]
+    assert host.text(f"{DEVICE}/long") == long
+    # As of a file of /proc, which states no size.
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((0o100444, *(0,) * 9)))
+    reads.clear()
+    assert host.text(f"{DEVICE}/net/eth0/mtu") == "1500\n"
+    assert reads == [5, 0]
+
+
+def test_what_is_absent_is_told_from_what_is_broken(host: HostTree, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / DEVICE / "fifo")
+    assert host.is_absent(f"{DEVICE}/irq")
+    assert not host.is_absent(f"/{DEVICE}/class")
+    assert not host.gaps
+    assert not host.is_absent(f"{DEVICE}/fifo")
+    assert host.gaps == (Gap(f"{DEVICE}/fifo", "is no regular file"),)
