@@ -2,7 +2,7 @@
 
 ``<numaplan:guest xmlns:numaplan="urn:numaplan:1" thread_policy="isolate" shared_vcpus="4-7"
 loose_devices="0000:3b:02.0"/>``: the thread policy; vCPUs that share their CPU with others; passed-through devices
-that may be on another node than the guest.
+that may be on another node than the guest. Beside it, the elements of managers tell who made the domain.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,20 @@ from typing import Final
 from numaplan.domxml.numbers import id_set
 from numaplan.domxml.tree import Document, Element
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import VcpuId
+from numaplan.model.guest import Owner, VcpuId
 from numaplan.model.request import ThreadPolicy
 
 NAMESPACE: Final = "urn:numaplan:1"
 ELEMENT: Final = f"{{{NAMESPACE}}}guest"
+
+# The namespaces of the elements that managers put into the metadata of their domains, whatever version follows: Nova
+# <instance> in nova/1.0, 1.1 (nova/virt/libvirt/config.py), oVirt <vm> in vm/1.0 and <qos> in vm/tune/1.0 (vdsm,
+# virt/xmlconstants.py), KubeVirt <kubevirt> (pkg/virt-launcher/virtwrap/api/schema.go).
+OWNERS: Final = (
+    ("http://openstack.org/xmlns/libvirt/nova/", Owner.NOVA),
+    ("http://ovirt.org/vm/", Owner.OVIRT),
+    ("http://kubevirt.io", Owner.KUBEVIRT),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,19 @@ def metadata_element(document: Document) -> Element | None:
     """The element, where the domain has one."""
     metadata = document.root.child("metadata")
     return None if metadata is None else document.only(metadata, ELEMENT)
+
+
+def owner_of(element: Element) -> Owner | None:
+    """Whose element it is, by its namespace; None for anybody else's."""
+    namespace = element.name[1:].partition("}")[0] if element.name.startswith("{") else ""
+    return next((owner for start, owner in OWNERS if namespace.startswith(start)), None)
+
+
+def read_owner(document: Document) -> Owner | None:
+    """The manager that the domain's metadata names first."""
+    metadata = document.root.child("metadata")
+    owners = (owner_of(element) for element in (() if metadata is None else metadata.children))
+    return next((owner for owner in owners if owner is not None), None)
 
 
 def read_metadata(document: Document) -> Metadata:

@@ -14,12 +14,14 @@ MEMORY_LIMIT_KIB: Final = 1 << 44
 
 # A guest's lists of CPUs and nodes, different ones, name no more than this: a file of 400 KiB could fill 5 GiB else.
 NAMED_LIMIT: Final = 1 << 20
-_LIST_ATTRIBUTES: Final = frozenset({"cpuset", "nodeset", "cpus"})
+_LIST_ATTRIBUTES: Final = frozenset({"cpuset", "nodeset", "cpus", "vcpus", "iothreads"})
 
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
+_WHOLE = re.compile(r"\+?[0-9]{1,20}", re.ASCII)
+_SIGNED = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _C_NUMBER = re.compile(r"0[xX]([0-9a-fA-F]{1,16})|0([0-7]{1,20})|([0-9]{1,20})", re.ASCII)
 _UNIT = re.compile(r"([kmgtpe])(ib|b)?", re.IGNORECASE | re.ASCII)
+_INT_LIMIT: Final = 2**31 - 1
 _POWERS: Final = "kmgtpe"
 _BYTES = frozenset({"b", "byte", "bytes"})
 _PCI_LIMITS: Final = (("domain", 0xFFFFFFFF), ("bus", 0xFF), ("slot", 0x1F), ("function", 7))
@@ -42,6 +44,24 @@ def attribute(document: Document, element: Element, name: str, *, least: int, mo
     return whole(document, element, element.get(name), what=what, least=least, most=most)
 
 
+def signed(document: Document, element: Element, name: str) -> int:
+    """The attribute of that name as a C int, which may have a sign; raises InputError."""
+    text, what = element.get(name), f"{name} of <{element.tag}>"
+    expected = f"expected a whole number from {-_INT_LIMIT} to {_INT_LIMIT}"
+    if text is None:
+        raise document.error(element, f"{what} is missing", expected)
+    if _SIGNED.fullmatch(text.strip()) is None or abs(int(text)) > _INT_LIMIT:
+        raise _found(document, element, what, text=text, expected=expected)
+    return int(text)
+
+
+def lenient(text: str | None, *, most: int) -> int | None:
+    """A whole number that only informs; None for anything else, so that nothing is refused for its sake."""
+    if text is None or _WHOLE.fullmatch(text.strip()) is None:
+        return None
+    return int(text) if int(text) <= most else None
+
+
 def unit_bytes(unit: str | None) -> int | None:
     """How many bytes a memory unit is (libvirt, formatdomain, "Memory Allocation"); None for what is no unit.
 
@@ -59,16 +79,21 @@ def unit_bytes(unit: str | None) -> int | None:
 
 
 def memory_kib(document: Document, element: Element, text: str | None, *, what: str) -> int:
+    """As `scaled_kib`, and InputError for more than any host has."""
+    size_kib = scaled_kib(document, element, text, what=what)
+    if size_kib > MEMORY_LIMIT_KIB:
+        raise document.error(element, f"{what} is {size_kib} KiB, {MEMORY_LIMIT_KIB} are the limit")
+    return size_kib
+
+
+def scaled_kib(document: Document, element: Element, text: str | None, *, what: str) -> int:
     """KiB of `text` in the unit that `element` names, rounded up as libvirt does; raises InputError."""
     factor = unit_bytes(element.get("unit"))
     if factor is None:
         expected = "expected b, KiB, MiB, GiB, TiB, KB, MB, GB or TB"
         raise _found(document, element, f"the unit of {what}", text=element.get("unit") or "", expected=expected)
     value = whole(document, element, text, what=what, least=0, most=10**20 - 1)
-    size_kib = -(-value * factor // 1024)
-    if size_kib > MEMORY_LIMIT_KIB:
-        raise document.error(element, f"{what} is {size_kib} KiB, {MEMORY_LIMIT_KIB} are the limit")
-    return size_kib
+    return -(-value * factor // 1024)
 
 
 def id_set(document: Document, element: Element, name: str) -> frozenset[int] | None:
@@ -91,6 +116,17 @@ def id_set(document: Document, element: Element, name: str) -> frozenset[int] | 
 def _id_list(text: str) -> frozenset[int]:
     """Every vCPU of a guest may have the same list, of thousands of CPUs: it is kept once."""
     return parse_libvirt_list(text)
+
+
+def sorted_ids(document: Document, element: Element, name: str) -> tuple[int, ...] | None:
+    """As `id_set`, in numeric order; thousands of elements with one and the same list share it."""
+    ids = id_set(document, element, name)
+    return None if ids is None else _in_order(ids)
+
+
+@lru_cache(maxsize=256)
+def _in_order(ids: frozenset[int]) -> tuple[int, ...]:
+    return tuple(sorted(ids))
 
 
 def named_ids(root: Element) -> int:

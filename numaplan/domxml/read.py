@@ -3,30 +3,23 @@
 What is not known here is passed over: libvirt's XML grows with every release.
 """
 
-from collections.abc import Iterator
+import re
 from typing import Final
 
 from numaplan.cpuset import CPU_LIMIT, CpuSet
-from numaplan.domxml.devices import read_hostdevs, read_interfaces
-from numaplan.domxml.metadata import read_metadata
+from numaplan.domxml.devices import read_controllers, read_hostdevs, read_interfaces, read_memballoon
+from numaplan.domxml.metadata import read_metadata, read_owner
 from numaplan.domxml.numbers import NAMED_LIMIT, attribute, id_set, memory_kib, named_ids, required_id_set, whole
+from numaplan.domxml.read_backing import read_backing, read_hugepages, read_memory_limit
+from numaplan.domxml.read_cells import read_distances
+from numaplan.domxml.read_cputune import read_cachetunes, read_emulator_pin, read_schedulers, read_vcpu_pins
+from numaplan.domxml.read_machine import read_machine
+from numaplan.domxml.read_numatune import has_auto_placement, has_auto_vcpus, read_memnodes, read_memory_binding
 from numaplan.domxml.tree import Document, Element, parse
-from numaplan.model.guest import (
-    CellId,
-    EmulatorPin,
-    Guest,
-    GuestCell,
-    GuestTopology,
-    HugepageRequest,
-    IothreadId,
-    IothreadPin,
-    MemoryBinding,
-    VcpuId,
-    VcpuPin,
-)
-from numaplan.model.host import NodeId
+from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, IothreadId, IothreadPin, VcpuId
 
 IOTHREAD_LIMIT: Final = 1 << 16
+_UUID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ONCE: Final = (
     "name",
     "uuid",
@@ -61,37 +54,56 @@ def guest_of(document: Document) -> Guest:
         raise document.error(name_element or root, "the domain has no name", "add <name>NAME</name>")
     uuid = root.child("uuid")
     vcpu = root.child("vcpu")
-    auto = has_auto_placement(root)
-    cpuset = None if vcpu is None else id_set(document, vcpu, "cpuset")
+    cpuset = None if vcpu is None or has_auto_vcpus(root) else id_set(document, vcpu, "cpuset")
     vcpus = vcpu_count(document)
     cells = read_cells(document, vcpus)
-    cputune = root.child("cputune")
     metadata = read_metadata(document)
+    machine = read_machine(document)
     return Guest(
         name=name_element.text,
         file=document.file,
         vcpus=vcpus,
         memory_kib=total_memory_kib(document),
-        uuid=uuid.text or None if uuid is not None else None,
+        uuid=None if uuid is None else canonical_uuid(uuid.text),
         vcpu_line=0 if vcpu is None else vcpu.line,
-        # With placement "auto" libvirt ignores cpuset (formatdomain, "CPU Allocation").
-        vcpu_cpuset=None if cpuset is None or auto else CpuSet(cpuset),
-        auto_placement=auto,
+        vcpu_cpuset=None if cpuset is None else CpuSet(cpuset),
+        auto_placement=has_auto_placement(root),
         topology=read_topology(document),
         cells=cells,
-        vcpu_pins=_vcpu_pins(document, cputune, vcpus),
-        emulator_pin=_emulator_pin(document, cputune),
+        vcpu_pins=read_vcpu_pins(document, vcpus),
+        emulator_pin=read_emulator_pin(document),
         iothreads=len(iothread_ids(document)),
-        iothread_pins=_iothread_pins(document, cputune),
-        memory=_memory_binding(document),
-        memnodes=_memnodes(document),
-        hugepages=read_hugepages(document),
+        iothread_pins=_iothread_pins(document),
+        memory=read_memory_binding(document),
+        memnodes=read_memnodes(document),
+        hugepages=read_hugepages(document, has_cells=bool(cells)),
         interfaces=read_interfaces(document),
         hostdevs=read_hostdevs(document),
         thread_policy=metadata.thread_policy,
         shared_vcpus=metadata.shared_vcpus,
         loose_devices=metadata.loose_devices,
+        current_vcpus=current_vcpus(document, vcpus),
+        schedulers=read_schedulers(document),
+        cachetunes=read_cachetunes(document, vcpus),
+        backing=read_backing(document),
+        memory_limit_kib=read_memory_limit(document),
+        controllers=read_controllers(document),
+        memballoon=read_memballoon(document),
+        machine=machine.machine,
+        architecture=machine.architecture,
+        cpu_mode=machine.cpu_mode,
+        cpu_cache=machine.cpu_cache,
+        emulator=machine.emulator,
+        owner=read_owner(document),
     )
+
+
+def canonical_uuid(text: str) -> str | None:
+    """A UUID as libvirt writes it, however it was written; None for no text, and what is none as it stands."""
+    digits = text.replace("-", "").lower()
+    if _UUID.fullmatch(digits) is None:
+        return text or None
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def vcpu_count(document: Document) -> int:
@@ -102,15 +114,27 @@ def vcpu_count(document: Document) -> int:
     return whole(document, vcpu, vcpu.text, what="<vcpu>", least=1, most=CPU_LIMIT)
 
 
-def has_auto_placement(root: Element) -> bool:
-    """Whether numad places the guest (formatdomain, "CPU Allocation": placement of ``<vcpu>``, else of numatune)."""
-    vcpu = root.child("vcpu")
-    placement = None if vcpu is None else vcpu.get("placement")
-    if placement is not None or (vcpu is not None and vcpu.get("cpuset") is not None):
-        return placement == "auto"
-    numatune = root.child("numatune")
-    memory = None if numatune is None else numatune.child("memory")
-    return memory is not None and memory.get("placement") == "auto"
+def current_vcpus(document: Document, vcpus: int) -> int | None:
+    """How many of its `vcpus` are plugged in at the start: those enabled in ``<vcpus>``, else ``<vcpu current>``.
+
+    None for all of them, and where neither is there. Raises InputError for more than it has, as libvirt does.
+    """
+    vcpu, states = document.root.child("vcpu"), document.root.child("vcpus")
+    listed = () if states is None else states.all("vcpu")
+    if listed:
+        count = sum(dict(_vcpu_state(document, state, vcpus) for state in listed).values())
+    elif vcpu is not None and vcpu.get("current") is not None:
+        count = attribute(document, vcpu, "current", least=0, most=vcpus)
+    else:
+        count = vcpus
+    return count if count < vcpus else None
+
+
+def _vcpu_state(document: Document, state: Element, vcpus: int) -> tuple[int, bool]:
+    enabled = state.get("enabled")
+    if enabled not in {"yes", "no"}:
+        raise document.error(state, f"enabled of <vcpu> is {(enabled or '')[:80]!r}", "expected yes or no")
+    return attribute(document, state, "id", least=0, most=vcpus - 1), enabled == "yes"
 
 
 def total_memory_kib(document: Document) -> int:
@@ -149,9 +173,11 @@ def cell_ids(document: Document) -> tuple[int, ...]:
         position if cell.get("id") is None else attribute(document, cell, "id", least=0, most=len(cells) - 1)
         for position, cell in enumerate(cells)
     ]
-    for position, cell in enumerate(cells):
-        if ids[position] in ids[:position]:
-            raise document.error(cell, f"a second cell {ids[position]}", "each cell has an id of its own")
+    seen: set[int] = set()
+    for number, cell in zip(ids, cells, strict=True):
+        if number in seen:
+            raise document.error(cell, f"a second cell {number}", "each cell has an id of its own")
+        seen.add(number)
     return tuple(ids)
 
 
@@ -161,7 +187,10 @@ def cell_memory_kib(document: Document, cell: Element) -> int:
 
 
 def read_cells(document: Document, vcpus: int) -> tuple[GuestCell, ...]:
-    """``<cpu><numa>`` by id. vCPUs that no cell names are in cell 0, where QEMU puts them."""
+    """``<cpu><numa>`` by id. vCPUs that no cell names are in cell 0, where QEMU puts them.
+
+    What it says of access is kept as it stands.
+    """
     elements = cell_elements(document)
     ids = cell_ids(document)
     named = [id_set(document, cell, "cpus") or frozenset() for cell in elements]
@@ -175,12 +204,15 @@ def read_cells(document: Document, vcpus: int) -> tuple[GuestCell, ...]:
             )
         seen |= cpus
     rest = frozenset(range(vcpus)) - seen
+    distances = read_distances(elements, ids)
     cells = [
         GuestCell(
             CellId(cell_id),
             tuple(VcpuId(v) for v in sorted(cpus | rest if cell_id == 0 else cpus)),
             cell_memory_kib(document, cell),
             cell.line,
+            cell.get("memAccess") or None,
+            distances[cell_id],
         )
         for cell_id, cell, cpus in zip(ids, elements, named, strict=True)
     ]
@@ -221,24 +253,8 @@ def iothread_ids(document: Document) -> tuple[int, ...]:
     return tuple(sorted([*ids, *(next(free) for _ in range(wanted - len(ids)))]))
 
 
-def _vcpu_pins(document: Document, cputune: Element | None, vcpus: int) -> tuple[VcpuPin, ...]:
-    """``<vcpupin>``; those of vCPUs that the guest does not have are ignored, as libvirt does."""
-    pins: dict[int, VcpuPin] = {}
-    for pin in () if cputune is None else cputune.all("vcpupin"):
-        vcpu = attribute(document, pin, "vcpu", least=0, most=CPU_LIMIT)
-        cpus = CpuSet(required_id_set(document, pin, "cpuset"))
-        if vcpu in pins:
-            raise document.error(pin, f"a second <vcpupin> of vCPU {vcpu}, the first is on line {pins[vcpu].line}")
-        pins[vcpu] = VcpuPin(VcpuId(vcpu), cpus, pin.line)
-    return tuple(pins[vcpu] for vcpu in sorted(pins) if vcpu < vcpus)
-
-
-def _emulator_pin(document: Document, cputune: Element | None) -> EmulatorPin | None:
-    pin = None if cputune is None else document.only(cputune, "emulatorpin")
-    return None if pin is None else EmulatorPin(CpuSet(required_id_set(document, pin, "cpuset")), pin.line)
-
-
-def _iothread_pins(document: Document, cputune: Element | None) -> tuple[IothreadPin, ...]:
+def _iothread_pins(document: Document) -> tuple[IothreadPin, ...]:
+    cputune = document.root.child("cputune")
     pins: dict[int, IothreadPin] = {}
     for pin in () if cputune is None else cputune.all("iothreadpin"):
         number = attribute(document, pin, "iothread", least=1, most=IOTHREAD_LIMIT)
@@ -248,53 +264,3 @@ def _iothread_pins(document: Document, cputune: Element | None) -> tuple[Iothrea
             raise document.error(pin, f"a second <iothreadpin> of iothread {number}, the first is on line {first}")
         pins[number] = IothreadPin(IothreadId(number), cpus, pin.line)
     return tuple(pins[number] for number in sorted(pins))
-
-
-def _memory_binding(document: Document) -> MemoryBinding | None:
-    numatune = document.root.child("numatune")
-    memory = None if numatune is None else document.only(numatune, "memory")
-    if memory is None:
-        return None
-    nodes = None if memory.get("placement") == "auto" else _nodes(document, memory)
-    return MemoryBinding(None, memory.get("mode") or "strict", nodes, memory.line)
-
-
-def _memnodes(document: Document) -> tuple[MemoryBinding, ...]:
-    numatune = document.root.child("numatune")
-    bindings: dict[int, MemoryBinding] = {}
-    for memnode in () if numatune is None else numatune.all("memnode"):
-        cell = attribute(document, memnode, "cellid", least=0, most=CPU_LIMIT)
-        required_id_set(document, memnode, "nodeset")
-        if cell in bindings:
-            raise document.error(memnode, f"a second <memnode> of cell {cell}, the first is on line"
-                                 f" {bindings[cell].line}")  # fmt: skip
-        mode = memnode.get("mode") or "strict"
-        bindings[cell] = MemoryBinding(CellId(cell), mode, _nodes(document, memnode), memnode.line)
-    return tuple(bindings[cell] for cell in sorted(bindings))
-
-
-def _nodes(document: Document, element: Element) -> tuple[NodeId, ...] | None:
-    ids = id_set(document, element, "nodeset")
-    return None if ids is None else tuple(NodeId(node) for node in sorted(ids))
-
-
-def read_hugepages(document: Document) -> tuple[HugepageRequest, ...]:
-    """``<memoryBacking><hugepages>``; without a ``<page>`` it means the host's default size for every cell."""
-    backing = document.root.child("memoryBacking")
-    hugepages = None if backing is None else document.only(backing, "hugepages")
-    if hugepages is None:
-        return ()
-    pages = hugepages.all("page")
-    if not pages:
-        return (HugepageRequest(None, None, hugepages.line),)
-    return tuple(_pages(document, pages))
-
-
-def _pages(document: Document, pages: tuple[Element, ...]) -> Iterator[HugepageRequest]:
-    for page in pages:
-        cells = id_set(document, page, "nodeset")
-        yield HugepageRequest(
-            memory_kib(document, page, page.get("size"), what="size of <page>"),
-            None if cells is None else tuple(CellId(cell) for cell in sorted(cells)),
-            page.line,
-        )

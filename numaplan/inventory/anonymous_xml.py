@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from numaplan.domxml.metadata import ELEMENT, NAMESPACE
+from numaplan.domxml.metadata import ELEMENT, NAMESPACE, OWNERS, owner_of
 from numaplan.domxml.tree import Attribute, Element, Run, parse
 from numaplan.inventory.plain_xml import ENUMERATED_ATTRIBUTES, ENUMERATED_ELEMENTS, PLAIN_ELEMENTS, PLAIN_VALUES
 from numaplan.inventory.pseudonyms import Pseudonyms
@@ -31,6 +31,8 @@ _WORLD_WIDE_NAME = re.compile(r"(0x|naa\.)?([0-9a-fA-F]{16})", re.ASCII)
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*", re.ASCII)
 # "hda", "vdb": what a disk is called in the guest.
 _DISK = re.compile(r"(?:fd|hd|sd|vd|xvd|ubd)[a-z]{1,3}[0-9]{0,2}", re.ASCII)
+# QEMU's own names for itself, where distributions put it.
+_EMULATOR = re.compile(r"/(?:usr/)?(?:local/)?(?:s?bin|libexec)/(?:qemu-kvm|kvm|qemu-system-[a-z0-9_]{1,20})", re.ASCII)
 _CHANNEL = re.compile(r"(?:org\.qemu|org\.libguestfs|com\.redhat)\.[a-z_.]{1,40}[0-9]?", re.ASCII)
 # Comments are not in the tree; what looks like one within a CDATA section is none.
 _COMMENT = re.compile(rb"<!\[CDATA\[.*?\]\]>|<!--.*?-->", re.DOTALL)
@@ -89,13 +91,29 @@ def _masked(root: Element, data: bytes, names: Pseudonyms) -> Iterator[Span]:
             case "name":
                 yield from _texts(child, names.guest)
             case "metadata":
-                yield from (_blank(data, each.start, each.end) for each in child.children if each.name != ELEMENT)
+                yield from _metadata(child, data)
+                yield from _attributes(child, data, names)
                 yield from _texts(child, lambda text: names.word("text", text))
             case "devices":
                 for device in child.children:
                     yield from _any(device, data, names, is_interface=device.name == "interface")
             case _:
                 yield from _any(child, data, names)
+
+
+def _metadata(metadata: Element, data: bytes) -> Iterator[Span]:
+    """Of a manager's elements only whose they are stays, of anybody else's nothing."""
+    told = set()
+    for element in metadata.children:
+        if element.name == ELEMENT:
+            continue
+        start, end, lines = _blank(data, element.start, element.end)
+        owner = owner_of(element)
+        if owner is not None and owner not in told:
+            told.add(owner)
+            namespace = next(namespace for namespace, each in OWNERS if each is owner)
+            lines = f"<owner xmlns='{namespace}'/>".encode() + lines
+        yield start, end, lines
 
 
 def _any(element: Element, data: bytes, names: Pseudonyms, *, is_interface: bool = False) -> Iterator[Span]:
@@ -109,12 +127,16 @@ def _any(element: Element, data: bytes, names: Pseudonyms, *, is_interface: bool
         yield from (span for attribute in element.attributes for span in _end(attribute, names))
     elif not plain:
         yield from _attributes(element, data, names)
-    if not plain and element.name not in ENUMERATED_ELEMENTS:
+    if not plain and element.name not in ENUMERATED_ELEMENTS and not _is_qemu(element):
         mask = masked_name if element.name in _SERIALS else masked_value
         yield from _texts(element, lambda text: mask(text, names))
     for child in element.children:
         if not plain or child.name == "alias":
             yield from _any(child, data, names, is_interface=is_interface)
+
+
+def _is_qemu(element: Element) -> bool:
+    return element.name == "emulator" and _EMULATOR.fullmatch(element.text) is not None
 
 
 def _is_foreign(element: Element) -> bool:

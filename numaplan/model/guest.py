@@ -63,7 +63,8 @@ class MemoryBinding:
 class GuestCell:
     """``<cpu><numa><cell>``: a guest NUMA node. `vcpus` are in numeric order.
 
-    `memory_access` is ``memAccess`` (shared, private); `distances` are (cell, SLIT entry) pairs, as the guest sees them.
+    `memory_access` is ``memAccess`` (shared, private). `distances` are (cell, SLIT entry) pairs as the guest sees them,
+    one for each cell in order of ids; () where the XML gives no distance of any cell.
     """
 
     id: CellId
@@ -247,9 +248,10 @@ class Guest:
     gone when it stops; `managed_save`: its next start resumes a saved image, whatever its XML says by then.
     `live` is what it does while it runs.
 
-    `current_vcpus` is ``<vcpu current>``; `memory_limit_kib` ``<memtune><hard_limit>``; `memballoon` the balloon's
-    model ("none": it has none; None: the XML has no word on it, and libvirt adds one); `machine` and `architecture`
-    those of ``<os><type>``; `cpu_mode` ``<cpu mode>``, `cpu_cache` ``<cpu><cache mode>``. `owner` made the guest.
+    `current_vcpus` are plugged in at the start, None: all; `memory_limit_kib` is ``<memtune><hard_limit>``;
+    `memballoon` the balloon's model ("none": it has none; None: the XML has no word on it, and libvirt adds one);
+    `machine` and `architecture` those of ``<os><type>``; `cpu_mode` ``<cpu mode>``, `cpu_cache` ``<cpu><cache mode>``.
+    `owner` made the guest.
     """
 
     name: str

@@ -19,12 +19,23 @@ from numaplan.model.guest import (
     IothreadId,
     IothreadPin,
     MemoryBinding,
+    Owner,
     VcpuId,
     VcpuPin,
 )
 from numaplan.model.host import NodeId
 from numaplan.records.document import Form
-from numaplan.records.fields import Address, Count, CpuList, Id, Size, Text
+from numaplan.records.fields import Address, Count, CpuList, Id, NumberKey, Size, SlitEntry, Text
+from numaplan.records.guest_tuning_form import (
+    BackingForm,
+    CacheTuneForm,
+    ControllerForm,
+    SchedulerForm,
+    to_backing,
+    to_cachetune,
+    to_controller,
+    to_scheduler,
+)
 from numaplan.records.live_form import LiveForm, to_live
 
 
@@ -38,11 +49,13 @@ class TopologyForm(Form):
 
 
 class GuestCellForm(Form):
-    """A guest NUMA node."""
+    """A guest NUMA node; `memory_access` is shared or private, `distances` are those to each cell by id."""
 
     id: Id
     vcpus: list[Count]
     memory_kib: Size
+    memory_access: Text | None = None
+    distances: dict[NumberKey, SlitEntry] = Field(default_factory=dict)
     line: Id = 0
 
 
@@ -87,7 +100,7 @@ class HugepageForm(Form):
 
 
 class GuestInterfaceForm(Form):
-    """``<interface>``."""
+    """``<interface>``; `address` is the guest's own for it, `managed`: libvirt binds the host's device itself."""
 
     type: Text
     mac: Text | None = None
@@ -99,14 +112,18 @@ class GuestInterfaceForm(Form):
     socket: Text | None = None
     model: Text | None = None
     queues: Id | None = None
+    address: Address | None = None
+    managed: bool | None = None
     line: Id = 0
 
 
 class HostdevForm(Form):
-    """``<hostdev>``."""
+    """``<hostdev>``; `address` and `managed` as those of an interface."""
 
     pci: Address
     alias: Text | None = None
+    address: Address | None = None
+    managed: bool | None = None
     line: Id = 0
 
 
@@ -121,6 +138,7 @@ class GuestForm(Form):
     persistent: bool | None = None
     managed_save: bool | None = None
     vcpus: Count
+    current_vcpus: Count | None = None
     vcpu_cpuset: CpuList | None = None
     vcpu_line: Id = 0
     auto_placement: bool = False
@@ -139,6 +157,18 @@ class GuestForm(Form):
     thread_policy: Text | None = None
     shared_vcpus: list[Count] = Field(default_factory=list)
     loose_devices: list[Address] = Field(default_factory=list)
+    schedulers: list[SchedulerForm] = Field(default_factory=list)
+    cachetunes: list[CacheTuneForm] = Field(default_factory=list)
+    backing: BackingForm | None = None
+    memory_limit_kib: Size | None = None
+    controllers: list[ControllerForm] = Field(default_factory=list)
+    memballoon: Text | None = None
+    machine: Text | None = None
+    architecture: Text | None = None
+    cpu_mode: Text | None = None
+    cpu_cache: Text | None = None
+    emulator: Text | None = None
+    owner: Annotated[Owner, Field(strict=False)] | None = None
     live: LiveForm | None = None
 
 
@@ -163,10 +193,7 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
         vcpu_cpuset=form.vcpu_cpuset,
         auto_placement=form.auto_placement,
         topology=to_topology(form.topology),
-        cells=tuple(
-            GuestCell(CellId(cell.id), tuple(VcpuId(vcpu) for vcpu in sorted(cell.vcpus)), cell.memory_kib, cell.line)
-            for cell in form.cells
-        ),
+        cells=tuple(map(_to_cell, form.cells)),
         vcpu_pins=tuple(VcpuPin(VcpuId(pin.vcpu), pin.cpus, pin.line) for pin in form.vcpu_pins),
         emulator_pin=None if form.emulator_pin is None else EmulatorPin(form.emulator_pin.cpus, form.emulator_pin.line),
         iothreads=form.iothreads,
@@ -180,7 +207,10 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
             for page in form.hugepages
         ),
         interfaces=tuple(map(_to_interface, form.interfaces)),
-        hostdevs=tuple(GuestHostdev(hostdev.pci, hostdev.line, hostdev.alias) for hostdev in form.hostdevs),
+        hostdevs=tuple(
+            GuestHostdev(hostdev.pci, hostdev.line, hostdev.alias, hostdev.address, hostdev.managed)
+            for hostdev in form.hostdevs
+        ),
         thread_policy=form.thread_policy,
         running=form.running,
         shared_vcpus=tuple(VcpuId(vcpu) for vcpu in sorted(form.shared_vcpus)),
@@ -189,6 +219,30 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
         persistent=form.persistent,
         managed_save=form.managed_save,
         live=None if form.live is None else to_live(form.live),
+        current_vcpus=form.current_vcpus,
+        schedulers=tuple(map(to_scheduler, form.schedulers)),
+        cachetunes=tuple(map(to_cachetune, form.cachetunes)),
+        backing=None if form.backing is None else to_backing(form.backing),
+        memory_limit_kib=form.memory_limit_kib,
+        controllers=tuple(map(to_controller, form.controllers)),
+        memballoon=form.memballoon,
+        machine=form.machine,
+        architecture=form.architecture,
+        cpu_mode=form.cpu_mode,
+        cpu_cache=form.cpu_cache,
+        emulator=form.emulator,
+        owner=form.owner,
+    )
+
+
+def _to_cell(form: GuestCellForm) -> GuestCell:
+    return GuestCell(
+        CellId(form.id),
+        tuple(VcpuId(vcpu) for vcpu in sorted(form.vcpus)),
+        form.memory_kib,
+        form.line,
+        form.memory_access,
+        tuple((CellId(cell), form.distances[cell]) for cell in sorted(form.distances)),
     )
 
 
@@ -211,4 +265,6 @@ def _to_interface(form: GuestInterfaceForm) -> GuestInterface:
         socket=form.socket,
         model=form.model,
         queues=form.queues,
+        address=form.address,
+        managed=form.managed,
     )

@@ -86,6 +86,9 @@ FULL = """<domain type='kvm' id='3'>
 """
 
 
+PIN = "<cputune><emulatorpin cpuset='0'/></cputune>"
+
+
 def read(*inside: str, devices: tuple[str, ...] = ()) -> Guest:
     return read_guest(domain(*inside, devices=devices), "fw1.xml")
 
@@ -119,13 +122,23 @@ def test_everything_that_placement_cares_for_is_read_with_its_line() -> None:
     assert guest.topology == GuestTopology(2, 1, 2, 2)
     assert guest.cells == (
         GuestCell(CellId(0), vcpus(0, 1, 2, 3, 6, 7), 8 << 20, 38),
-        GuestCell(CellId(1), vcpus(4, 5), 8 << 20, 37),
+        GuestCell(CellId(1), vcpus(4, 5), 8 << 20, 37, "shared"),
     )
     assert guest.interfaces == (
-        GuestInterface("hostdev", 42, "52:54:00:aa:00:01", "data", None, PciAddress.parse("0000:3b:02.1"), 42),
+        GuestInterface(
+            "hostdev",
+            42,
+            "52:54:00:aa:00:01",
+            "data",
+            None,
+            PciAddress.parse("0000:3b:02.1"),
+            42,
+            address=PciAddress.parse("0000:01:00.0"),
+            managed=True,
+        ),
         GuestInterface("bridge", 51, source="br-mgmt"),
     )
-    assert guest.hostdevs == (GuestHostdev(PciAddress.parse("10000:77:00.0"), 57, "qat"),)
+    assert guest.hostdevs == (GuestHostdev(PciAddress.parse("10000:77:00.0"), 57, "qat", managed=False),)
     assert (guest.thread_policy, guest.shared_vcpus) == ("isolate", (6, 7))
     assert guest.loose_devices == (PciAddress.parse("0000:77:00.0"),)
     assert guest.running is None
@@ -160,6 +173,7 @@ def test_the_hosts_end_of_an_interface_is_read_with_its_model_and_its_queues() -
         ("<interface type='bridge'><driver queues='4'/></interface>", None, None),
         ("<interface type='bridge'><model type='virtio'/><driver queues='-5'/></interface>", None, None),
         ("<interface type='bridge'><model type='virtio'/><driver name='vhost'/></interface>", None, None),
+        ("<interface type='hostdev'><model type='virtio'/><driver queues='4'/></interface>", None, None),
     ],
 )
 def test_sockets_are_of_vhost_user_alone_and_queues_of_virtio(
@@ -181,6 +195,13 @@ def test_empty_elements_say_nothing() -> None:
 def test_hugepages_without_a_page_mean_the_hosts_default_size_for_every_cell() -> None:
     guest = read("<memoryBacking><hugepages/></memoryBacking>")
     assert guest.hugepages == (HugepageRequest(None, None, 3),)
+
+
+def test_a_guest_without_cells_may_call_itself_cell_0() -> None:
+    pages = "<memoryBacking><hugepages><page size='2048' nodeset='0'/></hugepages></memoryBacking>"
+    assert read(pages).hugepages == (HugepageRequest(2048, None, 3),)
+    one_cell = "<cpu><numa><cell memory='1'/></numa></cpu>"
+    assert read(pages, one_cell).hugepages == (HugepageRequest(2048, (CellId(0),), 3),)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +246,10 @@ def test_memory_that_is_not_said_is_the_sum_of_cells_and_memory_devices() -> Non
     [
         (("<vcpu placement='auto'>2</vcpu>",), True),
         (("<vcpu>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), True),
-        (("<vcpu placement='static'>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), False),
+        (("<vcpu placement='static'>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), True),
         (("<vcpu cpuset='1'>2</vcpu>", "<numatune><memory placement='auto'/></numatune>"), False),
+        (("<vcpu>2</vcpu>", PIN, "<numatune><memory placement='auto'/></numatune>"), False),
+        (("<vcpu placement='auto'>2</vcpu>", PIN, "<numatune><memory nodeset='0'/></numatune>"), True),
     ],
 )
 def test_automatic_placement_follows_libvirts_defaults(inside: tuple[str, ...], *, auto: bool) -> None:
@@ -235,10 +258,27 @@ def test_automatic_placement_follows_libvirts_defaults(inside: tuple[str, ...], 
 
 def test_automatic_placement_ignores_cpuset_and_nodeset() -> None:
     guest = read(
-        "<vcpu placement='auto' cpuset='1'>2</vcpu>", "<numatune><memory placement='auto' nodeset='1'/></numatune>"
+        "<vcpu placement='auto' cpuset='x'>2</vcpu>", "<numatune><memory placement='auto' nodeset='1'/></numatune>"
     )
     assert guest.vcpu_cpuset is None
     assert guest.memory == Binding(None, "strict", None, 4)
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "memory", "binding"),
+    [
+        ("<vcpu placement='auto'>2</vcpu>", "", Binding(None, "strict", None, 3)),
+        ("<vcpu placement='auto'>2</vcpu>", "<memory/>", Binding(None, "strict", None, 3)),
+        ("<vcpu placement='auto'>2</vcpu>", "<memory mode='interleave'/>", Binding(None, "interleave", None, 4)),
+        ("<vcpu placement='auto'>2</vcpu>", "<memory nodeset='1'/>", Binding(None, "strict", (NodeId(1),), 4)),
+        ("<vcpu/>", "<memory mode='restrictive' nodeset='1'/>", Binding(None, "restrictive", (NodeId(1),), 4)),
+        ("<vcpu/>", "<memory mode='newer' nodeset='1'/>", Binding(None, "newer", (NodeId(1),), 4)),
+        ("<vcpu/>", "<memory placement='auto' mode='preferred'/>", Binding(None, "preferred", None, 4)),
+        ("<vcpu/>", "<memory/>", None),
+    ],
+)
+def test_memory_is_bound_as_libvirt_binds_it(vcpu: str, memory: str, binding: Binding | None) -> None:
+    assert read(vcpu, f"<numatune>{memory}</numatune>").memory == binding
 
 
 def test_names_in_other_namespaces_and_in_comments_are_not_libvirts() -> None:
@@ -272,6 +312,9 @@ def test_names_in_other_namespaces_and_in_comments_are_not_libvirts() -> None:
         ("<cputune><emulatorpin cpuset=''/></cputune>", "cpuset of <emulatorpin> is ''"),
         ("<cputune><emulatorpin cpuset='1'/><emulatorpin cpuset='1'/></cputune>", "a second <emulatorpin>"),
         ("<numatune><memory nodeset='x'/></numatune>", "nodeset of <memory> is 'x'"),
+        ("<numatune><memory mode='strict'/></numatune>", "nodeset of <memory> is missing; expected ids"),
+        ("<numatune><memory placement='static'/></numatune>", "nodeset of <memory> is missing"),
+        ("<memoryBacking><hugepages><page size='0'/></hugepages></memoryBacking>", "size of <page> is 0"),
         ("<numatune><memnode cellid='0' mode='strict'/></numatune>", "nodeset of <memnode> is missing"),
         ("<cpu><topology sockets='1' cores='0' threads='1'/></cpu>", "cores of <topology> is '0'"),
         ("<cpu><topology sockets='1' cores='1'/></cpu>", "threads of <topology> is missing"),
@@ -311,6 +354,20 @@ def test_an_element_that_libvirt_knows_once_is_refused_twice(name: str) -> None:
 def test_a_domain_without_a_name_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="the domain has no name"):
         read_guest(f"<domain>{name}</domain>".encode(), "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "uuid"),
+    [
+        ("12345678-12F4-1234-1234-123456789AFA", "12345678-12f4-1234-1234-123456789afa"),
+        ("1234567812f4123412341234 56789afa", "1234567812f4123412341234 56789afa"),
+        (" 1234567812f41234123412345678-9afa ", "12345678-12f4-1234-1234-123456789afa"),
+        ("fw1", "fw1"),
+        ("", None),
+    ],
+)
+def test_a_uuid_is_read_as_libvirt_writes_it(text: str, uuid: str | None) -> None:
+    assert read(f"<uuid>{text}</uuid>").uuid == uuid
 
 
 def test_names_may_be_in_any_script() -> None:

@@ -9,13 +9,14 @@ from lxml import etree
 
 from numaplan.api.inventory import read_tree
 from numaplan.audit.audit import audit
+from numaplan.domxml.read import read_guest
 from numaplan.errors import InputError
 from numaplan.graph.paths import traffic_paths
 from numaplan.inventory.anonymize import anonymized
 from numaplan.inventory.anonymous_process import thread_name
 from numaplan.inventory.anonymous_xml import anonymous_xml, masked_value
 from numaplan.inventory.pseudonyms import Pseudonyms
-from numaplan.model.guest import RunningGuest, ThreadKind
+from numaplan.model.guest import Guest, Owner, RunningGuest, ThreadKind
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Snapshot
 from numaplan.sources.archive import read_archive
@@ -93,6 +94,38 @@ def test_what_libvirt_accepted_it_accepts_under_other_names() -> None:
             checked += 1
             assert rules.validate(etree.fromstring(other)), f"{path.name}: {rules.error_log}"
     assert checked > 50
+
+
+def anonymous(inside: str) -> Guest:
+    data = f"<domain><name>acme</name>{inside}</domain>"
+    return read_guest(anonymous_xml(data.encode(), Pseudonyms(KEY)), "fw1.xml")
+
+
+def test_whose_guest_it_is_stays_and_nothing_else_of_its_metadata() -> None:
+    own = "<o:qos>acme</o:qos><p:vm xmlns:p='http://ovirt.org/vm/1.0' acme='1'/><q:acme xmlns:q='http://acme.org'/>"
+    metadata = f"<metadata xmlns:o='http://ovirt.org/vm/tune/1.0' xmlns:b='acme'>{own}</metadata>"
+    data = f"<domain><name>a</name>{metadata}</domain>"
+    other = anonymous_xml(data.encode(), Pseudonyms(KEY))
+    assert b"acme" not in other
+    assert other.count(b"ovirt.org") == 1
+    assert read_guest(other, "a.xml").owner is Owner.OVIRT
+    assert anonymous("<metadata><x:vm xmlns:x='urn:acme'/></metadata>").owner is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/usr/bin/qemu-system-x86_64", True),
+        ("/usr/libexec/qemu-kvm", True),
+        ("/opt/acme/bin/qemu-kvm", False),
+        ("/usr/bin/qemu-system-x86_64.acme", False),
+        ("/usr/bin/acme", False),
+    ],
+)
+def test_only_qemus_own_name_for_itself_stays(path: str, *, kept: bool) -> None:
+    other = anonymous(f"<devices><emulator>{path}</emulator></devices>").emulator
+    assert (other == path) is kept
+    assert "acme" not in (other or "")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401  # a type, an a
 
 
 def _compound(origin: object, arguments: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    if origin is frozenset:
+        return st.frozensets(any_of(arguments[0]), max_size=3)
     if origin is not tuple:
         assert origin in {Union, UnionType}, origin
         return st.one_of(*map(any_of, arguments))
@@ -133,7 +135,12 @@ def _guest(guest: Guest) -> Guest:
     return replace(
         guest,
         cells=tuple(
-            replace(cell, vcpus=tuple(sorted(cell.vcpus))) for cell in _distinct(guest.cells, key=lambda cell: cell.id)
+            replace(
+                cell,
+                vcpus=tuple(sorted(cell.vcpus)),
+                distances=tuple(sorted(_distinct(cell.distances, key=lambda pair: pair[0]))),
+            )
+            for cell in _distinct(guest.cells, key=lambda cell: cell.id)
         ),
         vcpu_pins=_distinct(guest.vcpu_pins, key=lambda pin: pin.vcpu),
         iothread_pins=_distinct(guest.iothread_pins, key=lambda pin: pin.iothread),
