@@ -11,6 +11,8 @@ from numaplan.sources.tree import HostTree
 
 IOMMU_GROUPS: Final = "sys/kernel/iommu_groups"
 _SYSCTL: Final = "proc/sys/kernel"
+# Documentation/admin-guide/sysctl/kernel.rst, "random".
+_RANDOM: Final = f"{_SYSCTL}/random"
 # Written by hwloc-gather-topology beside the files that it copies.
 _GATHERED: Final = "proc/hwloc-nofile-info"
 _LONGEST_WORD: Final = 256
@@ -21,6 +23,7 @@ _RELEASE_ARCHITECTURE = re.compile(r"\.(x86_64|aarch64|ppc64le|s390x|riscv64)(?:
 _DEBIAN_ARCHITECTURE = re.compile(r"-(?:cloud-|rt-)?(amd64|arm64|s390x|riscv64)(?:-unsigned)?", re.ASCII)
 _DEBIAN_NAMES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 _RISCV = re.compile(r"rv(32|64)", re.ASCII)
+_BOOT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _X86: Final = re.compile(r"x86_64|i[3-6]86", re.ASCII)
 
 _KVM_MODULE: Final = "sys/module/kvm"
@@ -57,6 +60,7 @@ def read_identity(tree: HostTree, *, device_groups: bool) -> HostIdentity:
         iommu=_read_iommu(tree, device_groups=device_groups),
         cpu_flags=processor.flags,
         nested=_read_nested(tree),
+        boot_id=read_listed(tree, _RANDOM, "boot_id", parse_boot_id),
     )
 
 
@@ -66,6 +70,14 @@ def parse_word(text: str) -> str:
     if len(words) != 1 or len(words[0]) > _LONGEST_WORD or not words[0].isprintable():
         raise ValueError("no single word")
     return words[0]
+
+
+def parse_boot_id(text: str) -> str:
+    """The UUID that the kernel gives itself at each boot; raises ValueError."""
+    found = text.strip()
+    if _BOOT_ID.fullmatch(found) is None:
+        raise ValueError("no UUID")
+    return found
 
 
 def parse_yes(text: str) -> bool:

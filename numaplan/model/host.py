@@ -31,7 +31,7 @@ class HostIdentity:
     """Who the host is; every field that the host does not say is None, or empty.
 
     `cpu_flags` are those that matter to guests: vmx or svm, constant_tsc and nonstop_tsc, pdpe1gb and their kin.
-    `nested`: KVM offers its guests to be hosts themselves.
+    `nested`: KVM offers its guests to be hosts themselves. `boot_id` is another one after each boot.
     """
 
     source: Source
@@ -43,6 +43,7 @@ class HostIdentity:
     iommu: bool | None = None
     cpu_flags: tuple[str, ...] = ()
     nested: bool | None = None
+    boot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class HostForm(Form):
     cpu_model: Text | None = None
     cpu_flags: list[Text] = Field(default_factory=list)
     virtualization: VirtualizationForm | None = None
+    boot_id: Text | None = None
 
 
 class PackageForm(Form):
@@ -130,6 +131,7 @@ def to_host(form: HostForm) -> HostIdentity:
         iommu=virtualization.iommu,
         cpu_flags=tuple(form.cpu_flags),
         nested=virtualization.nested,
+        boot_id=form.boot_id,
     )
 
 

@@ -50,6 +50,7 @@ def _host_document(host: HostIdentity) -> dict[str, object]:
         "cpu_model": host.cpu_model,
         "cpu_flags": list(host.cpu_flags),
         "virtualization": {"kvm": host.kvm, "iommu": host.iommu, "nested": host.nested},
+        "boot_id": host.boot_id,
     }
 
 

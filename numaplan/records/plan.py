@@ -1,30 +1,49 @@
 """Plans to and from plan JSON (schema ``numaplan/plan/1``)."""
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from numaplan.cpuset import CpuSet
+from numaplan.errors import InputError
 from numaplan.model.guest import CellId, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import (
+    Basis,
     CellPlacement,
     Conflict,
     ConflictMember,
     DevicePlacement,
     Fix,
+    GuestFacts,
     InterfacePlacement,
     Level,
     Operation,
     Placement,
     Plan,
     RunnerUp,
+    Status,
     Unplaced,
     Why,
 )
 from numaplan.records.document import load
 from numaplan.records.guest_form import to_topology
 from numaplan.records.guests import topology_document
-from numaplan.records.plan_form import PLAN_SCHEMA, CellPlacementForm, FixForm, PlacementForm, PlanForm, WhyForm
+from numaplan.records.plan_form import (
+    PLAN_SCHEMA,
+    BasisForm,
+    CellPlacementForm,
+    FixForm,
+    PlacementForm,
+    PlanForm,
+    WhyForm,
+)
+from numaplan.records.request import request_document
+from numaplan.records.request_form import to_request
 from numaplan.records.text import dump
+
+_AGAIN: Final = "place again with --out"
 
 
 def plan_json(plan: Plan) -> str:
@@ -33,7 +52,15 @@ def plan_json(plan: Plan) -> str:
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
-    """The same as what JSON can hold, to stand in another document."""
+    """The same as what JSON can hold, to stand in another document.
+
+    `checksum` is over everything else in it, however that is laid out.
+    """
+    document = _unsigned_document(plan)
+    return document | {"checksum": _checksum(document)}
+
+
+def _unsigned_document(plan: Plan) -> dict[str, object]:
     whys = {why.vm: why for why in plan.whys}
     return {
         "schema": PLAN_SCHEMA,
@@ -51,6 +78,9 @@ def plan_document(plan: Plan) -> dict[str, object]:
         "unplaced": [{"vm": unplaced.vm, "reason": unplaced.reason} for unplaced in plan.unplaced],
         "notes": list(plan.notes),
         "conflict": None if plan.conflict is None else _conflict_document(plan.conflict),
+        "request": None if plan.request is None else request_document(plan.request),
+        "basis": None if plan.basis is None else _basis_document(plan.basis),
+        "change_guest_topology": plan.change_topology,
     }
 
 
@@ -60,7 +90,42 @@ def read_plan(text: str, file: str) -> Plan:
     Raises InputError for a document that is malformed or of another schema. Whether the plan makes sense (a guest
     placed twice, a CPU that the host lacks) is for ``verify`` to say.
     """
+    return _to_plan(load(text, file, form=PlanForm, schema=PLAN_SCHEMA))
+
+
+def read_carried_plan(text: str, file: str) -> Plan:
+    """The plan in a plan document that is to be carried out: whole, and as it was written.
+
+    Raises InputError for a document that is malformed, holds no placements, no request or no basis, or was changed.
+    """
     form = load(text, file, form=PlanForm, schema=PLAN_SCHEMA)
+    if form.status not in {Status.OPTIMAL, Status.FEASIBLE}:
+        raise InputError(f"this plan is {form.status.value}: there is nothing to carry out", file)
+    for key, part in (("request", form.request), ("basis", form.basis), ("checksum", form.checksum)):
+        if part is None:
+            what = f"this plan holds no {key}: it was made by an older version, or by hand"
+            raise InputError(what, file, _AGAIN)
+    document = json.loads(text)
+    del document["checksum"]
+    if form.checksum != _checksum(document):
+        raise InputError("the plan was changed since numaplan wrote it", file, _AGAIN)
+    plan = _to_plan(form)
+    ours = _unsigned_document(plan)
+    for key in ("request", "basis", "placements"):
+        if _canonical(ours[key]) != _canonical(document[key]):
+            raise InputError(f"{key}: says more than this version of numaplan understands", file, _AGAIN)
+    return plan
+
+
+def _checksum(document: Mapping[str, object]) -> str:
+    return f"sha256:{hashlib.sha256(_canonical(document)).hexdigest()}"
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _to_plan(form: PlanForm) -> Plan:
     return Plan(
         status=form.status,
         limit=form.limit,
@@ -80,7 +145,22 @@ def read_plan(text: str, file: str) -> Plan:
             tuple(_to_fix(fix) for fix in form.conflict.fixes),
         ),
         whys=tuple(_to_why(placement.vm, placement.why) for placement in form.placements if placement.why is not None),
+        request=None if form.request is None else to_request(form.request),
+        basis=None if form.basis is None else _to_basis(form.basis),
+        change_topology=form.change_guest_topology,
     )
+
+
+def _basis_document(basis: Basis) -> dict[str, object]:
+    return {
+        "host": dict(basis.host),
+        "guests": [{"name": guest.name, "facts": dict(guest.facts), "xml": dict(guest.xml)} for guest in basis.guests],
+    }
+
+
+def _to_basis(form: BasisForm) -> Basis:
+    guests = (GuestFacts(guest.name, tuple(guest.facts.items()), tuple(guest.xml.items())) for guest in form.guests)
+    return Basis(tuple(form.host.items()), tuple(guests))
 
 
 def _placement_document(placement: Placement) -> dict[str, object]:

@@ -8,6 +8,7 @@ from numaplan.model.plan import Document, Limit, Status
 from numaplan.records.document import Form
 from numaplan.records.fields import Address, CpuList, Id, Integer, NumberKey, Size, Text
 from numaplan.records.guest_form import TopologyForm
+from numaplan.records.request_form import RequestForm
 
 PLAN_SCHEMA: Literal["numaplan/plan/1"] = "numaplan/plan/1"
 
@@ -127,6 +128,21 @@ class ConflictForm(Form):
     fixes: list[FixForm] = Field(default_factory=list)
 
 
+class GuestFactsForm(Form):
+    """An entry of ``basis.guests``: what was so of a guest, and a digest of each part of its XML."""
+
+    name: Text
+    facts: dict[Text, Text]
+    xml: dict[Text, Text] = Field(default_factory=dict)
+
+
+class BasisForm(Form):
+    """``basis``: what the plan takes for granted."""
+
+    host: dict[Text, Text]
+    guests: list[GuestFactsForm] = Field(default_factory=list)
+
+
 class PlanForm(Form):
     """The whole document."""
 
@@ -139,3 +155,7 @@ class PlanForm(Form):
     unplaced: list[UnplacedForm] = Field(default_factory=list)
     notes: list[Text] = Field(default_factory=list)
     conflict: ConflictForm | None = None
+    request: RequestForm | None = None
+    basis: BasisForm | None = None
+    change_guest_topology: bool = False
+    checksum: Text | None = None

@@ -31,6 +31,7 @@ def test_json_has_the_reasons_only_when_they_are_asked_for() -> None:
     assert not any("why" in placement for placement in plain["placements"])
     assert told["placements"][0]["why"] == {"reasons": ["node 1 has 0 whole free cores, needs 2"], "runner_up": None}
     assert all(placement.pop("why")["reasons"] for placement in told["placements"])
+    assert told.pop("checksum") != plain.pop("checksum")
     assert told == plain
 
 
