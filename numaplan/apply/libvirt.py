@@ -1,12 +1,18 @@
 """A libvirt as the place where guests are defined."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from numaplan.apply.pins import decode_pins, pins_from
+from numaplan.apply.readback import definition_checks, told_checks
 from numaplan.apply.step import Kind
 from numaplan.cpuset import CpuSet
+from numaplan.domxml.read import read_guest
 from numaplan.domxml.resemble import may_come_from
 from numaplan.errors import BackendError
+from numaplan.model.applied import Check
+from numaplan.model.plan import Placement
 from numaplan.sources.definitions import Definitions
 from numaplan.sources.uri import redact
 
@@ -59,6 +65,41 @@ class LibvirtTarget:
             and _mixed(dict(pins.vcpus), dict(before.vcpus), dict(after.vcpus))
             and _mixed(dict(pins.iothreads), dict(before.iothreads), dict(after.iothreads))
         )
+
+    def locked(self, *, timeout_s: float) -> AbstractContextManager[None]:
+        """Nothing: each guest is looked at once more right before its turn."""
+        del timeout_s
+        return nullcontext()
+
+    def file_of(self, guest: str) -> str | None:
+        """None: guests have no files here."""
+        del guest
+
+    def locate(self, files: Mapping[str, str]) -> None:
+        """Nothing to say."""
+
+    def settle(self) -> None:
+        """Nothing is left behind."""
+
+    def running_xml(self, guest: str) -> bytes | None:
+        """What the guest runs as; None where it does not run."""
+        xml = self._definitions.running_xml(guest)
+        return None if xml is None else xml.encode()
+
+    def read_back(self, placement: Placement) -> tuple[Check, ...]:
+        """What libvirt says of the next start of a guest, beside what the plan wants of it."""
+        rows, xml = self._definitions.told(placement.vm), self._definitions.definition(placement.vm)
+        if rows is None or xml is None:
+            return (Check(placement.vm, "definition", "as planned", "it is gone", "libvirt"),)
+        guest = read_guest(xml.encode(), f"{placement.vm}.xml")
+        return (*told_checks(placement, rows), *definition_checks(placement, guest))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened on the way that a user should know."""
+        if not self._definitions.unchecked:
+            return ()
+        return ("defined without libvirt's check against its schema: what was defined before does not pass it either",)
 
     def reopen(self) -> None:
         """Connects anew."""

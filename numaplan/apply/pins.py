@@ -17,6 +17,16 @@ class Pins:
     emulator: CpuSet
     iothreads: tuple[tuple[IothreadId, CpuSet], ...] = ()
 
+    def changes_to(self, new: "Pins") -> tuple[str, ...]:
+        """Which threads go where, a sentence each."""
+        found = [] if self.emulator == new.emulator else [f"emulator: {self.emulator} -> {new.emulator}"]
+        for word, before, after in (("vCPU", self.vcpus, new.vcpus), ("iothread", self.iothreads, new.iothreads)):
+            had: dict[int, CpuSet] = dict(before)
+            for number, cpus in after:
+                if had.get(number) != cpus:
+                    found.append(f"{word} {number}: {had.get(number, 'anywhere')} -> {cpus}")
+        return tuple(found)
+
     def encode(self) -> bytes:
         """As JSON, the same bytes for the same pins."""
         document = {

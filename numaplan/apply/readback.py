@@ -4,32 +4,16 @@ What is expected comes from the plan alone, so that a mistake in the patch, or i
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 
 from numaplan.cpuset import CpuSet, format_id_list, parse_libvirt_list
+from numaplan.model.applied import Check
 from numaplan.model.guest import Guest, GuestThread, RunningGuest, ThreadKind
 from numaplan.model.plan import Placement
 from numaplan.units import format_size
 
 _SMALL_PAGE_KIB = 4
 _NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that a plan wants of a guest, and what `source` (libvirt, its XML, the kernel) says of it."""
-
-    guest: str
-    what: str
-    planned: str
-    found: str
-    source: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two are one and the same."""
-        return self.planned == self.found
 
 
 def told_checks(placement: Placement, rows: Mapping[str, object]) -> tuple[Check, ...]:

@@ -1,5 +1,7 @@
 """What a transaction is made of: steps, each of which gives one guest a new state, and where they are taken."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -52,4 +54,20 @@ class Target(Protocol):
 
     def reopen(self) -> None:
         """Connects anew, after a failure; nothing for files."""
+        ...
+
+    def locked(self, *, timeout_s: float) -> AbstractContextManager[None]:
+        """Keeps other runs of numaplan out, those too that have another state directory; nothing for a libvirt."""
+        ...
+
+    def file_of(self, guest: str) -> str | None:
+        """The plain name of the file that a guest stands in, for the journal; None for a libvirt."""
+        ...
+
+    def locate(self, files: Mapping[str, str]) -> None:
+        """Says, out of a journal, which file each guest stands in; nothing for a libvirt."""
+        ...
+
+    def settle(self) -> None:
+        """Removes what writing has left beside the guests; nothing for a libvirt. Writing works all the same later."""
         ...

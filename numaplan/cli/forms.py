@@ -19,12 +19,25 @@ class InventoryFormat(StrEnum):
 
 
 class PlanFormat(StrEnum):
-    """``place -o``."""
+    """``place -o``; all after `XML` are the plan in the words of another tool."""
 
     DIFF = "diff"
     TABLE = "table"
     JSON = "json"
     XML = "xml"
+    VIRSH = "virsh"
+    VIRT_INSTALL = "virt-install"
+    QEMU = "qemu"
+    NOVA = "nova"
+    VMX = "vmx"
+
+
+class ApplyFormat(StrEnum):
+    """``apply -o``."""
+
+    DIFF = "diff"
+    TABLE = "table"
+    JSON = "json"
 
 
 class AuditFormat(StrEnum):
@@ -51,6 +64,7 @@ class RecordKind(StrEnum):
     CAPACITY = "capacity"
     HOSTS = "hosts"
     MOVES = "moves"
+    APPLY = "apply"
 
 
 class FailOn(StrEnum):

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from numaplan import __version__
+from numaplan.cli.verbs.apply import apply
 from numaplan.cli.verbs.audit import audit
 from numaplan.cli.verbs.capacity import capacity
 from numaplan.cli.verbs.capture import capture
@@ -13,6 +14,8 @@ from numaplan.cli.verbs.explain import explain
 from numaplan.cli.verbs.inventory import inventory
 from numaplan.cli.verbs.place import place
 from numaplan.cli.verbs.rebalance import rebalance
+from numaplan.cli.verbs.recover import recover
+from numaplan.cli.verbs.rollback import rollback
 from numaplan.cli.verbs.schema import schema
 from numaplan.cli.verbs.verify import verify
 
@@ -60,8 +63,11 @@ for _verb, _words in (
     (capture, "Write a host into one tar"),
     (place, "Place guests jointly, proven optimal"),
     (verify, "Check a plan"),
+    (apply, "Carry a plan out: all of it, or none"),
     (capacity, "Count how many copies of a guest fit"),
     (rebalance, "Move guests to make room"),
+    (rollback, "Put back what an applied plan replaced"),
+    (recover, "Finish the rollback that a crash left open"),
     (audit, "Find placements that cost performance"),
     (explain, "Explain an audit rule"),
     (schema, "Print the JSON Schema of a document"),

@@ -4,6 +4,8 @@ import json
 from enum import StrEnum
 from typing import assert_never
 
+from numaplan.records.applied import APPLY_SCHEMA
+from numaplan.records.applied_form import ApplicationForm
 from numaplan.records.audit import AUDIT_SCHEMA
 from numaplan.records.audit_form import AuditForm
 from numaplan.records.capacity import CAPACITY_SCHEMA
@@ -27,6 +29,7 @@ class DocumentKind(StrEnum):
     CAPACITY = "capacity"
     HOSTS = "hosts"
     MOVES = "moves"
+    APPLY = "apply"
 
 
 def schema(kind: str) -> str:
@@ -44,6 +47,8 @@ def schema(kind: str) -> str:
             return _schema(HostsForm, HOSTS_SCHEMA)
         case DocumentKind.MOVES:
             return _schema(MovesForm, MOVES_SCHEMA)
+        case DocumentKind.APPLY:
+            return _schema(ApplicationForm, APPLY_SCHEMA)
         case other:
             assert_never(other)
 

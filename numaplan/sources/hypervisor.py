@@ -51,7 +51,7 @@ def read_hypervisor(uri: str | None = None) -> object | None:
     None where this host has no guests by all that is to be seen. Raises UnreadableError, and InputError for a URI that
     is not let through.
     """
-    chosen = _own_uri() if uri is None else check_uri(uri)
+    chosen = own_uri() if uri is None else check_uri(uri)
     if chosen is None:
         return None
     try:
@@ -61,7 +61,7 @@ def read_hypervisor(uri: str | None = None) -> object | None:
     return _patiently(libvirt, chosen)
 
 
-def _own_uri() -> str | None:
+def own_uri() -> str | None:
     """LIBVIRT_DEFAULT_URI, as virsh reads it, else the system's QEMU driver where a daemon's socket is there.
 
     The URI that libvirt would find out by itself is not asked for: without root it starts a daemon of the user's own.

@@ -10,9 +10,14 @@ import typer
 from numaplan.api.where import Where
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import PlanFormat, print_data, print_note
-from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, where
+from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, where
 from numaplan.errors import ExitCode
 
+_FORMS: Final = (
+    "The form of the output: a diff of the guests' XML, the XML, a table, JSON; or the plan in the words of another"
+    " tool: virsh (pins of running guests), virt-install and qemu (options for new ones), nova (flavors), vmx (ESXi)."
+    " What a tool has no words for is said on stderr."
+)
 _CODES: Final = {"infeasible": ExitCode.INFEASIBLE, "unknown": ExitCode.UNDECIDED}
 
 
@@ -46,7 +51,7 @@ def place(
     ] = None,
     connect: Connect = None,
     synthetic: Synthetic = None,
-    form: Annotated[PlanFormat, typer.Option("-o", "--output", help="The form of the output.")] = PlanFormat.DIFF,
+    form: Annotated[PlanFormat, typer.Option("-o", "--output", help=_FORMS)] = PlanFormat.DIFF,
     out: Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan there too.")] = None,
     patched: Annotated[
         Path | None, typer.Option("--patched", metavar="DIR", help="Write the patched XML of every guest there.")
@@ -55,7 +60,11 @@ def place(
     time_limit: Annotated[
         float | None,
         typer.Option(
-            "--time-limit", metavar="S", min=0.1, help="Seconds for a host; without it the work is limited, not time."
+            "--time-limit",
+            metavar="S",
+            min=0.1,
+            callback=finite,
+            help="Seconds for a host, all in all; without it the work is limited, not time.",
         ),
     ] = None,
     change_guest_topology: Annotated[
@@ -81,6 +90,7 @@ def place(
     """
     wheres = _wheres(snapshot, domains or [], connect, synthetic)
     with reported():
+        from numaplan.api.clock import Clock
         from numaplan.api.place import Asking
         from numaplan.api.place import place as place_guests
         from numaplan.api.question import read_question
@@ -91,13 +101,14 @@ def place(
         with progress_line() as report:
             asking = Asking(time_limit, change_topology=change_guest_topology, why=why, report=report)
             if len(wheres) == 1:
+                clock = Clock(time_limit)
                 question = read_question(vnf, wheres[0], host_profile=host_profile)
-                answer = place_guests(question, asking)
+                answer = place_guests(question, asking, clock)
                 code = _CODES.get(answer.plan.status.value, ExitCode.DONE)
                 if code is ExitCode.INFEASIBLE:
                     from numaplan.api.fixes import with_fixes
 
-                    plan = with_fixes(question, answer.plan, change_topology=change_guest_topology)
+                    plan = with_fixes(question, answer.plan, change_topology=change_guest_topology, clock=clock)
                     answer = replace(answer, plan=plan)
                 text, told = show_plan.plan_text(answer, form), show_plan.summary(answer.plan)
             else:
@@ -114,7 +125,7 @@ def place(
         print_data(text, None)
         # The table says it all itself.
         if form is not PlanFormat.TABLE:
-            print_note(told + show_plan.why_lines(answer.plan))
+            print_note(told + show_plan.target_notes(answer, form) + show_plan.why_lines(answer.plan))
         if code is not ExitCode.DONE:
             raise typer.Exit(code)
 

@@ -1,0 +1,77 @@
+"""`numaplan apply`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numaplan.cli.failure import reported
+from numaplan.cli.forms import ApplyFormat, print_data, print_note
+from numaplan.cli.options import Connect, Domains, Snapshot, where
+from numaplan.errors import ExitCode
+
+
+def apply(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="A plan that place --out wrote.")],
+    *,
+    snapshot: Snapshot = None,
+    domains: Domains = None,
+    connect: Connect = None,
+    config: Annotated[
+        bool, typer.Option("--config", help="Change what guests start from next time (without a word: this).")
+    ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Re-pin the threads of running guests, no more.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Both of these.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it a terminal is asked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Change guests too that Nova, oVirt or KubeVirt made.")
+    ] = False,
+    lock_timeout: Annotated[
+        float, typer.Option("--lock-timeout", metavar="S", min=0, help="Seconds to wait for another numaplan.")
+    ] = 0.0,
+    form: Annotated[ApplyFormat, typer.Option("-o", "--output", help="The form of the output.")] = ApplyFormat.DIFF,
+) -> None:
+    """Carry a plan out: all of its guests, or none. Without --yes it only shows what would change.
+
+    The host is read again first, and a plan that no longer fits it is refused with what changed since. What is
+    replaced is kept: numaplan rollback puts it back.
+
+    \b
+    Exit codes: 0 done (or shown), 3 done but not all is as planned, 5 bad plan, 6 the plan is stale,
+    7 no permission, 8 failed and undone, 9 failed and not all undone.
+
+    \b
+    Examples:
+      numaplan apply plan.json
+      numaplan apply plan.json --connect qemu:///system --both --yes
+      numaplan apply plan.json --snapshot host.tar.gz --domains xml/ --yes
+    """
+    if config + live + both > 1:
+        raise typer.BadParameter("--config, --live and --both are three ways to do it: give one")
+    with reported():
+        from numaplan.api.apply import Carrying, Mode, carry_out, prepare
+        from numaplan.cli.interrupts import interruptible
+        from numaplan.cli.show_applied import application_text
+        from numaplan.report.applied import application_notes
+
+        mode = Mode.LIVE if live else Mode.BOTH if both else Mode.CONFIG
+        carrying = Carrying(plan, where(snapshot, domains, connect), mode, force=force)
+        prepared = prepare(carrying)
+        shown = prepared.shown
+        confirmed = bool(prepared.steps) and (yes or _confirmed(application_text(shown, form)))
+        if confirmed:
+            with interruptible() as interrupted:
+                shown = carry_out(prepared, carrying, lock_timeout_s=lock_timeout, interrupted=interrupted)
+        print_data(application_text(shown, form), None)
+        print_note(application_notes(shown, dry=not confirmed))
+        if shown.differences:
+            raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _confirmed(text: str) -> bool:
+    """Whether somebody at a terminal has read what would change and says yes; a pipe never does."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print_data(text, None)
+    return typer.confirm("Carry it out?", default=False, err=True)

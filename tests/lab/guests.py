@@ -1,0 +1,75 @@
+"""The guests of the lab: ordinary XML, as somebody would have it before numaplan, and the vnf.yaml that places them."""
+
+from dataclasses import dataclass
+
+DOMAIN = """\
+<domain type='kvm'>
+  <!-- as virt-install wrote it -->
+  <name>{name}</name>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>{vcpus}</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+  </os>
+  <features>
+    <acpi/>
+  </features>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='bridge'>
+      <source bridge='br-mgmt'/>
+      <model type='virtio'/>
+    </interface>
+    <graphics type='vnc' passwd='geheim' listen='127.0.0.1'/>
+  </devices>
+</domain>
+"""
+
+
+@dataclass(frozen=True)
+class LabGuest:
+    name: str
+    vcpus: int
+    memory_mib: int
+    wishes: str
+
+    @property
+    def xml(self) -> str:
+        return DOMAIN.format(name=self.name, memory=self.memory_mib, vcpus=self.vcpus)
+
+    def entry(self, pf: str) -> str:
+        """Its lines in vnf.yaml."""
+        head = f"  - name: {self.name}\n    vcpus: {self.vcpus}\n    memory: {self.memory_mib}MiB\n"
+        return head + self.wishes.format(pf=pf, mgmt="{name: mgmt, type: virtio, bridge: br-mgmt}")
+
+
+GUESTS = (
+    LabGuest(
+        "fw1",
+        3,
+        256,
+        """\
+    page_size: 2MiB
+    thread_policy: require
+    emulator: {{policy: isolate}}
+    iothreads: {{count: 1, policy: dedicated}}
+    interfaces:
+      - {{name: data, type: sriov, pf: {pf}}}
+      - {mgmt}
+""",
+    ),
+    LabGuest("db1", 2, 128, "    interfaces: [{mgmt}]\n"),
+    LabGuest("wide", 4, 128, "    cells: 2\n    page_size: 2MiB\n    interfaces: [{mgmt}]\n"),
+)
+HEAD = """\
+apiVersion: numaplan/v1
+host:
+  reserved_cpus: "{reserved}"
+  reserved_memory: 256MiB
+vms:
+"""
+
+
+def vnf(pf: str, reserved: str) -> str:
+    """The vnf.yaml of all guests; fw1 has a VF of `pf`."""
+    return HEAD.format(reserved=reserved) + "".join(guest.entry(pf) for guest in GUESTS)

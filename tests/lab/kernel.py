@@ -1,0 +1,92 @@
+"""What the kernel says of a running guest, read here by other means than numaplan's own."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass
+class Running:
+    """A QEMU process: (thread's name, CPUs that it may use), memory by (node, KiB of a page), IOMMU groups it holds."""
+
+    pid: int
+    threads: list[tuple[str, str]] = field(default_factory=list)
+    memory: dict[tuple[int, int], int] = field(default_factory=dict)
+    groups: set[int] = field(default_factory=set)
+
+    def cpus(self, name: str) -> list[str]:
+        """Of every thread of that name."""
+        return [cpus for called, cpus in self.threads if called == name]
+
+
+def running(guest: str) -> Running:
+    """The process of a guest; raises where there is not exactly one."""
+    found = [int(path.name) for path in PROC.iterdir() if path.name.isdecimal() and _is(path, guest)]
+    if len(found) != 1:
+        raise AssertionError(f"{len(found)} processes are guest {guest}")
+    process = Running(found[0])
+    folder = PROC / str(process.pid)
+    for task in sorted((folder / "task").iterdir(), key=lambda path: int(path.name)):
+        status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        process.threads.append((status["Name"], status["Cpus_allowed_list"]))
+    for vhost in PROC.glob("[0-9]*"):
+        # A kernel thread of its own on older kernels, a thread of QEMU since 6.4.
+        if _comm(vhost) == f"vhost-{process.pid}" and vhost.name != str(process.pid):
+            process.threads.append((f"vhost-{process.pid}", _allowed(vhost)))
+    _read_memory(process, folder)
+    for descriptor in (folder / "fd").iterdir():
+        target = _target(descriptor)
+        if match := re.fullmatch(r"/dev/vfio/(\d+)", target):
+            process.groups.add(int(match[1]))
+    return process
+
+
+def free_pages(node: int, size_kib: int) -> int:
+    """Free huge pages of a node."""
+    path = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{size_kib}kB/free_hugepages"
+    return int(Path(path).read_text())
+
+
+def group_of(address: str) -> int:
+    """The IOMMU group of a PCI function."""
+    return int(Path(f"/sys/bus/pci/devices/{address}/iommu_group").resolve().name)
+
+
+def _is(path: Path, guest: str) -> bool:
+    try:
+        words = (path / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"-name" in words and words[words.index(b"-name") + 1].startswith(f"guest={guest},".encode())
+
+
+def _comm(path: Path) -> str:
+    try:
+        return (path / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _allowed(path: Path) -> str:
+    match = re.search(r"^Cpus_allowed_list:\t(.*)$", (path / "status").read_text(), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _target(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+def _read_memory(process: Running, folder: Path) -> None:
+    """The guest's own memory: what QEMU names after its memory backends, in huge pages or in a mapping of that size."""
+    for line in (folder / "numa_maps").read_text().splitlines():
+        size = re.search(r"kernelpagesize_kB=(\d+)", line)
+        if size is None or (int(size[1]) == 4 and "bind:" not in line and "prefer" not in line):
+            continue
+        for node, pages in re.findall(r" N(\d+)=(\d+)", line):
+            key = int(node), int(size[1])
+            process.memory[key] = process.memory.get(key, 0) + int(pages) * key[1]

@@ -1,0 +1,199 @@
+"""Guests placed, defined, started and read back from the kernel; and what happens when something goes wrong."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab.guests import GUESTS, vnf
+from tests.lab.kernel import Running, free_pages, group_of, running
+from tests.lab.lab import Lab, Row, row
+
+PID_FILE = Path("/run/libvirtd.pid")
+JOURNALS = Path("/var/lib/numaplan/transactions")
+SOCKET = Path("/run/libvirt/libvirt-sock")
+WORK = Path("/tmp/lab")  # noqa: S108 - of a host that lives for minutes
+
+
+def placed_and_started(lab: Lab) -> Iterator[Row]:
+    """place, apply --config, start; then each thread, each pool and each VF as the kernel has it."""
+    ready(lab)
+    plan = make_plan(lab)
+    before = {(node, 2048): free_pages(node, 2048) for node in _pool_nodes(lab)}
+    done = json.loads(lab.numaplan("apply", plan, "--yes", "-o", "json"))
+    differ = [check for check in done["checks"] if not check["holds"]]
+    yield row("read back by apply itself: all as planned", "[]", differ)
+    for guest in GUESTS:
+        text = lab.run("virsh", "dumpxml", "--inactive", "--security-info", guest.name)
+        yield row(f"{guest.name}: the password is still there", "1", text.count("passwd='geheim'"))
+        lab.run("virsh", "start", guest.name)
+    placements = {each["vm"]: each for each in json.loads(plan.read_text())["placements"]}
+    taken: dict[tuple[int, int], int] = {}
+    for name, placement in placements.items():
+        process = running(name)
+        yield from as_planned(name, placement, process)
+        for cell in placement["cells"]:
+            if cell["page_size_kib"] > 4:
+                key = cell["memory_node"], cell["page_size_kib"]
+                taken[key] = taken.get(key, 0) + cell["memory_kib"] // cell["page_size_kib"]
+    for key, free in sorted(before.items()):
+        yield row(f"node {key[0]}: pages of 2 MiB taken", taken.get(key, 0), free - free_pages(*key))
+    audit = json.loads(lab.numaplan("audit", "-o", "json", "--fail-on", "never"))
+    told = [finding for finding in audit["findings"] if finding["severity"] != "info"]
+    yield row("audit: nothing above info", "[]", told)
+
+
+def pinned_again(lab: Lab) -> Iterator[Row]:
+    """A pin that is wrong is seen, and apply --live puts it right. Needs the guests of before."""
+    name, wrong = "fw1", "0"
+    plan = make_plan(lab)
+    placement = next(each for each in json.loads(plan.read_text())["placements"] if each["vm"] == name)
+    planned = placement["cells"][0]["vcpus"]["0"]
+    lab.run("virsh", "vcpupin", name, "0", wrong, "--live")
+    yield row("after a wrong pin, the kernel has it", wrong, running(name).cpus("CPU 0/KVM")[0])
+    seen = [each["what"] for each in as_planned(name, placement, running(name)) if each["planned"] != each["found"]]
+    yield row("our comparison notices exactly that", ["fw1: vCPU 0"], seen)
+    again = make_plan(lab)
+    placement = next(each for each in json.loads(again.read_text())["placements"] if each["vm"] == name)
+    yield row("the plan for the running guest is the same", planned, placement["cells"][0]["vcpus"]["0"])
+    done = json.loads(lab.numaplan("apply", again, "--live", "--yes", "-o", "json"))
+    yield row("re-pinned", "1", sum(len(guest["pins"]) for guest in done["guests"]))
+    yield row("read back by apply itself: all as planned", "[]", [c for c in done["checks"] if not c["holds"]])
+    yield row("the kernel has it", planned, running(name).cpus("CPU 0/KVM")[0])
+
+
+def killed_and_recovered(lab: Lab) -> Iterator[Row]:
+    """libvirtd is killed between two guests of an apply; afterwards everything is as before. Needs no guests."""
+    for guest in GUESTS:
+        lab.run("virsh", "destroy", guest.name, check=False)
+        lab.run("virsh", "undefine", guest.name, check=False)
+    define(lab)
+    before = definitions(lab)
+    plan = make_plan(lab)
+    script = (
+        "import os, signal\n"
+        "from numaplan.sources import definitions\n"
+        "define, calls = definitions.Definitions.define, []\n"
+        "def killing(self, guest, xml):\n"
+        "    calls.append(guest)\n"
+        "    if len(calls) == 2:\n"
+        f"        os.kill(int(open('{PID_FILE}').read()), signal.SIGKILL)\n"
+        "    define(self, guest, xml)\n"
+        "definitions.Definitions.define = killing\n"
+        "from numaplan.cli.main import run\n"
+        "run()\n"
+    )
+    done = subprocess.run(
+        ["python3", "-c", script, "apply", str(plan), "--yes"], capture_output=True, text=True, check=False,
+        cwd="/mnt/project",
+    )  # fmt: skip
+    yield row("apply says that not all is put back", "9", done.returncode)
+    start_libvirtd()
+    lab.numaplan("recover")
+    yield row("after recover every definition is as before", before, definitions(lab))
+    lab.numaplan("apply", plan, "--yes")
+    changed = definitions(lab)
+    yield row("the same plan can be carried out then", "True", changed != before)
+    identity = max(path.name for path in JOURNALS.iterdir() if re.fullmatch(r".*Z-[0-9a-f]{8}", path.name))
+    lab.numaplan("rollback", identity)
+    yield row("and rolled back", before, definitions(lab))
+
+
+def stale(lab: Lab) -> Iterator[Row]:
+    """A plan is refused when the host is another one by then, with what changed. Needs the definitions of before."""
+    plan = make_plan(lab)
+    pool = Path("/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages")
+    had = pool.read_text()
+    pool.write_text("8")
+    done = subprocess.run(
+        ["python3", "-c", "from numaplan.cli.main import run; run()", "apply", str(plan), "--yes"],
+        capture_output=True, text=True, check=False, cwd="/mnt/project",
+    )  # fmt: skip
+    pool.write_text(had)
+    yield row("huge pages fewer: exit code", "6", done.returncode)
+    yield row("and the pool is named", "True", "node 1" in done.stderr and "2 MiB" in done.stderr)
+
+
+def as_planned(name: str, placement: dict[str, object], process: Running) -> Iterator[Row]:
+    cells = placement["cells"]
+    assert isinstance(cells, list)
+    for cell in cells:
+        for vcpu, cpus in cell["vcpus"].items():
+            yield row(f"{name}: vCPU {vcpu}", cpus, ",".join(process.cpus(f"CPU {vcpu}/KVM")))
+    yield row(f"{name}: emulator", placement["emulator"], process.threads[0][1])
+    iothreads = placement["iothreads"]
+    assert isinstance(iothreads, dict)
+    for number, cpus in iothreads.items():
+        yield row(f"{name}: iothread {number}", cpus, ",".join(process.cpus(f"IO iothread{number}")))
+    for cpus in process.cpus(f"vhost-{process.pid}"):
+        yield row(f"{name}: vhost", placement["emulator"], cpus)
+    planned: dict[tuple[int, int], int] = {}
+    for cell in cells:
+        key = cell["memory_node"], cell["page_size_kib"]
+        planned[key] = planned.get(key, 0) + cell["memory_kib"]
+    huge = {key: kib for key, kib in process.memory.items() if key[1] > 4}
+    yield row(f"{name}: huge pages", {k: v for k, v in planned.items() if k[1] > 4}, huge)
+    small = sorted({node for (node, size), kib in process.memory.items() if size == 4 and kib})
+    nodes = sorted({cell["memory_node"] for cell in cells})
+    yield row(f"{name}: other memory only on its nodes", "True", set(small) <= set(nodes))
+    interfaces = placement["interfaces"]
+    assert isinstance(interfaces, list)
+    groups = sorted(group_of(vf) for interface in interfaces for vf in interface["vfs"])
+    yield row(f"{name}: IOMMU groups", groups, sorted(process.groups))
+
+
+def ready(lab: Lab) -> None:
+    """VFs, the bridge, libvirtd and the guests' definitions."""
+    WORK.mkdir(exist_ok=True)
+    for path in sorted(Path("/sys/bus/pci/devices").glob("*/sriov_numvfs")):
+        path.write_text("4")
+    lab.run("udevadm", "settle")
+    for folder in Path("/sys/bus/pci/devices").glob("*/sriov_numvfs"):
+        for netdev in (folder.parent / "net").iterdir():
+            # libvirt sets a VF up through its PF, which must be up for it.
+            lab.run("ip", "link", "set", netdev.name, "up")
+    lab.run("ip", "link", "add", "br-mgmt", "type", "bridge")
+    lab.run("ip", "link", "set", "br-mgmt", "up")
+    start_libvirtd()
+    define(lab)
+
+
+def define(lab: Lab) -> None:
+    for guest in GUESTS:
+        path = WORK / f"{guest.name}.xml"
+        path.write_text(guest.xml)
+        lab.run("virsh", "define", path)
+
+
+def start_libvirtd() -> None:
+    if PID_FILE.exists():
+        try:
+            os.kill(int(PID_FILE.read_text()), signal.SIGTERM)
+        except ProcessLookupError:
+            PID_FILE.unlink()
+    SOCKET.unlink(missing_ok=True)
+    subprocess.run(["libvirtd", "--daemon", "--pid-file", str(PID_FILE)], check=True)
+    end = time.monotonic() + 120
+    while not SOCKET.exists() and time.monotonic() < end:
+        time.sleep(0.5)
+
+
+def definitions(lab: Lab) -> dict[str, str]:
+    return {guest.name: lab.run("virsh", "dumpxml", "--inactive", "--security-info", guest.name) for guest in GUESTS}
+
+
+def make_plan(lab: Lab) -> Path:
+    vnf_yaml, plan = WORK / "vnf.yaml", WORK / "plan.json"
+    host = json.loads(lab.numaplan("inventory", "-o", "json"))
+    port = next(device for device in host["pci"] if device["sriov"] is not None)
+    vnf_yaml.write_text(vnf(port["netdevs"][0], "0"))
+    lab.numaplan("place", vnf_yaml, "--out", plan)
+    return plan
+
+
+def _pool_nodes(lab: Lab) -> list[int]:
+    return [number for number, node in enumerate(lab.topology.nodes) if node.pages_2mib]

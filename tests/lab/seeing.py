@@ -1,0 +1,117 @@
+"""What the inventory sees of the lab host: captures that replay, without rights, and the way of guests' traffic."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab.lab import Lab, Row, row
+
+CAPTURE = "host.tar.gz"
+REPLAYED = "replayed.json"
+# What a live host has that changes from one look to the next.
+_VOLATILE = frozenset(
+    {"free_kib", "available_kib", "free", "interrupts", "cur_khz", "frequency_khz", "count", "counts"}
+)
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+DATABASE = "/tmp/ovs.db"  # noqa: S108 - of a host that lives for minutes
+OVS_GUEST = """\
+<domain type='kvm'>
+  <name>ovs1</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu cpuset='0-1'>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='bridge'>
+      <source bridge='br-ovs'/>
+      <virtualport type='openvswitch'/>
+      <target dev='tap-ovs'/>
+      <model type='virtio'/>
+    </interface>
+    <interface type='bridge'>
+      <source bridge='br-lin'/>
+      <target dev='tap-lin'/>
+      <model type='virtio'/>
+    </interface>
+  </devices>
+</domain>
+"""
+
+
+def captured(lab: Lab) -> Iterator[Row]:
+    """A capture of the live host replays to the same inventory; the outer machine replays it once more."""
+    capture = lab.results / CAPTURE
+    lab.numaplan("capture", "--out", capture)
+    live = json.loads(lab.numaplan("inventory", "-o", "json"))
+    replayed = json.loads(lab.numaplan("inventory", "--snapshot", capture, "-o", "json"))
+    (lab.results / REPLAYED).write_text(json.dumps(replayed))
+    live["host"]["source"] = "capture"
+    for key in live:
+        yield row(f"replayed: {key}", _steady(live[key]), _steady(replayed.get(key)))
+
+
+def unprivileged(lab: Lab) -> Iterator[Row]:
+    """Without rights: the same topology, and a gap for what could not be read."""
+    whole = json.loads(lab.numaplan("inventory", "-o", "json"))
+    python = ("python3", "-c", "from numaplan.cli.main import run; run()")
+    seen = json.loads(lab.run(*NOBODY, *python, "inventory", "-o", "json", HOME="/nonexistent"))
+    for key in ("packages", "cores", "llcs", "cpus"):
+        yield row(f"as nobody: {key}", whole[key], seen[key])
+    denied = [gap for gap in seen["gaps"] if "denied" in gap["why"].lower() or "permit" in gap["why"].lower()]
+    yield row("as nobody: what was denied is a gap", "True", bool(denied))
+
+
+def paths(lab: Lab) -> Iterator[Row]:
+    """A guest behind Open vSwitch and one behind a Linux bridge: which port, on which node, with which crossings."""
+    from tests.lab.placing import start_libvirtd  # noqa: PLC0415 - only here
+
+    ports = _ports(lab)
+    first, last = ports[0], ports[-1]
+    for name, _node in ports:
+        lab.run("ip", "link", "set", name, "up")
+    _start_switch(lab)
+    lab.run("ovs-vsctl", "--no-wait", "add-br", "br-ovs")
+    lab.run("ovs-vsctl", "--timeout=60", "add-port", "br-ovs", last[0])
+    lab.run("ip", "link", "add", "br-lin", "type", "bridge")
+    lab.run("ip", "link", "set", first[0], "master", "br-lin")
+    lab.run("ip", "link", "set", "br-lin", "up")
+    start_libvirtd()
+    xml = Path("/tmp/ovs1.xml")  # noqa: S108 - of a host that lives for minutes
+    xml.write_text(OVS_GUEST)
+    lab.run("virsh", "define", xml)
+    lab.run("virsh", "start", "ovs1")
+    found = {path["name"]: path for path in json.loads(lab.numaplan("inventory", "-o", "json"))["traffic_paths"]}
+    for tap, (port, node) in (("tap-ovs", last), ("tap-lin", first)):
+        path = found[tap]
+        yield row(f"{tap}: physical port", [port], path["uplinks"])
+        stations = {station["kind"]: station for route in path["routes"] for station in route["stations"]}
+        yield row(f"{tap}: node of the port", [node], stations["port"]["numa_nodes"])
+        crossings = [crossing for route in path["routes"] for crossing in route["crossings"]]
+        yield row(f"{tap}: crosses nodes", node != 0, bool(crossings))
+    lab.run("virsh", "destroy", "ovs1")
+    lab.run("virsh", "undefine", "ovs1")
+
+
+def _ports(lab: Lab) -> list[tuple[str, int]]:
+    host = json.loads(lab.numaplan("inventory", "-o", "json"))
+    found = [(device["netdevs"][0], device["numa_node"]) for device in host["pci"] if device["sriov"] is not None]
+    return sorted(found, key=lambda port: port[1])
+
+
+def _start_switch(lab: Lab) -> None:
+    lab.run("modprobe", "openvswitch")
+    Path("/run/openvswitch").mkdir(exist_ok=True)
+    lab.run("ovsdb-tool", "create", DATABASE, "/usr/share/openvswitch/vswitch.ovsschema")
+    lab.run("ovsdb-server", DATABASE, "--remote=punix:/run/openvswitch/db.sock", "--pidfile", "--detach")
+    lab.run("ovs-vsctl", "--no-wait", "init")
+    lab.run("ovs-vswitchd", "--pidfile", "--detach")
+    time.sleep(2)
+
+
+def _steady(part: object) -> object:
+    if isinstance(part, dict):
+        return {key: _steady(value) for key, value in part.items() if key not in _VOLATILE}
+    if isinstance(part, list):
+        return [_steady(each) for each in part]
+    return part
