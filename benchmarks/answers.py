@@ -28,10 +28,12 @@ from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.conflict.explain import conflict, why_unplaced
+from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.proposals import proposals
+from numaplan.placement.options import build_problem
 from numaplan.placement.rebalance.moves import rebalance
-from numaplan.placement.search import Budget
+from numaplan.placement.search import Budget, feasible
 from numaplan.placement.solve import solve
 from numaplan.placement.why.places import explain_places
 from tests.audit.audited import guest as standing
@@ -92,7 +94,16 @@ def crowds(kind: HostKind) -> Iterator[Crowd]:
     slots = (cores * threads - 2) // 5
     five = [guest(f"g{i}", 5) for i in range(nodes * slots + 1)]
     yield Crowd("CPU slots", ask(*five, reserved=first_cores(kind)), snapshot)
-    yield Crowd("mixed", mixed(kind), empty_host(kind, pages=40))
+    pages = empty_host(kind, pages=40)
+    yield next(
+        Crowd("mixed", request, pages) for attempt in count() if is_impossible(request := mixed(kind, attempt), pages)
+    )
+
+
+def is_impossible(request: Request, snapshot: Snapshot) -> bool:
+    """Whether that is proven of a request."""
+    problem = build_problem(request, host_facts(request, snapshot))
+    return feasible(problem, Budget()) is Outcome.INFEASIBLE
 
 
 def first_cores(kind: HostKind) -> str:
@@ -101,11 +112,11 @@ def first_cores(kind: HostKind) -> str:
     return ",".join(str(n * cores + t * nodes * cores) for t in range(threads) for n in range(nodes))
 
 
-def mixed(kind: HostKind) -> Request:
-    """Sizes that leave something over on each node, and then small ones until more is asked for than can be used."""
+def mixed(kind: HostKind, attempt: int) -> Request:
+    """Sizes that leave something over on each node, until no more is free in all: most often too much."""
     nodes, cores, threads = shape_of(kind)
     room = cores * threads - 2
-    dice = random.Random(kind.name)  # noqa: S311  # a benchmark, no secret
+    dice = random.Random(f"{kind.name}{attempt or ''}")  # noqa: S311  # a benchmark, no secret
     third, fourth = room // 3 + 1, room // 4 + 1
     guests: list[GuestRequest] = []
     left = nodes * room

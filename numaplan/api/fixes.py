@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from typing import Final
 
+from numaplan.api.clock import ENDLESS, Clock
 from numaplan.api.profiles import shipped_profiles
 from numaplan.api.question import Question
 from numaplan.errors import InputError
@@ -20,33 +21,45 @@ from numaplan.spec.revise import VnfFile
 from numaplan.spec.vnf import parse_vnf
 
 MAX_FIXES: Final = 8
+_LATE: Final = "the time ended before everything was looked for that would help"
 
 
-def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False) -> Plan:
-    """An infeasible plan with the cheapest fixes of its conflict, proven to be enough; any other as it is."""
+def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False, clock: Clock = ENDLESS) -> Plan:
+    """An infeasible plan with the cheapest fixes of its conflict, proven to be enough; any other as it is.
+
+    Where the clock runs out before all were looked for, a note says so.
+    """
     if plan.status is not Status.INFEASIBLE or plan.conflict is None:
         return plan
     names = {member.vm for member in plan.conflict.members if member.vm is not None}
-    found = proposals(question.request, question.snapshot, names, change_topology=change_topology)
-    documents = _Documents(question, change_topology=change_topology)
+    asked = (question.request, question.snapshot, names)
+    found = proposals(*asked, change_topology=change_topology, remaining=clock.remaining)
+    documents = _Documents(question, clock, change_topology=change_topology)
     fixes: list[Fix] = []
     for proposal in found:
         if len(fixes) < MAX_FIXES and (patch := documents.proven(proposal)):
             fixes.append(Fix(proposal.sentence, proposal.cost, proposal.document, patch))
-    return replace(plan, conflict=replace(plan.conflict, fixes=tuple(fixes)))
+    notes = (*plan.notes, _LATE) if clock.is_over else plan.notes
+    return replace(plan, conflict=replace(plan.conflict, fixes=tuple(fixes)), notes=notes)
 
 
 class _Documents:
     """The documents of a question: makes patches for them, and reads them again with these applied."""
 
-    def __init__(self, question: Question, *, change_topology: bool) -> None:
+    def __init__(self, question: Question, clock: Clock, *, change_topology: bool) -> None:
         self._question = question
+        self._clock = clock
         self._change_topology = change_topology
         self._profiles = shipped_profiles()
         self._vnf = VnfFile(question.text, profiles=self._profiles)
 
     def proven(self, proposal: Proposal) -> tuple[Operation, ...]:
-        """The patch for a proposal; () where the patched document does not say what was proposed, or has no plan."""
+        """The patch for a proposal; () where the patched document does not say what was proposed, or has no plan.
+
+        Nor is there one where the time is over.
+        """
+        if self._clock.is_over:
+            return ()
         request, snapshot = self._question.request, self._question.snapshot
         try:
             if proposal.document is Document.VNF:
@@ -59,7 +72,10 @@ class _Documents:
             return ()
         # What was read again and is the same was searched already.
         same = (request, snapshot) == (proposal.request, proposal.snapshot)
-        return patch if same or is_possible(request, snapshot, change_topology=self._change_topology) else ()
+        if same:
+            return patch
+        change, remaining = self._change_topology, self._clock.remaining
+        return patch if is_possible(request, snapshot, change_topology=change, remaining=remaining) else ()
 
     def _read_vnf(self, patch: tuple[Operation, ...]) -> Request:
         question = self._question

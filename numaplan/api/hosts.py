@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from numaplan.api.clock import Clock
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Answer, Asking, place
 from numaplan.api.question import read_question
@@ -32,16 +33,17 @@ class Comparison:
 def place_on_each(vnf: Path, wheres: Sequence[Where], asking: Asking, *, host_profile: str | None) -> Comparison:
     """The guests of `vnf` on each host by itself, the time limit for each.
 
-    A host that cannot be read is told; where none can, the error of the first is raised.
+    A host that cannot be read is told; where none can, all of that is raised, as the kind of error of the first.
     """
     answers: list[tuple[str, Answer]] = []
     unread: list[tuple[UnreadHost, NumaplanError]] = []
     for where in wheres:
         name = "this machine" if where.source is None else str(where.source)
         try:
+            clock = Clock(asking.time_limit_s)
             question = read_question(vnf, where, host_profile=host_profile)
-            answer = place(question, asking)
-            plan = with_fixes(question, answer.plan, change_topology=asking.change_topology)
+            answer = place(question, asking, clock)
+            plan = with_fixes(question, answer.plan, change_topology=asking.change_topology, clock=clock)
         except NumaplanError as error:
             if error.exit_code is ExitCode.BUG:
                 raise
@@ -49,7 +51,8 @@ def place_on_each(vnf: Path, wheres: Sequence[Where], asking: Asking, *, host_pr
         else:
             answers.append((name, replace(answer, plan=plan)))
     if not answers and unread:
-        raise unread[0][1]
+        problems = dict.fromkeys(problem for _, error in unread for problem in error.problems)
+        raise type(unread[0][1]).of(tuple(problems))
     answers.sort(key=lambda item: preference(item[1].plan))
     hosts = tuple(RankedHost(i + 1, name, answer.plan) for i, (name, answer) in enumerate(answers))
     return Comparison(HostRanking(hosts, tuple(host for host, _ in unread)), tuple(answer for _, answer in answers))

@@ -1,5 +1,6 @@
 """Options that several verbs share: where a host and its guests come from."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,13 @@ HostProfile = Annotated[
     typer.Option("--host-profile", metavar="NAME", help="A host profile, under the host section of vnf.yaml."),
 ]
 Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", help="The guests to place.")]
+
+
+def finite(seconds: float | None) -> float | None:
+    """A number of seconds; a usage error where it is none that ends, such as inf and nan."""
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds")
+    return seconds
 
 
 def where(snapshot: Path | None, domains: Path | None, connect: str | None, *, synthetic: str | None = None) -> Where:

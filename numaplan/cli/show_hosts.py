@@ -1,17 +1,13 @@
 """Several hosts as text, best first; the room that writes a form is imported for that form alone."""
 
-from typing import assert_never
-
 from numaplan.api.hosts import Comparison
 from numaplan.cli.forms import PlanFormat
 from numaplan.cli.show_plan import plan_text, summary, why_lines
 
 
 def comparison_text(comparison: Comparison, form: PlanFormat) -> str:
-    """All hosts as a table or JSON; of a diff and XML those of the best host."""
+    """All hosts as a table or JSON; every other form is that of the best host."""
     match form:
-        case PlanFormat.DIFF | PlanFormat.XML:
-            return plan_text(comparison.answers[0], form)
         case PlanFormat.TABLE:
             from numaplan.report.tables import hosts_table
 
@@ -21,7 +17,8 @@ def comparison_text(comparison: Comparison, form: PlanFormat) -> str:
             from numaplan.records.hosts import hosts_json
 
             return hosts_json(comparison.ranking)
-    assert_never(form)
+        case _:
+            return plan_text(comparison.answers[0], form)
 
 
 def comparison_summary(comparison: Comparison) -> str:

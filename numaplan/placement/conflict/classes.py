@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.fillings import fill, placed_so
 from numaplan.placement.conflict.joined import joined
+from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.conflict.totals import Excess, excess, excesses
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
@@ -28,15 +30,22 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 
 
 class Judge:
-    """Whether guests can all be placed: by counting, then by search as long as its budget lasts."""
+    """Whether guests can all be placed: by counting, then by search as long as its budget lasts.
 
-    def __init__(self) -> None:
+    Where no time is `remaining`, nothing is known.
+    """
+
+    def __init__(self, remaining: Remaining = UNLIMITED) -> None:
+        self._remaining = remaining
+        self._step = replace(STEP, remaining=remaining)
         self._work = 0
         self._unknown = 0
 
-    def can(self, problem: Problem) -> bool | None:
-        """Whether all guests of `problem` can be placed; None: not known."""
-        compact = joined(problem)
+    def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
+        """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
+        if is_over(self._remaining):
+            return None
+        compact = joined(problem if isinstance(problem, Problem) else problem())
         if excess(compact) is not None:
             return False
         filling = fill(compact)
@@ -47,7 +56,7 @@ class Judge:
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
-        outcome = feasible(compact, STEP)
+        outcome = feasible(compact, self._step)
         self._unknown += outcome is Outcome.UNKNOWN
         return _ANSWERS.get(outcome)
 
@@ -73,17 +82,23 @@ def part(problem: Problem, counts: Sequence[int]) -> Problem:
 def fewest(problem: Problem, judge: Judge) -> Few:
     """As few guests as are impossible together; all guests of `problem` are known to be."""
     full = tuple(len(guests.members) for guests in problem.classes)
-    counted = [(_largest_first(full, over), over.weights) for over in excesses(problem)]
-    start, weights = min(counted, key=lambda found: sum(found[0]), default=(full, {}))
+    over = _plainest(problem)
+    start, weights = (full, {}) if over is None else (_largest_first(full, over), over.weights)
     smallest_first = sorted(range(len(full)), key=lambda c: (weights.get(c, 0), full[c], c))
 
     def can(counts: Counts) -> bool | None:
-        return judge.can(part(problem, counts))
+        return judge.can(lambda: part(problem, counts))
 
     first = next(c for c in smallest_first if start[c])
-    if not counted or can(_with(start, first, start[first] - 1)) is False:
+    if over is None or can(_with(start, first, start[first] - 1)) is False:
         start = _impossible_classes(start, smallest_first[::-1], can)
     return _reduced(problem, start, smallest_first, can=can)
+
+
+def _plainest(problem: Problem) -> Excess | None:
+    """The count that the fewest guests exceed."""
+    full = tuple(len(guests.members) for guests in problem.classes)
+    return min(excesses(problem), key=lambda over: sum(_largest_first(full, over)), default=None)
 
 
 def _with(counts: Counts, c: int, count: int) -> Counts:
@@ -102,25 +117,12 @@ def _largest_first(full: Counts, over: Excess) -> Counts:
 
 
 def _impossible_classes(full: Counts, order: Sequence[int], can: Callable[[Counts], bool | None]) -> Counts:
-    """Classes that are impossible together, none of which can be left out whole (QuickXplain, Junker 2004).
-
-    Of several such sets the one of classes that stand first in `order`.
-    """
+    """Classes that are impossible together, none of which can be left out whole, preferably the first in `order`."""
 
     def only(classes: Collection[int]) -> Counts:
         return tuple(count if c in classes else 0 for c, count in enumerate(full))
 
-    def shrink(kept: list[int], open_: list[int], *, changed: bool) -> list[int]:
-        if changed and can(only(set(kept))) is False:
-            return []
-        if len(open_) == 1:
-            return open_
-        half = len(open_) // 2
-        second = shrink(kept + open_[:half], open_[half:], changed=True)
-        first = shrink(kept + second, open_[:half], changed=bool(second))
-        return first + second
-
-    return only(set(shrink([], [c for c in order if full[c]], changed=False)))
+    return only(set(smallest([c for c in order if full[c]], lambda classes: can(only(set(classes))) is False)))
 
 
 def _reduced(problem: Problem, start: Counts, order: Sequence[int], *, can: Callable[[Counts], bool | None]) -> Few:

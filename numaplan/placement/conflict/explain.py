@@ -10,6 +10,7 @@ from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPoli
 from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import name_of, rank
 from numaplan.placement.conflict.classes import STEP, Judge, fewest
+from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
@@ -37,36 +38,42 @@ _BLAME: Final = {
 }
 _NO_PRIORITY: Final = "its priority is 0, so nothing is won by placing it: give it 1 or more"
 _DOUBT: Final = " (no proof was found within the limit that the others are possible without this)"
+_LATE: Final = "the time ended before it was found what keeps them apart"
 _NO_WAY: Final = "no way was found to place it beside guests of the same or higher priority"
 
 
-def conflict(request: Request, facts: HostFacts) -> tuple[Conflict, tuple[Unplaced, ...]]:
+def conflict(
+    request: Request, facts: HostFacts, remaining: Remaining = UNLIMITED
+) -> tuple[Conflict, tuple[Unplaced, ...]]:
     """What of the required guests' needs cannot hold together, as little as possible, and a reason for each guest.
 
-    Members are named as docs/why-not.md has it; one that is not proven to be needed says so.
+    Members are named as docs/why-not.md has it; one that is not proven to be needed says so. That may be all of them
+    where no time is `remaining`.
     """
     problem = build_problem(request, facts)
     alone = _alone(request, problem)
-    found = _guests_of_conflict(problem, alone)
+    found = _guests_of_conflict(problem, alone, Judge(remaining))
     names = [guest.name for members, _ in found for guest in members]
-    policy, of_host = _host_members(request, problem, whole(found))
+    policy, of_host = _host_members(request, problem, whole(found), Judge(remaining))
     asked, counted = request, problem
     if policy != request.policy:
         asked = replace(request, policy=policy)
         facts = host_facts(asked, facts.snapshot)
         counted = build_problem(asked, facts)
-    members = _members(asked, facts, counted, necessary(policy, facts, found, Judge()))
-    return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names)
+    members = _members(asked, facts, counted, necessary(policy, facts, found, Judge(remaining)))
+    return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names, remaining=remaining)
 
 
-def _host_members(request: Request, problem: Problem, shares: Shares) -> tuple[HostPolicy, tuple[ConflictMember, ...]]:
+def _host_members(
+    request: Request, problem: Problem, shares: Shares, judge: Judge
+) -> tuple[HostPolicy, tuple[ConflictMember, ...]]:
     """What of the host's policy takes part, and the policy without what does not."""
     overhead = request.policy.guest_overhead_kib
     if not overhead:
         return request.policy, ()
     without = replace(request.policy, guest_overhead_kib=0)
     facts = host_facts(replace(request, policy=without), problem.facts.snapshot)
-    possible = Judge().can(relaxed_problem(without, facts, shares))
+    possible = judge.can(lambda: relaxed_problem(without, facts, shares))
     if possible is False:
         return without, ()
     doubt = "" if possible else _DOUBT
@@ -74,7 +81,7 @@ def _host_members(request: Request, problem: Problem, shares: Shares) -> tuple[H
 
 
 def _guests_of_conflict(
-    problem: Problem, alone: Mapping[str, str | None]
+    problem: Problem, alone: Mapping[str, str | None], judge: Judge
 ) -> list[tuple[tuple[GuestRequest, ...], bool]]:
     """The first impossible guest, or a joint conflict: equals in groups, each with whether it is proven needed."""
     required = replace(
@@ -88,7 +95,7 @@ def _guests_of_conflict(
     for guests in required.classes:
         if alone[guests.request.name] is not None:
             return [(guests.members[:1], True)]
-    few = fewest(required, Judge())
+    few = fewest(required, judge)
     return [
         (guests.members[:count], c in few.needed)
         for c, (guests, count) in enumerate(zip(required.classes, few.counts, strict=True))
@@ -126,10 +133,10 @@ def _said(problem: Problem, guests: GuestClass, share: Share) -> list[tuple[str,
 
 
 def _reasons(
-    request: Request, problem: Problem, alone: Mapping[str, str | None], *, names: Sequence[str]
+    request: Request, problem: Problem, alone: Mapping[str, str | None], *, names: Sequence[str], remaining: Remaining
 ) -> tuple[Unplaced, ...]:
     impossible = any(alone[name] is not None for name in names)
-    together = "" if impossible else _together(problem, names)
+    together = "" if impossible else _together(problem, names, remaining)
     reasons = []
     for guest in request.guests:
         if (reason := alone[guest.name]) is None:
@@ -171,17 +178,20 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     return tuple(reasons)
 
 
-def _together(full: Problem, names: Sequence[str]) -> str:
+def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
     problem = full.only(frozenset(names))
     over = excess(problem) or excess(joined(problem))
     if over is not None:
         return over.sentence
-    if fill(joined(problem), cores_only=True).outcome is Outcome.INFEASIBLE:
+    if not is_over(remaining) and fill(joined(problem), cores_only=True).outcome is Outcome.INFEASIBLE:
         return _BLAME["dedicated_cpus"]
+    step = replace(STEP, remaining=remaining)
     for constraint, sentence in _BLAME.items():
-        if feasible(problem, STEP, without=constraint) is Outcome.FEASIBLE:
+        if not is_over(remaining) and feasible(problem, step, without=constraint) is Outcome.FEASIBLE:
             return sentence
+    if is_over(remaining):
+        return _LATE
     if len(problem.facts.nodes) == 1:
         return "its one node cannot give each what it needs at once"
     return "the host has enough in all, but no split over its nodes gives each what it needs on its own"

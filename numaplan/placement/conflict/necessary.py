@@ -1,7 +1,7 @@
 """What of all that the guests of a conflict ask for is needed for it: each aspect left out makes the rest possible."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from numaplan.model.request import GuestRequest, HostPolicy, Request
@@ -18,16 +18,20 @@ _FEW: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Guests with the same needs and what a conflict needs of them. `proven`: that it needs each of `kept`."""
+    """Guests with the same needs and what a conflict needs of them. `proven`: that it needs each of `kept`.
+
+    `guests` are its members with nothing asked for but what is kept.
+    """
 
     members: tuple[GuestRequest, ...]
     kept: Aspects
     proven: bool
 
-    @property
-    def guests(self) -> tuple[GuestRequest, ...]:
-        """Its members with nothing asked for but what is kept."""
-        return tuple(relaxed(guest, self.kept) for guest in self.members)
+    guests: tuple[GuestRequest, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Counts `guests` once: they are asked for again and again."""
+        object.__setattr__(self, "guests", tuple(relaxed(guest, self.kept) for guest in self.members))
 
 
 Shares = tuple[Share, ...]
@@ -45,7 +49,7 @@ def necessary(
     """What a conflict needs of its guests, given in groups of equals, each with whether all of it is proven needed."""
 
     def can(shares: Shares) -> bool | None:
-        return judge.can(relaxed_problem(policy, facts, shares))
+        return judge.can(lambda: relaxed_problem(policy, facts, shares))
 
     shares = whole(groups)
     there = frozenset(guest.name for guest in facts.snapshot.guests)

@@ -13,6 +13,7 @@ from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
+from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
@@ -35,6 +36,9 @@ _CASE: Final = Budget(scale=0.05)
 # CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
 _COST_WORK: Final = 0.5
 
+# The part of what is left of a wall-clock limit that the search for a cost may take.
+_PART: Final = 0.2
+
 _MOST_SINGLES: Final = 6
 _MOST_OF_A_GROUP: Final = 2
 _A_FEW: Final = 2
@@ -45,16 +49,24 @@ Levels = Mapping[int, int]
 
 
 def proposals(
-    request: Request, snapshot: Snapshot, names: Collection[str], *, change_topology: bool
+    request: Request,
+    snapshot: Snapshot,
+    names: Collection[str],
+    *,
+    change_topology: bool,
+    remaining: Remaining = UNLIMITED,
 ) -> tuple[Proposal, ...]:
     """Changes that make `request` possible, cheapest first; `names` are the guests of a conflict.
 
     `request` is as vnf.yaml has it: unless `change_topology`, guests are then kept to the cells that their XML has.
+    Those that are not found while time is `remaining` are left out.
     """
+    if is_over(remaining):
+        return ()
     case = Case(request, snapshot)
     required = [guest for guest in request.guests if guest.required]
     named = [guest for guest in required if guest.name in names] or required
-    probe = _Probe(named, change_topology=change_topology)
+    probe = _Probe(named, change_topology=change_topology, remaining=remaining)
     facts = host_facts(request, snapshot)
     leaving = leaving_out(_by_vm(named, request))
     if not probe.holds(_pulled(case, leaving.levers, _furthest(leaving.levers))):
@@ -75,9 +87,11 @@ def proposals(
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
 
 
-def is_possible(request: Request, snapshot: Snapshot, *, change_topology: bool) -> bool:
-    """Whether it is proven that all required guests have a place."""
-    return _Probe([], change_topology=change_topology).holds(Case(request, snapshot))
+def is_possible(
+    request: Request, snapshot: Snapshot, *, change_topology: bool, remaining: Remaining = UNLIMITED
+) -> bool:
+    """Whether it is proven that all required guests have a place, while time is `remaining`."""
+    return _Probe([], change_topology=change_topology, remaining=remaining).holds(Case(request, snapshot))
 
 
 def _by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
@@ -102,36 +116,37 @@ def _pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
     return case
 
 
-def _least_cost(problem: Problem) -> int:
-    """The cross-node cost of the best plan that is found."""
+def _least_cost(problem: Problem, seconds: float | None) -> int:
+    """The cross-node cost of the best plan that is found, each of two searches for it in `seconds`."""
     f = formulate(problem, coarse_units(problem), fine=False)
     if any(not guests.request.required for guests in problem.classes):
-        most = f.model.solve(priority(f), maximize=True, work=_COST_WORK)
+        most = f.model.solve(priority(f), maximize=True, work=_COST_WORK, seconds=seconds)
         if most.solution:
             f.model.at_least(priority(f), priority(f).value(most.solution))
     goal = cross_node_cost(f)
-    best = f.model.solve(goal, maximize=False, work=_COST_WORK)
+    best = f.model.solve(goal, maximize=False, work=_COST_WORK, seconds=seconds)
     return goal.value(best.solution) if best.solution else f.model.upper(goal)
 
 
 class _Probe:
     """Says of a case whether all required guests have a place, and counts how often it was asked."""
 
-    def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool) -> None:
+    def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool, remaining: Remaining) -> None:
         self.cases = 0
         self.unknown = 0
         self._vms = {guest.vm for guest in named}
         self._change_topology = change_topology
+        self._remaining = remaining
 
     @property
     def tired(self) -> bool:
         """Whether nothing else should be begun."""
-        return self.cases >= MAX_CASES or self.unknown >= MAX_UNKNOWN
+        return self.cases >= MAX_CASES or self.unknown >= MAX_UNKNOWN or is_over(self._remaining)
 
     @property
     def spent(self) -> bool:
         """Whether every further answer is no."""
-        return self.cases >= MAX_CASES * 3 // 2
+        return self.cases >= MAX_CASES * 3 // 2 or is_over(self._remaining)
 
     def holds(self, case: Case) -> bool:
         """Whether that is proven."""
@@ -153,7 +168,8 @@ class _Probe:
             members = tuple(guest for guest in guests.members if guest.vm not in vms)
             if members:
                 others.append(replace(guests, members=members))
-        return max(0, _least_cost(problem) - _least_cost(replace(problem, classes=tuple(others))))
+        without = replace(problem, classes=tuple(others))
+        return max(0, _least_cost(problem, self._part()) - _least_cost(without, self._part()))
 
     def worth_least(self, case: Case, names: Collection[str]) -> frozenset[str]:
         """The guests of `names` that are left out where they may be, so that the others are worth most."""
@@ -164,7 +180,7 @@ class _Probe:
         f = formulate(problem, coarse_units(problem), fine=False)
         worth = [max(unit.guest.priority, 1) if unit.guest.name in names else 0 for unit in f.units]
         goal = total(f.placed(u) * each for u, each in enumerate(worth))
-        best = f.model.solve(goal, maximize=True, work=_COST_WORK).solution
+        best = f.model.solve(goal, maximize=True, work=_COST_WORK, seconds=self._part()).solution
         placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
         return frozenset(names) - placed
 
@@ -178,8 +194,13 @@ class _Probe:
             request, _ = keep_guest_topology(request, case.snapshot)
         return request, host_facts(request, case.snapshot)
 
+    def _part(self) -> float | None:
+        """What one search may take of the time that is left, in seconds."""
+        seconds = self._remaining()
+        return None if seconds is None else max(seconds * _PART, 0.0)
+
     def _solved(self, problem: Problem) -> bool:
-        outcome = feasible(problem, _CASE)
+        outcome = feasible(problem, replace(_CASE, remaining=self._remaining))
         self.unknown += outcome is Outcome.UNKNOWN
         return outcome is Outcome.FEASIBLE
 

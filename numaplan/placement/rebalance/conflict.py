@@ -1,12 +1,13 @@
 """Why no moves help: a smallest set of guests that have no place together, wherever they go."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
 from numaplan.model.plan import Conflict, ConflictMember
 from numaplan.model.request import GuestRequest
 from numaplan.placement.conflict.reasons import choice, why_not_alone
+from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
@@ -28,7 +29,7 @@ def why_impossible(question: Rebalancing) -> Conflict:
     names = [guest.name for guest in question.asked.guests]
     names += [each.guest.name for each in question.movable]
     prober = _Prober(question)
-    found = _smallest(names, prober.impossible)
+    found = smallest(names, prober.impossible)
     members = (_member(question, name, alone=len(found) == 1) for name in names if name in found)
     return Conflict(tuple(replace(member, proven=prober.sure) for member in members))
 
@@ -51,22 +52,6 @@ class _Prober:
             outcome = Outcome.UNKNOWN if solved is Outcome.INFEASIBLE and f.problem.truncated else solved
         self.sure = self.sure and outcome is not Outcome.UNKNOWN
         return outcome is Outcome.INFEASIBLE
-
-
-def _smallest(names: Sequence[str], impossible: Callable[[Collection[str]], bool]) -> list[str]:
-    """A subset that is impossible while each smaller one is not (QuickXplain, Junker 2004)."""
-
-    def shrink(kept: list[str], rest: list[str], *, changed: bool) -> list[str]:
-        if changed and impossible(frozenset(kept)):
-            return []
-        if len(rest) <= 1:
-            return rest
-        half = len(rest) // 2
-        second = shrink(kept + rest[:half], rest[half:], changed=True)
-        first = shrink(kept + second, rest[:half], changed=bool(second))
-        return first + second
-
-    return shrink([], list(names), changed=False)
 
 
 def _stuck(question: Rebalancing, standing: Standing) -> ConflictMember:

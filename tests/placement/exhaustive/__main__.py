@@ -4,6 +4,7 @@
     python -m tests.placement.exhaustive ask inventory.json vnf.json
     python -m tests.placement.exhaustive deep optimum --cases 20000 --seed 1 --keep FOLDER
     python -m tests.placement.exhaustive without constraints --cases 300
+    python -m tests.placement.exhaustive without checks --cases 100 --themes choice,network --keep FOLDER
     python -m tests.placement.exhaustive shrink FOLDER/optimum-1-17.json
     python -m tests.placement.exhaustive documents FOLDER/optimum-1-17.json FOLDER
 """
@@ -11,6 +12,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from tests.placement.exhaustive.cases import Case, cases
 from tests.placement.exhaustive.compare import LEVELS, UNDECIDED, differences, plan_of, question
 from tests.placement.exhaustive.found import PROPERTIES, breaks, case_text, read_case, shrunk, wrong_of
-from tests.placement.exhaustive.limits import Limits
+from tests.placement.exhaustive.limits import THEMES, Limits
 from tests.placement.exhaustive.optimum import optimum
 from tests.placement.exhaustive.resources import TooLargeError
 from tests.placement.exhaustive.sensitivity import unnoticed_checks, unnoticed_constraints
@@ -46,6 +48,8 @@ def main() -> int:
     gone.add_argument("what", choices=["constraints", "checks"])
     gone.add_argument("--cases", type=int, default=300)
     gone.add_argument("--seed", type=int, default=0)
+    gone.add_argument("--themes", default=",".join(dict.fromkeys(THEMES)), help="what is scarce in the cases")
+    gone.add_argument("--keep", type=Path, help="the folder for the cases that noticed something first")
     shrink = verbs.add_parser("shrink", help="leaves out of a kept case what it does not need")
     shrink.add_argument("case", type=Path)
     documents = verbs.add_parser("documents", help="writes the inventory and the vnf.yaml of a kept case")
@@ -58,7 +62,7 @@ def main() -> int:
         case "deep":
             return _deep(given_.property, given_.cases, given_.seed, given_.keep)
         case "without":
-            return _without(given_.what, given_.cases, given_.seed)
+            return _without(given_.what, given_.cases, given_.seed, themes=given_.themes.split(","), keep=given_.keep)
         case "shrink":
             return _shrink(given_.case)
         case _:
@@ -110,12 +114,12 @@ def _deep(name: str, count: int, number: int, keep: Path) -> int:
     return 3 if counts["wrong"] else 0
 
 
-def _without(what: str, count: int, number: int) -> int:
+def _without(what: str, count: int, number: int, *, themes: Sequence[str], keep: Path | None) -> int:
     drawn: list[Case] = []
 
     @hypothesis_seed(number)
     @settings(_GENERATE, max_examples=count)
-    @given(cases())
+    @given(cases(themes=themes))
     def each(case: Case) -> None:
         drawn.append(case)
 
@@ -123,6 +127,12 @@ def _without(what: str, count: int, number: int) -> int:
     found = {"constraints": unnoticed_constraints, "checks": unnoticed_checks}[what](drawn)
     for name, first in found.items():
         _say(f"without {name}: {'unnoticed' if first is None else f'case {first}'}")
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        for first in sorted({first for first in found.values() if first is not None}):
+            names = [name for name, other in found.items() if other == first]
+            text = case_text(drawn[first - 1], what, number, f"noticed: {', '.join(names)}")
+            (keep / f"{names[0]}.json").write_text(text, encoding="utf-8")
     return 3 if None in found.values() else 0
 
 

@@ -1,5 +1,6 @@
 """Small hosts and requests at random, as the documents that a user has: an inventory and a vnf.yaml."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,9 +25,11 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = True) -> Case:
+def cases(
+    draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = True, themes: Sequence[str] = THEMES
+) -> Case:
     """A host of which a request wants a good part."""
-    limits = replace(limits or Limits(), theme=draw(st.sampled_from(THEMES)))
+    limits = replace(limits or Limits(), theme=draw(st.sampled_from(themes)))
     host = draw(hosts(limits))
     theme = limits.theme
     count = draw(st.sampled_from([1, 2, 2, 3, 3, limits.guests] if theme == "any" else [2, 2, 3, 3, limits.guests]))
@@ -40,7 +43,7 @@ def cases(draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = Tru
         vms.append(vm)
     vnf = {"apiVersion": "numaplan/v1", "host": policy, "vms": vms}
     if existing:
-        host["guests"] = draw(_guests(host, wishes_of(vnf)))
+        host["guests"] = draw(_guests(host, wishes_of(vnf), held=theme == "choice"))
     elif any("stays" in vm.get(key, []) for vm in vms for key in ("affinity", "anti_affinity")):
         host["guests"] = [draw(_staying(host))]
     for link in host["links"]:
@@ -54,9 +57,9 @@ def cases(draw: st.DrawFn, limits: Limits | None = None, *, existing: bool = Tru
 
 
 @st.composite
-def _guests(draw: st.DrawFn, host: Json, wishes: tuple[Wish, ...]) -> list[Json]:
+def _guests(draw: st.DrawFn, host: Json, wishes: tuple[Wish, ...], *, held: bool) -> list[Json]:
     named = any("stays" in wish.affinity | wish.anti_affinity for wish in wishes)
-    found = [draw(_staying(host))] if named or draw(rarely()) else []
+    found = [draw(_staying(host, held=held))] if named or held or draw(rarely()) else []
     for wish in wishes[:2]:
         if draw(rarely()):
             found.append(
@@ -66,7 +69,8 @@ def _guests(draw: st.DrawFn, host: Json, wishes: tuple[Wish, ...]) -> list[Json]
 
 
 @st.composite
-def _staying(draw: st.DrawFn, host: Json) -> Json:
+def _staying(draw: st.DrawFn, host: Json, *, held: bool = False) -> Json:
+    """A guest that stays; with a function of the host where that is to be `held`."""
     online = sorted(cpu_list(host["cpus"]["online"]))
     sets = st.one_of(
         st.sampled_from(online).map(str),
@@ -88,9 +92,10 @@ def _staying(draw: st.DrawFn, host: Json) -> Json:
         guest["emulator_pin"] = {"cpus": draw(sets)}
     if draw(rarely()):
         guest |= {"iothreads": 1, "iothread_pins": [{"iothread": 1, "cpus": draw(sets)}]}
-    addresses = [device["address"] for device in host["pci"] if device.get("physfn") or device["vendor"] == "10de"]
-    if draw(rarely()) and addresses:
-        guest["hostdevs"] = [{"pci": draw(st.sampled_from(addresses))}]
+    vfs = [device["address"] for device in host["pci"] if device.get("physfn")]
+    others = [device["address"] for device in host["pci"] if device["vendor"] == "10de"]
+    if (held or draw(rarely())) and (vfs or others):
+        guest["hostdevs"] = [{"pci": draw(st.sampled_from([*vfs, *others] if draw(st.booleans()) else others or vfs))}]
     return draw(_alive(guest, sets))
 
 

@@ -233,8 +233,10 @@ def _functions(world: World, wish: Wish, placement: Json, nodes: frozenset[int])
         parts.append((port, [world.functions[address] for address in chosen]))
     for port, functions in parts:
         for function in functions:
-            if function.why_not is not None or not port.matches(function):
-                yield f"{function.address} is not to be had for {port.name}"
+            if function.why_not is not None:
+                yield f"{function.address} is not to be had: {function.why_not}"
+            if not port.matches(function):
+                yield f"{function.address} is not what {port.name} asks for"
             if not port.reaches(world, function.node, nodes):
                 yield f"{function.address} is too far"
         if port.is_bridged and not port.reaches(world, world.port_node(port.bridge), nodes):

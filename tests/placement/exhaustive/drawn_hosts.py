@@ -12,7 +12,7 @@ def hosts(draw: st.DrawFn, limits: Limits) -> Json:
     theme = limits.theme
     node_count = draw(st.sampled_from([2, 2, limits.nodes] if theme == "partners" else [1, 2, 2, 2, limits.nodes]))
     width = draw(st.sampled_from([1, 2, 2, 2, 4]))
-    few = theme in {"links", "groups", "network", "overhead", "pages", "memory"}
+    few = theme in {"links", "groups", "network", "overhead", "pages", "memory", "choice"}
     some = [1, 1, 2] if theme == "partners" else [1, 2, 2, 3, 4] if few else [0, 1, 2, 2, 3, 3, 4, 4, 5, 8]
     cores_of = st.sampled_from(some)
     shape = draw(st.lists(cores_of, min_size=node_count, max_size=node_count))
@@ -124,7 +124,7 @@ def _nodes(draw: st.DrawFn, node: int, cpus: str, package: int, slit: dict[str, 
         available = draw(st.sampled_from([2 * GIB, GIB, GIB, GIB // 2, 0]))
     elif theme == "overhead":
         available = draw(st.sampled_from([GIB, GIB, GIB // 2, GIB // 4, 0]))
-    elif theme in {"links", "groups", "pool", "floating", "network"}:
+    elif theme in {"links", "groups", "pool", "floating", "network", "choice"}:
         available = 4 * GIB
     pools = [
         {"size_kib": 2048, "total": 1024, "free": draw(st.sampled_from([0, 256, 512, 1024]))},
@@ -187,9 +187,10 @@ def _functions(draw: st.DrawFn, node_count: int, theme: str) -> tuple[list[Json]
     members: dict[int, list[str]] = {}
     node = st.sampled_from([*range(node_count), *range(node_count), None])
     grouping = draw(st.sampled_from(["own", "none", "pairs", "pairs", "with_pf"]))
-    grouping = {"groups": "pairs", "links": "own"}.get(theme, grouping)
-    many = theme in {"groups", "links"}
-    for i in range(draw(st.sampled_from([1, 1, 2] if many or theme == "network" else [0, 1, 1, 2, 2]))):
+    grouping = {"groups": "pairs", "links": "own", "choice": "own"}.get(theme, grouping)
+    many = theme in {"groups", "links", "choice"}
+    pfs = [2] if theme == "choice" else [1, 1, 2] if many or theme == "network" else [0, 1, 1, 2, 2]
+    for i in range(draw(st.sampled_from(pfs))):
         functions, its_links = draw(_pf_with_vfs(i, draw(node), many=many))
         pci += functions
         links += its_links
@@ -197,7 +198,7 @@ def _functions(draw: st.DrawFn, node_count: int, theme: str) -> tuple[list[Json]
             group = {"own": v + 1, "pairs": v // 2 + 1, "with_pf": max(0, v)}.get(grouping)
             if group is not None:
                 members.setdefault(10 * i + group, []).append(device["address"])
-    for d in range(draw(st.sampled_from([0, 0, 1, 2]))):
+    for d in range(draw(st.sampled_from([2] if theme == "choice" else [0, 0, 1, 2]))):
         gpu = f"0000:80:0{d}.0"
         pci.append(_function(gpu, "1eb8", draw(node), vendor="10de", kind="030200"))
         company = draw(st.sampled_from(["none", "bridge", "audio", "alone"]))

@@ -37,7 +37,7 @@ def vm_documents(
     """A vm with any key of vnf.yaml; what is at its default is mostly left out, and what cannot be had too."""
     ports = policy.get("physnets", {}).get("all", [])
     vm: Json = {"name": name, "vcpus": draw(st.integers(1, most)), "memory": draw(_memory_sizes())}
-    if theme in {"links", "groups", "pool", "network"}:
+    if theme in {"links", "groups", "pool", "network", "choice"}:
         vm = {"name": name, "vcpus": draw(st.integers(1, min(2, most))), "memory": "512MiB"}
     if draw(st.sampled_from([True, True, False])):
         vm["required"] = False
@@ -53,12 +53,12 @@ def vm_documents(
         vm["count"] = 2
     smt = any(len(core["cpus"]) > 1 for core in host["cores"])
     vm |= draw(_threads(vm, pool="shared_cpus" in policy, smt=smt, theme=theme))
-    if theme in {"links", "groups", "network"} or (draw(st.booleans()) and ports):
+    if theme in {"links", "groups", "network", "choice"} or (draw(st.booleans()) and ports):
         vm["interfaces"] = draw(_interfaces(ports, bridges_of(host), theme))
     # PFs, VFs and all are asked for as devices now and then.
     found = [(d["vendor"], d["device"], d["address"], draw(seldom())) for d in host["pci"]]
     models = sorted(model for *model, anyway in found if anyway or model[0] == "10de")
-    if draw(rarely()) and models:
+    if draw(st.booleans() if theme == "choice" else rarely()) and models:
         chosen = draw(st.lists(st.sampled_from(models), min_size=1, max_size=2, unique_by=tuple))
         vm["devices"] = []
         for i, (vendor, device, address) in enumerate(chosen):

@@ -10,7 +10,7 @@ GIB: Final = 1 << 20
 # What a case wants more of than there is, so that one constraint decides; "any": whatever comes.
 THEMES: Final = (
     "any", "any", "any", "cores", "pool", "links", "groups", "partners", "floating", "memory", "overhead", "network",
-    "dpdk", "pages",
+    "dpdk", "pages", "choice",
 )  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """Plans with something else in them: what a verifier must judge as trying everything does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from random import Random
 from typing import Final
 
-from numaplan.placement.verify import verify
+from numaplan.placement.verify import Violation, verify
 from numaplan.records.plan import read_plan
 from tests.placement.exhaustive.cases import Case
 from tests.placement.exhaustive.check import broken, functions_of, given_cpus, values
@@ -17,6 +17,7 @@ from tests.placement.exhaustive.reading import Json, list_text
 PLANS: Final = 24
 
 Mutation = Callable[[Question, list[Json], Json, Json, Random], None]
+_Change = Callable[[list[Json], Json], None]
 
 
 def wrong_verdicts(case: Case, seed: int) -> list[str]:
@@ -37,6 +38,7 @@ def plans_near(asked: Question, seed: int) -> list[tuple[Json, list[Json]]]:
     starts = [document["placements"], [] if best is None else list(best.placements)]
     for start in starts:
         found += [(document, start)] if start else []
+        found += [(document, near) for near in plans_beside(asked, start)]
         placements = start
         for step in range(PLANS // 2):
             # A walk, from time to time from its start again: plans that are right in most things tell the most.
@@ -47,6 +49,20 @@ def plans_near(asked: Question, seed: int) -> list[tuple[Json, list[Json]]]:
 
 def wrong_verdict(asked: Question, document: Json, placements: list[Json]) -> list[str]:
     """What is wrong with the verifier's answer to these placements; [] where nothing is."""
+    mine = broken(asked.world, asked.wishes, placements)
+    theirs = [
+        violation.sentence
+        for violation in violations(asked, document, placements)
+        # Levels of what is no plan are not counted here.
+        if not (mine and violation.sentence.startswith("level "))
+    ]
+    if bool(mine) == bool(theirs):
+        return []
+    return [f"verify says {theirs or 'it is right'}, but {sorted(mine) or 'it is right'}: {json.dumps(placements)}"]
+
+
+def violations(asked: Question, document: Json, placements: list[Json]) -> tuple[Violation, ...]:
+    """What the verifier says of the document with these placements, and with the levels that these have."""
     mine = broken(asked.world, asked.wishes, placements)
     counted = (0,) * len(LEVELS) if mine else values(asked.world, asked.wishes, placements)
     placed = {placement["vm"] for placement in placements}
@@ -60,13 +76,7 @@ def wrong_verdict(asked: Question, document: Json, placements: list[Json]) -> li
         ],
         "conflict": None,
     }
-    theirs = [
-        violation.sentence
-        for violation in verify(asked.request, asked.snapshot, read_plan(json.dumps(plan), "plan.json"))
-    ]
-    if bool(mine) == bool([sentence for sentence in theirs if not (mine and sentence.startswith("level "))]):
-        return []
-    return [f"verify says {theirs or 'it is right'}, but {sorted(mine) or 'it is right'}: {json.dumps(placements)}"]
+    return verify(asked.request, asked.snapshot, read_plan(json.dumps(plan), "plan.json"))
 
 
 def mutated(asked: Question, start: list[Json], random: Random) -> list[Json]:
@@ -137,12 +147,16 @@ def _other_thread(asked: Question, _: list[Json], placement: Json, cell: Json, r
 
 
 def _relocated(asked: Question, placements: list[Json], placement: Json, cell: Json, random: Random) -> None:
+    _relocate(asked, placements, placement, cell, random.choice(asked.world.nodes))
+
+
+def _relocate(asked: Question, placements: list[Json], placement: Json, cell: Json, node: int) -> None:
     """The cell to another node with all that goes there of itself: what is wrong then is between it and others."""
     world = asked.world
     wish = next(wish for wish in asked.wishes if wish.name == placement["vm"])
     wish_of = {other.name: other for other in asked.wishes}
     held = {cpu for other in placements for cpu in given_cpus(wish_of[other["vm"]], other)}
-    node = cell["numa_node"] = cell["memory_node"] = random.choice(world.nodes)
+    cell["numa_node"] = cell["memory_node"] = node
     free = sorted((world.free & world.cpus_of[node]) - held)
     pool = list_text(world.shared & world.cpus_of[node])
     dedicated = wish.cells[cell["id"]].dedicated
@@ -150,10 +164,11 @@ def _relocated(asked: Question, placements: list[Json], placement: Json, cell: J
         cell["vcpus"][vcpu] = pool if int(vcpu) not in dedicated else str(free.pop(0)) if free else ""
     nodes = {one["numa_node"] for one in placement["cells"]}
     rung = world.ladder(nodes)
-    if rung is not None and not wish.own_emulator:
-        placement["emulator"] = list_text(rung)
-    if rung is not None and wish.iothreads_share:
-        placement["iothreads"] = {iothread: list_text(rung) for iothread in placement["iothreads"]}
+    floating = list_text(free if rung is None else rung)
+    if not wish.own_emulator:
+        placement["emulator"] = floating
+    if wish.iothreads_share:
+        placement["iothreads"] = dict.fromkeys(placement["iothreads"], floating)
 
 
 def _other_function(asked: Question, _: list[Json], placement: Json, __: Json, random: Random) -> None:
@@ -171,3 +186,136 @@ def _other_function(asked: Question, _: list[Json], placement: Json, __: Json, r
 
 def _gone(_: Question, placements: list[Json], placement: Json, __: Json, ___: Random) -> None:
     placements.remove(placement)
+
+
+def plans_beside(asked: Question, start: list[Json]) -> Iterator[list[Json]]:
+    """The placements with one thing changed: all that is just wrong, and what nobody asked for."""
+    yield from _just_wrong(asked, start)
+    yield from _not_as_asked(start)
+
+
+def _just_wrong(asked: Question, start: list[Json]) -> Iterator[list[Json]]:
+    """The placements with one function, cell, CPU or memory elsewhere, where that breaks one meaning alone.
+
+    One for each meaning and guest, and for each kind of function.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for kind, placements in _elsewhere(asked, start):
+        found = broken(asked.world, asked.wishes, placements)
+        # What is meant without which function, CPU or node it is.
+        meant = tuple(word for what in found for word in what.split() if not any(map(str.isdigit, word)))
+        if len(found) == 1 and (*kind, *meant) not in seen:
+            seen.add((*kind, *meant))
+            yield placements
+
+
+def _elsewhere(asked: Question, start: list[Json]) -> Iterator[tuple[tuple[str, ...], list[Json]]]:
+    """(what is new, the placements) for everything that could be elsewhere."""
+    for i, placement in enumerate(start):
+        for what, changes in (
+            ("emulator", _other_emulators(asked)),
+            ("iothread", _other_iothreads(asked, placement)),
+            ("vCPU", _other_vcpus(asked, placement)),
+            ("cell", _other_cells(asked, placement)),
+        ):
+            for change in changes:
+                placements = deepcopy(start)
+                change(placements, placements[i])
+                yield (str(i), what), placements
+        for function in asked.world.functions.values():
+            for change in _with_function(placement, function.address):
+                placements = deepcopy(start)
+                change(placements, placements[i])
+                yield (str(i), str(function.pf), function.vendor, function.device), placements
+
+
+def _other_emulators(asked: Question) -> Iterator[_Change]:
+    for cpu in map(str, sorted(asked.world.online)):
+        yield lambda _, mine, cpu=cpu: mine.update(emulator=cpu)  # type: ignore[misc]  # bound now
+
+
+def _other_iothreads(asked: Question, placement: Json) -> Iterator[_Change]:
+    for cpu in map(str, sorted(asked.world.online)):
+        for which in placement["iothreads"]:
+            yield lambda _, mine, cpu=cpu, which=which: mine["iothreads"].update({which: cpu})  # type: ignore[misc]
+
+
+def _other_vcpus(asked: Question, placement: Json) -> Iterator[_Change]:
+    for cpu in map(str, sorted(asked.world.online)):
+        for k, cell in enumerate(placement["cells"]):
+            for vcpu in cell["vcpus"]:
+                yield lambda _, mine, cpu=cpu, k=k, vcpu=vcpu: (  # type: ignore[misc]
+                    mine["cells"][k]["vcpus"].update({vcpu: cpu})
+                )
+
+
+def _other_cells(asked: Question, placement: Json) -> Iterator[_Change]:
+    """Each cell on each node, and its memory there in pages of each size."""
+    for k in range(len(placement["cells"])):
+        for node in asked.world.nodes:
+            yield lambda all_, mine, k=k, node=node: _relocate(asked, all_, mine, mine["cells"][k], node)  # type: ignore[misc]
+            for size in (4, 2048, 1 << 20):
+                yield lambda _, mine, k=k, node=node, size=size: (  # type: ignore[misc]
+                    mine["cells"][k].update(memory_node=node, page_size_kib=size)
+                )
+
+
+def _with_function(placement: Json, address: str) -> Iterator[_Change]:
+    """A function in the place of each that it has."""
+    for j, entry in enumerate(placement["interfaces"]):
+        for v in range(len(entry["vfs"])):
+            yield lambda _, mine, j=j, v=v: mine["interfaces"][j]["vfs"].__setitem__(v, address)  # type: ignore[misc]
+    for j in range(len(placement["devices"])):
+        yield lambda _, mine, j=j: mine["devices"][j].update(address=address)  # type: ignore[misc]
+
+
+def _not_as_asked(start: list[Json]) -> Iterator[list[Json]]:
+    """The placements with something too often, not often enough, or by another name or number."""
+    for i, placement in enumerate(start):
+        yield [*deepcopy(start), deepcopy(placement)]
+        yield [deepcopy(other) for other in start if other is not placement]
+        for parts, change in _PARTS:
+            for j in range(len(placement[parts])):
+                placements = deepcopy(start)
+                change(placements[i][parts], j)
+                yield placements
+        placements = deepcopy(start)
+        placements[i]["vm"] = "nobody"
+        yield placements
+
+
+def _renamed(parts: list[Json], j: int) -> None:
+    parts[j]["name"] = "nothing"
+
+
+def _one_vf_less(parts: list[Json], j: int) -> None:
+    parts[j]["vfs"] = parts[j]["vfs"][1:]
+
+
+def _renumbered(parts: list[Json], j: int) -> None:
+    parts[j]["id"] += 1
+
+
+def _one_vcpu_less(parts: list[Json], j: int) -> None:
+    parts[j]["vcpus"].popitem()
+
+
+def _less_memory(parts: list[Json], j: int) -> None:
+    parts[j]["memory_kib"] -= parts[j]["page_size_kib"]
+
+
+def _dropped(parts: list[Json], j: int) -> None:
+    del parts[j]
+
+
+_PARTS: Final[tuple[tuple[str, Callable[[list[Json], int], None]], ...]] = (
+    ("cells", _renumbered),
+    ("cells", _one_vcpu_less),
+    ("cells", _less_memory),
+    ("cells", _dropped),
+    ("interfaces", _renamed),
+    ("interfaces", _one_vf_less),
+    ("interfaces", _dropped),
+    ("devices", _renamed),
+    ("devices", _dropped),
+)
