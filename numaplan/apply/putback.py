@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from numaplan.apply.journal import Ledger
-from numaplan.apply.step import Target
+from numaplan.apply.step import Kind, Target
 from numaplan.errors import BackendError, NumaplanError
 from numaplan.model.journal import StepState
 
@@ -20,10 +20,11 @@ class Fate(StrEnum):
     PUT_BACK = "put back"
     CHANGED = "changed by somebody else since, and left so"
     GONE = "removed by somebody else since"
+    STOPPED = "not running any more, and its pins are gone with it"
     UNKNOWN = "in a state that nobody knows"
 
 
-_FINE: Final = frozenset({Fate.UNTOUCHED, Fate.PUT_BACK})
+_FINE: Final = frozenset({Fate.UNTOUCHED, Fate.PUT_BACK, Fate.STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _PutBack:
         step, target = self._ledger.steps[number], self._target
         now = target.read(step.guest, step.kind)
         if now is None:
-            return Fate.GONE
+            return _absent(step.kind)
         if target.same(step.kind, now, step.old):
             return Fate.UNTOUCHED
         if not self._is_ours(number, now):
@@ -123,7 +124,7 @@ class _PutBack:
         target.write(step.guest, step.kind, step.old)
         after = target.read(step.guest, step.kind)
         if after is None:
-            return Fate.GONE
+            return _absent(step.kind)
         if target.same(step.kind, after, step.old) or target.may_be(step.kind, after, old=now, written=step.old):
             return Fate.PUT_BACK
         return Fate.CHANGED
@@ -140,3 +141,8 @@ class _PutBack:
 
     def _outcome(self, number: int, fate: Fate, why: str | None = None) -> Outcome:
         return Outcome(number, self._ledger.steps[number].guest, fate, why)
+
+
+def _absent(kind: Kind) -> Fate:
+    """A guest that stopped has no pins to put back; one without a definition is no guest any more."""
+    return Fate.STOPPED if kind is Kind.PINS else Fate.GONE

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from numaplan.apply.journal import Entry, JournalStore, Ledger, Standing
 from numaplan.apply.putback import Outcome, Undone, undo
-from numaplan.apply.step import Step, Target
+from numaplan.apply.step import Kind, Step, Target
 from numaplan.apply.transaction import Transaction, carry_out, rollback_error
-from numaplan.errors import BackendError, InputError, NumaplanError, Problem, RollbackError
+from numaplan.errors import BackendError, InputError, NumaplanError, Problem, RollbackError, StaleError
 from numaplan.sources.state import command
 
 _LISTED = 10
@@ -60,6 +60,8 @@ def roll_back(
 ) -> RolledBack:
     """Gives the guests of a committed transaction what they had before it, in a transaction of its own.
 
+    The pins of a guest that does not run any more are gone with it, and are left out.
+
     Raises InputError for an id that is none of a transaction (with those that are), StaleError where a guest was
     changed since, and what `carry_out` raises.
     """
@@ -71,7 +73,10 @@ def roll_back(
     target = open_target(ledger.journal.target)
     with target.locked(timeout_s=lock_timeout_s):
         target.locate(_files(ledger))
-        done = carry_out(_reverse(ledger), target, store, interrupted=interrupted, undoes=identity)
+        steps = _reverse(ledger, target)
+        if not steps:
+            raise StaleError("none of its guests runs any more: there is nothing to put back", ledger.journal.target)
+        done = carry_out(steps, target, store, interrupted=interrupted, undoes=identity)
     try:
         store.mark_undone(identity)
     except BackendError:
@@ -126,11 +131,13 @@ def _entry(store: JournalStore, identity: str) -> Entry:
             return entry
 
 
-def _reverse(ledger: Ledger) -> tuple[Step, ...]:
-    """The steps back, the last one first."""
+def _reverse(ledger: Ledger, target: Target) -> tuple[Step, ...]:
+    """The steps back, the last one first, without those that have nothing to go back on."""
     steps = zip(ledger.steps, ledger.written, strict=True)
     back = [Step(step.guest, step.kind, step.new if data is None else data, step.old) for step, data in steps]
-    return tuple(reversed(back))
+    return tuple(
+        step for step in reversed(back) if step.kind is not Kind.PINS or target.read(step.guest, step.kind) is not None
+    )
 
 
 def _files(ledger: Ledger) -> dict[str, str]:

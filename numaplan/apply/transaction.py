@@ -183,6 +183,7 @@ _IS: Final = {
     Fate.UNTOUCHED: "as it was",
     Fate.PUT_BACK: "as it was",
     Fate.CHANGED: "changed by somebody else since, and was left so",
+    Fate.STOPPED: "not running any more, and its pins are gone with it",
     Fate.GONE: "removed by somebody else since",
     Fate.UNKNOWN: "in a state that nobody knows",
 }

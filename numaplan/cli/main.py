@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from numaplan import __version__
+from numaplan.cli.forms import print_note
 from numaplan.cli.verbs.apply import apply
 from numaplan.cli.verbs.audit import audit
 from numaplan.cli.verbs.capacity import capacity
@@ -18,6 +19,7 @@ from numaplan.cli.verbs.recover import recover
 from numaplan.cli.verbs.rollback import rollback
 from numaplan.cli.verbs.schema import schema
 from numaplan.cli.verbs.verify import verify
+from numaplan.sources.state import command, open_transactions
 
 _HELP: Final = """Plans, proves and audits where VNFs lie on a KVM host: CPUs, memory nodes, hugepages and VFs.
 
@@ -49,13 +51,19 @@ def _version(*, value: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Takes the options that stand before the verb."""
+    """Takes the options that stand before the verb; says on any but ``recover`` that a transaction is open."""
     del version
+    if context.invoked_subcommand != "recover" and (found := open_transactions()):
+        print_note(
+            f"numaplan: the transaction {found[0]} is open; unless another numaplan is at work, its guests are half"
+            f" changed: run {command('recover')}\n"
+        )
 
 
 for _verb, _words in (

@@ -45,16 +45,7 @@ def _try(folder: Path, word: str) -> bool:
     output = run(folder, TOPOLOGIES[topology], scenarios, results)
     rows = [json.loads(line) for line in (results / "rows.jsonl").read_text().splitlines()]
     rows += _replayed(results)
-    table = [
-        (
-            row["scenario"],
-            row["what"],
-            row["planned"],
-            row["found"],
-            "" if row["planned"] == row["found"] else "DIFFERS",
-        )
-        for row in rows
-    ]
+    table = [(row["scenario"], row["what"], *_shown(row["planned"], row["found"])) for row in rows]
     _say(tabulate(table, headers=("scenario", "what", "planned", "found", ""), maxcolwidths=[None, 40, 50, 50, None]))
     wrong = sum(1 for *_, mark in table if mark)
     code = (results / "code").read_text().strip()

@@ -1,10 +1,8 @@
 #!/bin/sh
 # The lab host's init: of all that systemd would do, what a scenario needs. The work is in the last lines.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root
-mount -t proc proc /proc
-mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
-mkdir -p /dev/pts /dev/shm /dev/hugepages-2M /dev/hugepages-1G /mnt/project /mnt/python /mnt/results
+mkdir -p /dev/pts /dev/shm /dev/hugepages-2M /dev/hugepages-1G /mnt/python /mnt/results
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t tmpfs run /run
@@ -20,13 +18,11 @@ ip link set lo up
 /lib/systemd/systemd-udevd --daemon 2>/dev/null
 udevadm trigger --type=devices --action=add --subsystem-match=pci --subsystem-match=net --subsystem-match=block
 udevadm settle --timeout=60
-for module in 9pnet_virtio 9p vfio_pci kvm_amd igb; do modprobe "$module"; done
+modprobe -a vfio_pci kvm_amd igb tun vhost_net bridge
 udevadm settle --timeout=60
 
-for share in project python results; do
-    mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose "$share" "/mnt/$share"
-done
-umount /mnt/results && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 results /mnt/results
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose python /mnt/python
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 results /mnt/results
 
 export PYTHONPATH=/mnt/project:/mnt/python PYTHONDONTWRITEBYTECODE=1
 cd /mnt/project
