@@ -1,13 +1,14 @@
 # make demo      sets up on first use, then runs the main job on a captured host that ships here
 # make test      sets up on first use, then runs the tests
 # make libvirt   compiles libvirt-python into .venv; "make test" tries that once by itself, and goes on where it fails
-# They need Python 3.11 or newer with venv and pip, and no root.
+# make lab       boots NUMA hosts with SR-IOV under QEMU and compares plans with their kernels; needs root, apt, mmdebstrap
+# But for the last they need no root; all need Python 3.11 or newer with venv and pip.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test libvirt lock clean
+.PHONY: demo test libvirt lab lock clean
 
 demo: $(VENV)/.run
 	@sh examples/demo.sh $(BIN)/numaplan
@@ -31,6 +32,10 @@ libvirt: $(VENV)/.run
 $(VENV)/.libvirt: requirements/libvirt.txt requirements/libvirt-build.txt | $(VENV)/.dev
 	@$(PYTHON) requirements/binding.py $(VENV) --optional
 	@touch $@
+
+# What it tries: docs/lab.md. LAB="flat:inventory,guests snc" chooses.
+lab: $(VENV)/.dev
+	$(BIN)/python -m tests.lab $(LAB)
 
 # Rewrites the hash-locked requirements; needs uv. Neither index nor host is named in them.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

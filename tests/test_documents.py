@@ -18,7 +18,7 @@ PICTURE = ROOT / "docs" / "host.svg"
 BLOCK = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
 
 
-def output_of(command: str) -> str:
+def output_of(command: str, **environment: str) -> str:
     path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
     ran = subprocess.run(
         ["/bin/sh", "-c", f"({command}) 2>&1"],
@@ -26,7 +26,7 @@ def output_of(command: str) -> str:
         text=True,
         capture_output=True,
         check=False,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, **environment},
     )
     assert "bug in numaplan" not in ran.stdout
     return ran.stdout
@@ -37,10 +37,18 @@ def output_of(command: str) -> str:
     [path for path in (README, *sorted(DOCS.glob("*.md"))) if BLOCK.search(path.read_text(encoding="utf-8"))],
     ids=lambda path: path.name,
 )
-def test_a_document_shows_what_its_commands_print(path: Path, golden: Callable[[Path, str], None]) -> None:
+def test_a_document_shows_what_its_commands_print(
+    path: Path, golden: Callable[[Path, str], None], tmp_path: Path
+) -> None:
     text = path.read_text(encoding="utf-8")
-    current = BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{output_of(block['command'])}```", text)
-    golden(path, current)
+    # Commands of one document follow upon each other: $WORK is what they share.
+    own = {"WORK": str(tmp_path), "NUMAPLAN_STATE": str(tmp_path / "state")}
+
+    def run(block: re.Match[str]) -> str:
+        output = output_of(block["command"], **own).replace(str(tmp_path), "$WORK")
+        return f"```console\n$ {block['command']}\n{output}```"
+
+    golden(path, BLOCK.sub(run, text))
 
 
 def test_the_readme_has_a_tour() -> None:

@@ -21,7 +21,7 @@ from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.digest import xml_digests
 from numaplan.domxml.patch import Patched, patch_guest
 from numaplan.domxml.read import read_guest
-from numaplan.errors import BackendError, InputError, Problem, StaleError
+from numaplan.errors import BackendError, InputError, NumaplanError, Problem, StaleError
 from numaplan.model.applied import Application, Check, GuestChange
 from numaplan.model.fact import GuestFact
 from numaplan.model.guest import Guest
@@ -79,15 +79,23 @@ class Prepared:
     shown: Application
 
 
-def prepare(carrying: Carrying, target: Target | None = None) -> Prepared:
-    """Looks at everything again and works out what to change; changes nothing. `target`: one that is open already.
+def prepare(carrying: Carrying) -> Prepared:
+    """Looks at everything again and works out what to change; changes nothing.
 
     Raises StaleError where the plan is for another host or another state of it, InputError where the plan or a guest
     is not fit for it, BackendError where libvirt or the file system refuses.
     """
     plan = read_carried_plan(read_text(carrying.plan, limit=PLAN_LIMIT, what="plan"), str(carrying.plan))
-    taken = take_host(carrying.where)
-    return _Preparation(carrying, plan, taken, target or _open_target(carrying.where, taken)).prepared()
+    return _prepare(carrying, plan, None)
+
+
+def await_turn(*, lock_timeout_s: float) -> None:
+    """Returns once no other run is at work with this state directory, so that guests are not looked at half done.
+
+    Raises BackendError where one still is after that time.
+    """
+    with open_store().locked(timeout_s=lock_timeout_s):
+        pass
 
 
 def carry_out(
@@ -100,12 +108,25 @@ def carry_out(
     """
     store, target = open_store(), prepared.target
     with store.locked(timeout_s=lock_timeout_s), target.locked(timeout_s=lock_timeout_s):
-        again = prepare(carrying, target)
+        # The plan that was shown: standard input can be read once, and a file may be another one by now.
+        again = _prepare(carrying, prepared.plan, target)
         if again.steps != prepared.steps:
             raise StaleError("guests or the host changed since the patch was shown", str(carrying.plan), "apply again")
         done = carry_out_steps(again.steps, target, store, interrupted=interrupted)
     notes = (*again.shown.notes, *(target.notes if isinstance(target, LibvirtTarget) else ()))
-    return replace(again.shown, transaction=done.id, checks=_read_back(again, carrying), notes=notes)
+    try:
+        checks = _read_back(again, carrying)
+    except NumaplanError as error:
+        # It is done all the same, and whoever did it must hear by which id it is undone.
+        unread = " ".join(problem.what for problem in error.problems)
+        checks = (Check("", "what became of it", "as planned", f"it cannot be read back: {unread}", "numaplan"),)
+    return replace(again.shown, transaction=done.id, checks=checks, notes=notes)
+
+
+def _prepare(carrying: Carrying, plan: Plan, target: Target | None) -> Prepared:
+    """`target`: one that is open already."""
+    taken = take_host(carrying.where)
+    return _Preparation(carrying, plan, taken, target or _open_target(carrying.where, taken)).prepared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +173,12 @@ class _Preparation:
         if plan.basis is None or plan.request is None:
             raise InputError("this plan cannot be carried out", str(self._carrying.plan), "place again with --out")
         digests = {name: xml_digests(text, self._file(name)) for name, text in self._texts.items() if text is not None}
-        done = self._done(plan.basis)
+        violations = verify(plan.request, snapshot, plan)
+        # What was not proven is not patched into anything, not even to look at it.
+        done: frozenset[str] = frozenset() if violations else self._done(plan.basis)
         problems = differences(plan.basis, basis_of(snapshot, digests, plan), done=done)
         if not problems:
             where = str(self._carrying.plan)
-            violations = verify(plan.request, snapshot, plan)
             problems = tuple(Problem(f"the plan does not fit any more: {each.sentence}", where) for each in violations)
         if problems:
             raise StaleError.of(problems)
@@ -211,8 +233,7 @@ class _Preparation:
         pins: tuple[str, ...] = ()
         if mode.defines and text is not None:
             patched = self._patched(placement, text)
-            notes += patched.notes
-            notes += [f"the guest will notice: {each}" for each in patched.noticed]
+            notes += patched.remarks
             diff = unified_diff(text, patched.data, self._file(guest.name))
             if patched.data != text:
                 steps.append(Step(guest.name, Kind.DEFINITION, text, patched.data))

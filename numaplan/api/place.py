@@ -1,22 +1,24 @@
 """Places guests on a host, proves the plan, and writes it into the guests' XML."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from numaplan.api.clock import Clock
 from numaplan.api.inventory import DomainFile
 from numaplan.api.proof import demand_proof
 from numaplan.api.question import Question
 from numaplan.domxml.diff import unified_diff
+from numaplan.domxml.digest import xml_digests
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
 from numaplan.model.devices import PciAddress
-from numaplan.model.plan import Plan
+from numaplan.model.plan import Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.facts import host_facts
+from numaplan.placement.fingerprint import basis_of
 from numaplan.placement.levels import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.why.places import explain_places
@@ -59,20 +61,37 @@ class Asking:
     report: Callable[[Progress], None] | None = None
 
 
-def place(question: Question, asking: Asking = Asking()) -> Answer:
-    """The proven plan and its patches; raises UnprovenPlanError where the verifier does not agree."""
+def place(question: Question, asking: Asking = Asking(), clock: Clock | None = None) -> Answer:
+    """The proven plan, with all that carrying it out takes, and its patches.
+
+    `clock` counts down the time limit of `asking` where that began before. Raises UnprovenPlanError where the verifier
+    does not agree.
+    """
+    clock = Clock(asking.time_limit_s) if clock is None else clock
     request = question.request
     notes: tuple[str, ...] = ()
     if not asking.change_topology:
         request, notes = keep_guest_topology(request, question.snapshot)
-    plan = solve(request, question.snapshot, budget=_budget(asking))
-    plan = replace(plan, notes=(*notes, *plan.notes))
+    plan = solve(request, question.snapshot, budget=_budget(asking, clock))
+    plan = replace(plan, notes=(*notes, *plan.notes, *_late(plan, asking, clock)))
     demand_proof(request, question.snapshot, plan)
-    if asking.why:
+    if asking.why and not clock.is_over:
         facts = host_facts(request, question.snapshot)
         plan = replace(plan, whys=explain_places(request, facts, plan.placements))
-    patched, patch_notes = _patch(request, question.domains, plan, change_topology=asking.change_topology)
+    if plan.status in {Status.OPTIMAL, Status.FEASIBLE}:
+        plan = _with_basis(replace(plan, request=request, change_topology=asking.change_topology), question)
+    patched, patch_notes = _patch(request, question, plan, change_topology=asking.change_topology)
     return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
+
+
+def _with_basis(plan: Plan, question: Question) -> Plan:
+    placed = {placement.vm for placement in plan.placements}
+    xml = {
+        domain.guest.name: xml_digests(domain.data, str(domain.path))
+        for domain in question.domains
+        if domain.guest.name in placed
+    }
+    return replace(plan, basis=basis_of(question.snapshot, xml, plan))
 
 
 def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ...]) -> list[str]:
@@ -91,18 +110,26 @@ def _held_twice(domains: tuple[DomainFile, ...], patched: tuple[PatchedGuest, ..
     ]
 
 
-def _budget(asking: Asking) -> Budget:
-    if asking.time_limit_s is None:
+def _budget(asking: Asking, clock: Clock) -> Budget:
+    if clock.remaining() is None:
         return Budget(report=asking.report)
-    end = time.monotonic() + asking.time_limit_s
     # Who sets a clock wants all of it used: deterministic work must not end the search first.
-    return Budget(scale=1_000, remaining=lambda: end - time.monotonic(), report=asking.report)
+    return Budget(scale=1_000, remaining=clock.remaining, report=asking.report)
+
+
+def _late(plan: Plan, asking: Asking, clock: Clock) -> list[str]:
+    """What was not looked for as the time was over."""
+    if not clock.is_over:
+        return []
+    doubtful = plan.conflict is not None and not all(member.proven for member in plan.conflict.members)
+    notes = ["the time ended before it was proven that each part of the conflict is needed for it"] * doubtful
+    return notes + ["the time ended before it was looked for what binds each guest to its place"] * asking.why
 
 
 def _patch(
-    request: Request, domains: tuple[DomainFile, ...], plan: Plan, *, change_topology: bool
+    request: Request, question: Question, plan: Plan, *, change_topology: bool
 ) -> tuple[tuple[PatchedGuest, ...], tuple[str, ...]]:
-    files = {domain.guest.name: domain for domain in domains}
+    files = {domain.guest.name: domain for domain in question.domains}
     patched = []
     notes = []
     for guest in request.guests:
@@ -111,13 +138,19 @@ def _patch(
             continue
         if guest.name not in files:
             notes.append(f"{guest.name}: no XML to patch; -o xml prints what it needs")
-            patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed_xml(guest, placement).encode()))
+            needed = needed_xml(guest, placement, question.snapshot).encode()
+            patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed))
             continue
         domain = files[guest.name]
         result = patch_guest(
-            domain.data, str(domain.path), request=guest, placement=placement, change_topology=change_topology
+            domain.data,
+            str(domain.path),
+            request=guest,
+            placement=placement,
+            host=question.snapshot,
+            change_topology=change_topology,
         )
-        notes += [f"{guest.name}: {note}" for note in result.notes]
+        notes += [f"{guest.name}: {remark}" for remark in result.remarks]
         patched.append(PatchedGuest(guest.name, domain.path.name, domain.data, result.data))
-    notes += _held_twice(domains, tuple(patched))
+    notes += _held_twice(question.domains, tuple(patched))
     return tuple(patched), tuple(notes)

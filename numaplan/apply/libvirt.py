@@ -71,9 +71,8 @@ class LibvirtTarget:
         del timeout_s
         return nullcontext()
 
-    def file_of(self, guest: str) -> str | None:
+    def file_of(self, guest: str) -> None:
         """None: guests have no files here."""
-        del guest
 
     def locate(self, files: Mapping[str, str]) -> None:
         """Nothing to say."""

@@ -5,7 +5,7 @@ of type hostdev that are left; what is not found is added. Of what is found only
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from numaplan.domxml.devices import (
@@ -19,6 +19,7 @@ from numaplan.domxml.devices import (
     vlan_of,
 )
 from numaplan.domxml.element import New
+from numaplan.domxml.locality import Handed, address_attributes, guest_addresses
 from numaplan.domxml.numbers import pci_part
 from numaplan.domxml.slots import Slot, device_slots, interface_slots
 from numaplan.domxml.task import Task
@@ -75,10 +76,48 @@ def patch_devices(task: Task) -> None:
     addresses |= _exchanged(task, board, new_interfaces + new_devices)
     for element, address in addresses.items():
         if board.all[element] != address:
+            _notice(task, element, board.all[element], address)
             _readdress(task, element, address)
+    _refuse_other_functions(task, board)
     _note_what_stays(task, board, addresses)
-    _append(task, "interface", [_added(task, slot, used) for slot in new_interfaces])
-    _append(task, "hostdev", [_added(task, slot, used) for slot in new_devices])
+    _show(task, board, [*new_interfaces, *new_devices], used)
+
+
+def _show(task: Task, board: _Board, news: list[Slot], used: set[str]) -> None:
+    """Adds what is new, and has the guest see each function where it is to see it."""
+    elements = {slot: element for element, slot in board.given.items()}
+    order = [*interface_slots(task.request, task.placement), *device_slots(task.request, task.placement)]
+    seen_at = guest_addresses(task, [Handed(slot, elements.get(slot)) for slot in order])
+    for slot, element in elements.items():
+        if slot in seen_at:
+            task.moved.add(element)
+            task.noticed.append(f'"{slot.aliases[0]}" moves to its PCI bus {seen_at[slot].bus:#04x}')
+            _show_at(task, element, seen_at[slot])
+    task.noticed.extend(f'a new device, "{slot.aliases[0]}"' for slot in news)
+    added = [_added(task, slot, used, seen_at.get(slot)) for slot in news]
+    for name in ("interface", "hostdev"):
+        _append(task, name, [new for new in added if new.name == name])
+
+
+def _notice(task: Task, element: Element, old: PciAddress | None, new: PciAddress) -> None:
+    """What the guest sees of another function in the place of one: its model, and its MAC address where that is its."""
+    before, after = (None if address is None else task.device(address) for address in (old, new))
+    models = [(device.vendor, device.device) for device in (before, after) if device is not None]
+    what = f"<{element.tag}> on line {element.line}"
+    if models[1:] and models[0] != models[1]:
+        task.noticed.append(f"{what} is a device of another model, {new} ({':'.join(models[1])})")
+    elif element.name == "hostdev" or mac_of(element) is None:
+        task.noticed.append(f"{what} is another device, {new}")
+
+
+def _show_at(task: Task, element: Element, at: PciAddress) -> None:
+    address = element.child("address")
+    if address is None:
+        new = New("address", (("type", "pci"), *address_attributes(at)))
+        task.edits.insert(element, new, after=element.children[-1] if element.children else None)
+        return
+    _write_address(task, address, at)
+    task.edits.drop_attribute(address, "multifunction")
 
 
 def _match_devices(board: _Board, slots: list[Slot]) -> list[Slot]:
@@ -149,8 +188,12 @@ def _readdress(task: Task, element: Element, address: PciAddress) -> None:
         else:
             task.edits.insert(source, new, after=None)
         return
+    _write_address(task, there, address)
+
+
+def _write_address(task: Task, there: Element, address: PciAddress) -> None:
     for (name, value), number, most in zip(
-        _attributes(address),
+        address_attributes(address),
         (address.domain, address.bus, address.slot, address.function),
         (0xFFFFFFFF, 0xFF, 0x1F, 7),
         strict=True,
@@ -159,11 +202,32 @@ def _readdress(task: Task, element: Element, address: PciAddress) -> None:
             task.edits.set_attribute(there, name, value)
 
 
+def _refuse_other_functions(task: Task, board: _Board) -> None:
+    """An interface hands through VFs alone (formatdomain, "PCI Passthrough"): anything else is a ``<hostdev>``."""
+    for element, slot in board.given.items():
+        if element.name == "interface" and not _may_be_interface(task, slot.address):
+            raise task.document.error(
+                element,
+                f"this interface is to hand through {slot.address}, which is no VF",
+                "libvirt takes VFs alone there: make it a <hostdev> in the XML",
+            )
+
+
+def _may_be_interface(task: Task, address: PciAddress) -> bool:
+    """Whether it is a VF, as far as the host says."""
+    device = task.device(address)
+    vfs = (vf for pf in task.host.pci if pf.sriov is not None for vf in pf.sriov.vfs)
+    return device is None or device.physfn is not None or address in vfs
+
+
 def _note_what_stays(task: Task, board: _Board, addresses: dict[Element, PciAddress]) -> None:
     for element, address in board.all.items():
         if element not in addresses:
             task.notes.append(f"<{element.tag}> on line {element.line} ({address}) is not in vnf.yaml: it stays")
     for element, slot in board.given.items():
+        if element.name == "hostdev" and not slot.is_device:
+            _note_hostdev(task, slot, f"line {element.line}")
+            continue
         if slot.mac is not None and mac_of(element) not in {None, slot.mac}:
             task.notes.append(f'interface "{slot.name}" (line {element.line}) keeps its MAC address {mac_of(element)}')
         vlan = vlan_of(task.document, element)
@@ -174,18 +238,34 @@ def _note_what_stays(task: Task, board: _Board, addresses: dict[Element, PciAddr
             )
 
 
-def _added(task: Task, slot: Slot, used: set[str]) -> New:
+def _note_hostdev(task: Task, slot: Slot, where: str) -> None:
+    """A ``<hostdev>`` leaves the function as the host has it."""
+    said = [f"MAC address {slot.mac}"] if slot.mac is not None else []
+    said += [f"VLAN {slot.vlan}"] if slot.vlan is not None else []
+    if said:
+        task.notes.append(
+            f'interface "{slot.name}" is a <hostdev> ({where}), which sets no {" and no ".join(said)}:'
+            f" set it on the PF of {slot.address}"
+        )
+
+
+def _added(task: Task, slot: Slot, used: set[str], at: PciAddress | None) -> New:
     """A new element for the slot; without an alias where another device has that already."""
     alias = ALIAS_PREFIX + slot.aliases[0]
     if alias in used:
         task.notes.append(f'"{slot.name}" gets no alias: another device of the guest is {alias}')
-    return slot_element(slot, alias=None if alias in used else alias)
+    if not slot.is_device and not _may_be_interface(task, slot.address):
+        _note_hostdev(task, slot, "new")
+        slot = replace(slot, is_device=True)
+    return slot_element(slot, alias=None if alias in used else alias, at=at)
 
 
-def slot_element(slot: Slot, *, alias: str | None) -> New:
-    """The element that hands a slot's PCI function to the guest."""
+def slot_element(slot: Slot, *, alias: str | None, at: PciAddress | None = None) -> New:
+    """The element that hands a slot's PCI function to the guest, which sees it `at` that address of its own."""
     source = New("source", children=(_address(slot.address, typed=not slot.is_device),))
-    names = () if alias is None else (New("alias", (("name", alias),)),)
+    names = [] if alias is None else [New("alias", (("name", alias),))]
+    if at is not None:
+        names.append(New("address", (("type", "pci"), *address_attributes(at))))
     if slot.is_device:
         head = (("mode", "subsystem"), ("type", "pci"), ("managed", "yes"))
         return New("hostdev", head, children=(source, *names))
@@ -200,7 +280,7 @@ def _append(task: Task, name: str, news: list[New]) -> None:
         return
     all_devices = task.root.all("devices")
     if not all_devices:
-        task.add_to_domain(New("devices", children=tuple(news)))
+        task.new_devices.extend(news)
         return
     parent = next((devices for devices in reversed(all_devices) if devices.all(name)), all_devices[-1])
     siblings = parent.all(name) or parent.children
@@ -211,16 +291,7 @@ def _append(task: Task, name: str, news: list[New]) -> None:
 def _address(address: PciAddress, *, typed: bool) -> New:
     """The address of a source: an interface's says that it is one of PCI, a hostdev's has no word for it."""
     kind = (("type", "pci"),) if typed else ()
-    return New("address", (*kind, *_attributes(address)))
-
-
-def _attributes(address: PciAddress) -> tuple[tuple[str, str], ...]:
-    return (
-        ("domain", f"{address.domain:#06x}"),
-        ("bus", f"{address.bus:#04x}"),
-        ("slot", f"{address.slot:#04x}"),
-        ("function", f"{address.function:#x}"),
-    )
+    return New("address", (*kind, *address_attributes(address)))
 
 
 def _raw_alias(element: Element) -> str | None:

@@ -17,6 +17,7 @@ _FREE: Final = frozenset(
         "cputune/vcpupin",
         "cputune/emulatorpin",
         "cputune/iothreadpin",
+        "cputune/vcpusched",
         "numatune/memory",
         "numatune/memnode",
         "memoryBacking/hugepages",
@@ -29,16 +30,43 @@ _PARTS: Final = {
     "memory": frozenset({"unit"}),
     "currentMemory": frozenset({"unit"}),
     "vcpu": frozenset({"placement", "cpuset", "current"}),
+    "memtune/hard_limit": frozenset({"unit"}),
+    "memoryBacking/source": frozenset({"type"}),
+    "memoryBacking/access": frozenset({"mode"}),
+    "memoryBacking/allocation": frozenset({"mode"}),
+    "cpu/cache": frozenset({"level", "mode"}),
     "devices/interface/source/address": frozenset({"domain", "bus", "slot", "function", "type"}),
     "devices/hostdev/source/address": frozenset({"domain", "bus", "slot", "function", "type"}),
 }
 _SOURCES: Final = frozenset({"devices/interface/source", "devices/hostdev/source"})
 # Elements that it may add around those; without anything in them they count for nothing.
-_SHELLS: Final = frozenset({"metadata", "cputune", "numatune", "memoryBacking", "cpu", "cpu/numa", "devices", *_PARTS})
+_SHELLS: Final = frozenset(
+    {"metadata", "memtune", "cputune", "numatune", "memoryBacking", "cpu", "cpu/numa", "devices", *_PARTS}
+)
 # Elements that it may add whole.
-_ADDED: Final = frozenset({"devices/interface", "devices/hostdev"})
+_ADDED: Final = frozenset(
+    {
+        "memoryBacking/nosharepages",
+        "memoryBacking/locked",
+        "devices/controller",
+        "devices/interface",
+        "devices/hostdev",
+    }
+)
+# Where the guest sees a device: of those that a patch moves alone.
+_SEEN_AT: Final = frozenset({"devices/interface/address", "devices/hostdev/address"})
+_BALLOON: Final = "devices/memballoon"
+_NO_BALLOON: Final = (("model", "none"),)
 
 _Shape = tuple[str, tuple[tuple[str, str], ...], str, tuple["_Shape", ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What one patch may do and others may not: move the devices `moved` in the guest, take its balloon away."""
+
+    moved: frozenset[Element] = frozenset()
+    takes_balloon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +75,17 @@ class _Range:
     end: int
 
 
-def carry_out(edits: Edits) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One of the two documents: what is new in it, and where the devices that move start."""
+
+    added: tuple[_Range, ...]
+    moved: frozenset[int]
+    takes_balloon: bool
+    is_new: bool
+
+
+def carry_out(edits: Edits, permit: Permit = Permit()) -> bytes:
     """The document with the edits done; raises InputError, and returns nothing, where they would break it."""
     document = edits.document
     splices = edits.splices()
@@ -61,7 +99,11 @@ def carry_out(edits: Edits) -> bytes:
     added = _added_ranges(splices)
     if not _same_outside(document.data, new, splices=splices, added=added):
         raise _refusal(document, "bytes outside the edited places would change")
-    if _shape(document.root, "", added=()) != _shape(changed.root, "", added=added):
+    starts = [element.start for element in permit.moved]
+    old_view = _View((), frozenset(starts), permit.takes_balloon, is_new=False)
+    new_starts = frozenset(_shifted(start, splices) for start in starts)
+    new_view = _View(added, new_starts, permit.takes_balloon, is_new=True)
+    if _shape(document.root, "", old_view) != _shape(changed.root, "", new_view):
         raise _refusal(document, "elements other than the planned ones would change")
     return new
 
@@ -88,16 +130,30 @@ def _same_outside(old: bytes, new: bytes, *, splices: tuple[Splice, ...], added:
     return all(old[a:b] == new[c:d] for a, b, c, d in kept)
 
 
-def _shape(element: Element, path: str, *, added: tuple[_Range, ...]) -> _Shape | None:
-    """All of an element that no patch may change; None where nothing of it is left."""
+def _shifted(position: int, splices: tuple[Splice, ...]) -> int:
+    """Where a place that no splice changes is in the new document."""
+    return position + sum(len(s.new) - (s.end - s.start) for s in splices if s.end <= position)
+
+
+def _shape(element: Element, path: str, view: _View) -> _Shape | None:
+    """All of an element that the patch may not change; None where nothing of it is left."""
     if path in _FREE:
         return None
-    if path in _ADDED and any(place.start <= element.start and element.end <= place.end for place in added):
+    if path in _ADDED and any(place.start <= element.start and element.end <= place.end for place in view.added):
         return None
-    shapes = (_shape(child, f"{path}/{child.name}" if path else child.name, added=added) for child in element.children)
+    attributes = tuple((a.name, a.value) for a in element.attributes)
+    if (
+        path == _BALLOON
+        and view.takes_balloon
+        and (not view.is_new or (attributes == _NO_BALLOON and not element.children))
+    ):
+        return None
+    below = ((f"{path}/{child.name}" if path else child.name, child) for child in element.children)
+    moves = element.start in view.moved
+    shapes = (_shape(child, name, view) for name, child in below if not (moves and name in _SEEN_AT))
     children = tuple(shape for shape in shapes if shape is not None)
     free = _PARTS.get(path, frozenset())
-    attributes = tuple(sorted((a.name, a.value) for a in element.attributes if a.name not in free))
+    attributes = tuple(sorted((name, value) for name, value in attributes if name not in free))
     # Lines that come and go between children change the white space of an element, and nothing else of it.
     text = "" if path in _PARTS else " ".join("".join(run.text for run in element.runs).split())
     if (path in _SHELLS or path in _SOURCES) and not attributes and not text and not children:

@@ -7,6 +7,7 @@ from numaplan.domxml.edit import Rank
 from numaplan.domxml.element import New
 from numaplan.domxml.numbers import attribute, id_set
 from numaplan.domxml.read import IOTHREAD_LIMIT, iothread_ids
+from numaplan.domxml.realtime import patch_schedulers
 from numaplan.domxml.task import Task
 from numaplan.domxml.tree import Element
 
@@ -67,7 +68,7 @@ def patch_iothreads(task: Task) -> dict[int, CpuSet]:
 
 
 def patch_pins(task: Task, iothreads: dict[int, CpuSet]) -> None:
-    """``<cputune>``: a pin for every vCPU, the emulator and every iothread; its other children stay."""
+    """``<cputune>``: a pin for every vCPU, the emulator and every iothread, and realtime vCPUs; the rest stays."""
     wanted: dict[_Pin, CpuSet] = {}
     for cell in task.placement.cells:
         wanted |= {("vcpupin", int(vcpu)): cpus for vcpu, cpus in cell.vcpus}
@@ -75,8 +76,10 @@ def patch_pins(task: Task, iothreads: dict[int, CpuSet]) -> None:
     wanted |= {("iothreadpin", number): cpus for number, cpus in iothreads.items()}
     wanted = {pin: wanted[pin] for pin in sorted(wanted, key=_rank) if wanted[pin]}
     cputune = task.root.child("cputune")
+    scheduler = patch_schedulers(task)
     if cputune is None:
-        task.add_to_domain(New("cputune", children=tuple(_element(pin, cpus) for pin, cpus in wanted.items())))
+        pins = tuple(_element(pin, cpus) for pin, cpus in wanted.items())
+        task.add_to_domain(New("cputune", children=pins if scheduler is None else (*pins, scheduler)))
         return
     there = set()
     for element in cputune.children:
@@ -98,6 +101,8 @@ def patch_pins(task: Task, iothreads: dict[int, CpuSet]) -> None:
     for pin, cpus in wanted.items():
         if pin not in there:
             task.edits.insert_ranked(cputune, _element(pin, cpus), rank=_rank(pin), rank_of=rank_of)
+    if scheduler is not None:
+        task.edits.insert_ranked(cputune, scheduler, rank=(_ORDER.index("vcpusched"), 0), rank_of=rank_of)
 
 
 def _pinned(task: Task) -> CpuSet:
@@ -127,6 +132,8 @@ def _drop_what_counts_otherwise(task: Task, count: int) -> None:
         )
     cputune = task.root.child("cputune")
     for element in () if cputune is None else cputune.walk():
+        if element.name == "vcpusched":
+            continue
         ids = id_set(task.document, element, "vcpus") if element.get("vcpus") else None
         if ids and max(ids) >= count:
             task.notes.append(

@@ -13,31 +13,27 @@ from itertools import accumulate
 from typing import Final
 
 from numaplan.domxml.lines import Change, changes
+from numaplan.domxml.secrets import MASK, Secrets, find_secrets, is_secret_word
 from numaplan.domxml.tree import Element, parse
 from numaplan.errors import InputError
 
 CONTEXT: Final = 3
-MASK: Final = "***"
 # How many lines of context `patch` is ready to do without.
 _FUZZ: Final = 2
 
-# Elements that hold secrets; and those with serials, cloud-init's data and arguments for QEMU inside.
-_SECRET_ELEMENTS: Final = frozenset({"secret", "auth", "encryption"})
-_SECRET_INSIDE: Final = frozenset({"sysinfo", "commandline"})
-_SECRET_ATTRIBUTES: Final = frozenset({"passwd", "password", "passphrase", "secret", "token"})
-_SECRET_LINE: Final = re.compile(
-    rb"passw|passphrase|secret|<auth\b|token|<(?:\w+:)?(?:arg|env)\b|<entry\b", re.IGNORECASE
-)
-_VALUE: Final = re.compile(
-    r"""(?i)((?:passwd|password|passphrase|secret|token|value)\s*=\s*)(?:'[^']*'|"[^"]*")|(<(entry|secret|\w+:arg)\b[^>]*>)[^<]+"""
-)
+# Elements whose own tags are no context either; and those whose tags tell nothing, unlike what is inside.
+_HIDDEN: Final = frozenset({"secret", "auth", "encryption", "cookies"})
+_HIDDEN_INSIDE: Final = frozenset({"sysinfo", "commandline", "launchSecurity"})
 _PLAIN_NAME: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e ]+")
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
+    """A document in lines: which of them are no context, and how each may be shown."""
+
     lines: tuple[bytes, ...]
     secret: frozenset[int]
+    shown: tuple[bytes, ...]
 
 
 def unified_diff(old: bytes, new: bytes, name: str) -> str:
@@ -58,27 +54,40 @@ def _side(data: bytes) -> _Side:
     lines = lines[:-1] if data.endswith(b"\n") else (*lines[:-1], lines[-1][:-1])
     if not data:
         lines = ()
-    secret = {number for number, line in enumerate(lines) if _SECRET_LINE.search(line)}
+    secret = {number for number, line in enumerate(lines) if is_secret_word(line)}
     try:
         root = parse(data, "").root
     except InputError:
-        return _Side(lines, frozenset(secret))
+        shown = (_blank(line) if number in secret else line for number, line in enumerate(lines))
+        return _Side(lines, frozenset(secret), tuple(shown))
+    secrets = find_secrets(data, root)
     ends = list(accumulate(len(line) for line in lines))
-    for start, end in _secret_spans(root):
+    for start, end in (*_hidden(root), *secrets.spans):
         secret.update(range(bisect_right(ends, start), bisect_left(ends, end) + 1))
-    return _Side(lines, frozenset(secret))
+    return _Side(lines, frozenset(secret), _shown(data, lines, ends=ends, secrets=secrets))
 
 
-def _secret_spans(root: Element) -> Iterator[tuple[int, int]]:
+def _shown(data: bytes, lines: tuple[bytes, ...], *, ends: list[int], secrets: Secrets) -> tuple[bytes, ...]:
+    """The lines with what is secret masked, their ends kept."""
+    found = []
+    for line, end in zip(lines, ends, strict=True):
+        start, stop = end - len(line), end - len(line) + len(line.rstrip(b"\r\n"))
+        found.append(secrets.masked(data, start, stop) + data[stop:end])
+    return tuple(found)
+
+
+def _blank(line: bytes) -> bytes:
+    """A line of which nobody knows where its secret begins."""
+    return MASK + line[len(line.rstrip(b"\r\n")) :]
+
+
+def _hidden(root: Element) -> Iterator[tuple[int, int]]:
     for element in root.walk():
         name = element.name.rpartition("}")[2]
-        if name in _SECRET_ELEMENTS:
+        if name in _HIDDEN:
             yield element.start, element.end
-        elif name in _SECRET_INSIDE and element.children:
-            # Their own tags tell nothing, and give their neighbours the context that they need.
+        elif name in _HIDDEN_INSIDE and element.children:
             yield element.children[0].start, element.children[-1].end
-        elif any(attribute.name in _SECRET_ATTRIBUTES for attribute in element.attributes):
-            yield element.start, element.open_end
 
 
 def _slid(change: Change, *, old: _Side, new: _Side, floor: int) -> Change:
@@ -120,8 +129,8 @@ def _hunk(group: list[Change], old: _Side, new: _Side) -> str:
     position = start
     for change in group:
         body += [_line(" ", old.lines[k]) for k in range(position, change.a)]
-        body += [_line("-", _masked(old, k)) for k in range(change.a, change.b)]
-        body += [_line("+", _masked(new, k)) for k in range(change.c, change.d)]
+        body += [_line("-", old.shown[k]) for k in range(change.a, change.b)]
+        body += [_line("+", new.shown[k]) for k in range(change.c, change.d)]
         position = change.b
     body += [_line(" ", old.lines[k]) for k in range(position, end)]
     return f"@@ -{old_range} +{new_range} @@\n" + "".join(body)
@@ -142,15 +151,6 @@ def _context(first: int, last: int, old: _Side) -> tuple[int, int]:
     if start > 0:
         least_after = min(after, before + _FUZZ)
     return first - least_before, last + least_after
-
-
-def _masked(side: _Side, number: int) -> bytes:
-    line = side.lines[number]
-    if number not in side.secret:
-        return line
-    text = line.decode("utf-8", "surrogateescape")
-    masked = _VALUE.sub(lambda match: f"{match[1]}'{MASK}'" if match[1] else f"{match[2]}{MASK}", text)
-    return masked.encode("utf-8", "surrogateescape")
 
 
 def _range(start: int, end: int) -> str:

@@ -43,6 +43,7 @@ class Edits:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.removed: set[Element] = set()
+        self._emptied: set[Element] = set()
         self._changes: dict[Element, _Changes] = {}
         self._layout = _layout_of(document)
 
@@ -65,6 +66,10 @@ class Edits:
         """Takes the element away, with its line if it has that for itself."""
         self.removed.add(element)
 
+    def empty(self, element: Element) -> None:
+        """Takes its children away; where nothing else but white space stands in it, it becomes an empty tag."""
+        self._emptied.add(element)
+
     def insert(self, parent: Element, new: New, *, after: Element | None) -> None:
         """Adds a child behind its sibling `after`, or before all others; equal places in the order of the calls."""
         self._of(parent).insertions.append((after, new))
@@ -78,6 +83,8 @@ class Edits:
     def splices(self) -> tuple[Splice, ...]:
         """The edits as splices that do not overlap, in the order of the document."""
         found = [self._removal(element) for element in self.removed]
+        for element in self._emptied - self.removed:
+            found += self._emptying(element)
         for element, changes in self._changes.items():
             if element not in self.removed:
                 found += self._attribute_splices(element, changes)
@@ -174,6 +181,15 @@ class Edits:
             return found
         own = _indent_of(data, parent.start)
         return None if own is None else own + self._layout.step
+
+    def _emptying(self, element: Element) -> list[Splice]:
+        if element.is_empty_tag:
+            return []
+        edges = [element.open_end, *(e for child in element.children for e in (child.start, child.end))]
+        between = zip(edges[::2], [*edges[1::2], element.close_start], strict=True)
+        if any(self.document.data[start:end].strip() for start, end in between):
+            return [self._removal(child) for child in element.children]
+        return [Splice(element.open_end - 1, element.end, b"/>")]
 
     def _removal(self, element: Element) -> Splice:
         data = self.document.data

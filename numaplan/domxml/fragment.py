@@ -5,19 +5,29 @@ from collections.abc import Iterator
 from numaplan.domxml.assign import slot_element
 from numaplan.domxml.devices import ALIAS_PREFIX
 from numaplan.domxml.element import Layout, New, render
+from numaplan.domxml.locality import node_of
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.slots import interface_slots
+from numaplan.errors import InputError
 from numaplan.model.plan import Placement
-from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.request import CpuCache, DeviceLocality, GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.snapshot import Snapshot
 
 
-def needed_xml(request: GuestRequest, placement: Placement) -> str:
+def needed_xml(request: GuestRequest, placement: Placement, host: Snapshot) -> str:
     """The elements that the guest would need, as one ``<domain>`` that is valid but has no disk, console or CPU model.
 
-    It is a fragment to copy from: ``virsh define`` takes it, but there is nothing in it to boot.
+    It is a fragment to copy from: ``virsh define`` takes it, but there is nothing in it to boot. Raises InputError for
+    locked memory without a limit.
     """
+    if request.memory_backing.locked and request.memory_backing.hard_limit_kib is None:
+        what = f'guest "{request.name}" has no XML that could have a limit for its locked memory'
+        raise InputError(what, "vnf.yaml", "give memory_backing.hard_limit, above its memory")
     memory = sum(cell.memory_kib for cell in placement.cells)
     devices = New("devices", children=tuple(_interfaces(request, placement)))
+    # libvirt takes the host's caches with the host's CPU alone.
+    is_host_cpu = request.cpu_cache is CpuCache.PASSTHROUGH
+    cpu = (New("cpu", (("mode", "host-passthrough"),)),) if is_host_cpu else ()
     domain = New(
         "domain",
         (("type", "kvm"),),
@@ -25,15 +35,33 @@ def needed_xml(request: GuestRequest, placement: Placement) -> str:
             New("name", text=request.name),
             New("memory", (("unit", "KiB"),), text=str(memory)),
             New("vcpu", (("placement", "static"),), text=str(request.vcpus)),
-            New("os", children=(New("type", text="hvm"),)),
+            New("os", children=(_machine(request, placement, host),)),
+            *cpu,
             *((devices,) if devices.children else ()),
         ),
     )
     skeleton = render(domain, Layout(), indent="") + "\n"
     patched = patch_guest(
-        skeleton.encode(), f"{request.name}.xml", request=request, placement=placement, change_topology=True
+        skeleton.encode(),
+        f"{request.name}.xml",
+        request=request,
+        placement=placement,
+        host=host,
+        change_topology=True,
     )
     return patched.data.decode()
+
+
+def _machine(request: GuestRequest, placement: Placement, host: Snapshot) -> New:
+    """The one that can show a guest of several cells where its devices are, if there is anything to show."""
+    given = [vf for interface in placement.interfaces for vf in interface.vfs]
+    given += [device.address for device in placement.devices]
+    is_known = any(node_of(host, address) is not None for address in given)
+    shows = is_known and len(placement.cells) > 1 and request.device_locality is DeviceLocality.AUTO
+    architecture = host.host.architecture
+    if not shows or architecture != "x86_64":
+        return New("type", text="hvm")
+    return New("type", (("arch", architecture), ("machine", "q35")), text="hvm")
 
 
 def _interfaces(request: GuestRequest, placement: Placement) -> Iterator[New]:

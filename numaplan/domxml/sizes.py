@@ -63,15 +63,17 @@ def _in_unit(element: Element, wanted_kib: int) -> tuple[str, str | None]:
     return str(wanted_kib), _UNIT
 
 
-def patch_pages(task: Task, cells: tuple[int, ...]) -> None:
-    """``<hugepages>``: the page size of every planned cell; the element goes where all have ordinary pages.
+def patch_pages(task: Task, cells: tuple[int, ...]) -> New | None:
+    """The ``<hugepages>`` that is to be added: the page size of every planned cell.
+
+    One that is there is changed here; it goes where all have ordinary pages.
 
     `cells` are the guest NUMA cells that the XML will have: libvirt refuses pages for others.
     """
     planned = {int(cell.id): cell.page_size_kib for cell in task.placement.cells}
     wanted = {cell: size for cell, size in planned.items() if not cells or cell in cells}
     if all(page_size_of(task.guest, cell) == size for cell, size in wanted.items()):
-        return
+        return None
     backing = task.root.child("memoryBacking")
     hugepages = None if backing is None else backing.child("hugepages")
     pages = _pages(wanted)
@@ -79,16 +81,11 @@ def patch_pages(task: Task, cells: tuple[int, ...]) -> None:
         if hugepages is not None:
             task.edits.remove(hugepages)
             task.notes.append(f"<hugepages> on line {hugepages.line} goes: the plan has pages of 4 KiB")
-        return
-    new = New("hugepages", children=tuple(New("page", page) for page in pages))
-    if backing is None:
-        task.add_to_domain(New("memoryBacking", children=(new,)))
-    elif hugepages is None:
-        task.edits.insert(backing, new, after=None)
-    else:
-        _rewrite_pages(task, hugepages, pages)
-    if backing is not None:
-        _note_backing(task, backing)
+        return None
+    if hugepages is None:
+        return New("hugepages", children=tuple(New("page", page) for page in pages))
+    _rewrite_pages(task, hugepages, pages)
+    return None
 
 
 def page_size_of(guest: Guest, cell: int) -> int | None:
@@ -126,13 +123,3 @@ def _rewrite_pages(task: Task, hugepages: Element, pages: list[tuple[tuple[str, 
     last = existing[-1] if existing else None
     for page in pages[len(existing) :]:
         task.edits.insert(hugepages, New("page", page), after=last)
-
-
-def _note_backing(task: Task, backing: Element) -> None:
-    """What libvirt refuses beside huge pages (virDomainDefMemtuneValidate), and is not ours to change."""
-    for name, attribute, value in (("source", "type", "anonymous"), ("allocation", "mode", "ondemand")):
-        element = backing.child(name)
-        if element is not None and element.get(attribute) == value:
-            task.notes.append(
-                f"libvirt refuses <{name} {attribute}='{value}'> (line {element.line}) beside huge pages: remove it"
-            )

@@ -3,18 +3,20 @@
 from typing import Final
 
 from numaplan.cpuset import format_id_list
+from numaplan.domxml.backing import general_access, wanted_access
+from numaplan.domxml.cache import wanted_cache
+from numaplan.domxml.distances import Matrix, host_matrix, new_distances, seen_matrix, write_distances
 from numaplan.domxml.element import New
 from numaplan.domxml.numbers import id_set
 from numaplan.domxml.read import cell_elements, cell_ids
 from numaplan.domxml.sizes import set_size_attribute
-from numaplan.domxml.task import Task, by_name
+from numaplan.domxml.task import FLAG, Task, by_name
 from numaplan.domxml.tree import Element
 from numaplan.model.guest import GuestTopology
 from numaplan.model.plan import CellPlacement
 
 # The order in which libvirt prints the children of <cpu> (virCPUDefFormatBuf, virDomainNumaDefFormatXML).
 _ORDER: Final = ["arch", "model", "vendor", "topology", "cache", "maxphysaddr", "feature", "numa"]
-_FLAG: Final = "--change-guest-topology changes it"
 
 
 def keeps_cells(task: Task) -> bool:
@@ -31,11 +33,10 @@ def cells_after(task: Task) -> tuple[int, ...]:
 
 
 def patch_cpu(task: Task) -> None:
-    """``<topology>`` and ``<numa>``. Where there is no ``<cpu>``, the new one says nothing of the CPU model."""
+    """``<topology>``, ``<cache>`` and ``<numa>``. A new ``<cpu>`` says nothing of the CPU model."""
     cpu = task.root.child("cpu")
-    topology = _wanted_topology(task)
-    numa = _wanted_numa(task)
-    new = tuple(element for element in (topology, numa) if element is not None)
+    wanted = (_wanted_topology(task), wanted_cache(task), _wanted_numa(task))
+    new = tuple(element for element in wanted if element is not None)
     if cpu is None:
         if new:
             task.add_to_domain(New("cpu", children=new))
@@ -65,9 +66,9 @@ def _wanted_topology(task: Task) -> New | None:
             task.edits.set_attribute(element, "clusters", "1")
     elif existing.vcpus == count:
         if planned is not None:
-            task.notes.append(
+            task.withheld.append(
                 f"<topology> on line {element.line} stays ({_shown(existing)}),"
-                f" its CPUs make up {_shown(planned)}: {_FLAG}"
+                f" its CPUs make up {_shown(planned)}: {FLAG}"
             )
     elif task.change_topology:
         task.edits.remove(element)
@@ -76,7 +77,7 @@ def _wanted_topology(task: Task) -> New | None:
         raise task.document.error(
             element,
             f"<topology> has {existing.vcpus} vCPUs, vnf.yaml asks for {count}",
-            f"libvirt wants them equal: {_FLAG}",
+            f"libvirt wants them equal: {FLAG}",
         )
     return None
 
@@ -88,7 +89,8 @@ def _wanted_numa(task: Task) -> New | None:
     if not elements:
         if len(planned) == 1:
             return None
-        return New("numa", children=tuple(_cell(cell) for cell in planned))
+        matrix = host_matrix(task)
+        return New("numa", children=tuple(_cell(task, cell, matrix) for cell in planned))
     if keeps_cells(task):
         _check_kept_cells(task)
         return None
@@ -105,10 +107,10 @@ def _wanted_numa(task: Task) -> New | None:
         if tuple(there[cell_id]) != vcpus:
             task.edits.set_attribute(element, "cpus", format_id_list(vcpus))
         set_size_attribute(task, element, "memory", wanted[cell_id].memory_kib)
-        _drop_dead_distances(task, element, frozenset(wanted))
+    matrix = _patch_distances(task, {cell: element for cell, element in by_id.items() if cell in wanted})
     for cell_id, cell in wanted.items():
         if cell_id not in by_id and numa is not None:
-            task.edits.insert(numa, _cell(cell), after=elements[-1])
+            task.edits.insert(numa, _cell(task, cell, matrix), after=elements[-1])
     if len(wanted) < len(by_id):
         _note_dead_cells(task, len(wanted))
     return None
@@ -133,9 +135,12 @@ def _vcpus(cell: CellPlacement) -> tuple[int, ...]:
     return tuple(sorted(int(vcpu) for vcpu, _ in cell.vcpus))
 
 
-def _cell(cell: CellPlacement) -> New:
+def _cell(task: Task, cell: CellPlacement, matrix: Matrix | None) -> New:
     cpus = (("cpus", format_id_list(_vcpus(cell))),) if cell.vcpus else ()
-    return New("cell", (("id", str(cell.id)), *cpus, ("memory", str(cell.memory_kib)), ("unit", "KiB")))
+    access = wanted_access(task)
+    own = (("memAccess", access),) if access not in {None, general_access(task) or "private"} else ()
+    attributes = (("id", str(cell.id)), *cpus, ("memory", str(cell.memory_kib)), ("unit", "KiB"), *own)
+    return New("cell", attributes, new_distances(matrix, int(cell.id)))
 
 
 def _attributes(topology: GuestTopology) -> tuple[tuple[str, str], ...]:
@@ -159,9 +164,25 @@ def _check_kept_cells(task: Task) -> None:
         raise task.document.error(
             cell_elements(task.document)[0],
             f"<numa> names vCPU {highest}, vnf.yaml asks for {count} vCPUs",
-            f"libvirt refuses that: {_FLAG}",
+            f"libvirt refuses that: {FLAG}",
         )
-    task.notes.append(f"<numa> on line {line} stays, with {len(task.guest.cells)} cell(s) of its own: {_FLAG}")
+    task.withheld.append(f"<numa> on line {line} stays, with {len(task.guest.cells)} cell(s) of its own: {FLAG}")
+
+
+def _patch_distances(task: Task, kept: dict[int, Element]) -> Matrix | None:
+    """Brings the distances of cells that stay to those of the host; returns what new cells are to say."""
+    matrix = host_matrix(task)
+    seen = seen_matrix(task.document)
+    if matrix is None or (not task.change_topology and matrix != seen):
+        for element in kept.values():
+            _drop_dead_distances(task, element, frozenset(int(cell.id) for cell in task.placement.cells))
+        if matrix is not None:
+            line = task.guest.cells[0].line
+            task.withheld.append(f"the distances of the cells on line {line} stay other than the host's: {FLAG}")
+        return None
+    if matrix != seen:
+        write_distances(task, kept, matrix)
+    return matrix
 
 
 def _drop_dead_distances(task: Task, cell: Element, ids: frozenset[int]) -> None:

@@ -61,6 +61,43 @@ class PageSize(StrEnum):
         return {"4KiB": 4, "2MiB": 2048, "1GiB": 1048576}.get(self.value)
 
 
+class MemoryAccess(StrEnum):
+    """Who may map the guest's memory: others too (a vhost-user switch needs that), or QEMU alone."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+
+
+class MemoryAllocation(StrEnum):
+    """When the guest's memory is taken from the host: as it starts, or page by page as it is touched."""
+
+    IMMEDIATE = "immediate"
+    ONDEMAND = "ondemand"
+
+
+class CpuCache(StrEnum):
+    """What the guest sees of its CPUs' caches: the host's, those of the CPU model, or none."""
+
+    PASSTHROUGH = "passthrough"
+    EMULATE = "emulate"
+    DISABLE = "disable"
+
+
+class Memballoon(StrEnum):
+    """Whether the guest has a balloon: none where its pages are huge (auto), none at all, or as its XML has it."""
+
+    AUTO = "auto"
+    NONE = "none"
+    KEEP = "keep"
+
+
+class DeviceLocality(StrEnum):
+    """Whether a guest of several cells is shown to which of them its passed-through devices are near."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 class Affinity(StrEnum):
     """How near a device must be to the guest's cells."""
 
@@ -141,11 +178,33 @@ class DeviceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Realtime:
+    """Dedicated vCPUs that the kernel runs first in, first out, at a `priority` of 1 to 99."""
+
+    vcpus: frozenset[VcpuId]
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBackingRequest:
+    """How the host holds the guest's memory; False and None: as the guest's XML has it.
+
+    `nosharepages`: never merged with equal pages of other guests; `locked`: never swapped out, within `hard_limit_kib`.
+    """
+
+    nosharepages: bool = False
+    locked: bool = False
+    hard_limit_kib: int | None = None
+    allocation: MemoryAllocation | None = None
+    access: MemoryAccess | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GuestRequest:
     """One guest to place: a copy of a vm of vnf.yaml. `vm` is the name there, `name` the domain's.
 
     `dedicated_vcpus` are all of them (dedicated), none (shared) or some (mixed).
-    `affinity` and `anti_affinity` name guests, copies one by one.
+    `affinity` and `anti_affinity` name guests, copies one by one. `cpu_cache` None: as the guest's XML has it.
     """
 
     name: str
@@ -165,6 +224,11 @@ class GuestRequest:
     devices: tuple[DeviceRequest, ...] = ()
     affinity: tuple[str, ...] = ()
     anti_affinity: tuple[str, ...] = ()
+    realtime: Realtime | None = None
+    memory_backing: MemoryBackingRequest = MemoryBackingRequest()
+    cpu_cache: CpuCache | None = None
+    memballoon: Memballoon = Memballoon.AUTO
+    device_locality: DeviceLocality = DeviceLocality.AUTO
 
     @property
     def own_emulator_cpus(self) -> int:

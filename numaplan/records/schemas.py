@@ -2,7 +2,7 @@
 
 import json
 from enum import StrEnum
-from typing import assert_never
+from typing import Final
 
 from numaplan.records.applied import APPLY_SCHEMA
 from numaplan.records.applied_form import ApplicationForm
@@ -32,25 +32,20 @@ class DocumentKind(StrEnum):
     APPLY = "apply"
 
 
+_FORMS: Final[dict[DocumentKind, tuple[type[Form], str]]] = {
+    DocumentKind.INVENTORY: (InventoryForm, INVENTORY_SCHEMA),
+    DocumentKind.PLAN: (PlanForm, PLAN_SCHEMA),
+    DocumentKind.AUDIT: (AuditForm, AUDIT_SCHEMA),
+    DocumentKind.CAPACITY: (CapacityForm, CAPACITY_SCHEMA),
+    DocumentKind.HOSTS: (HostsForm, HOSTS_SCHEMA),
+    DocumentKind.MOVES: (MovesForm, MOVES_SCHEMA),
+    DocumentKind.APPLY: (ApplicationForm, APPLY_SCHEMA),
+}
+
+
 def schema(kind: str) -> str:
     """The JSON Schema of a kind of document, by its word in DocumentKind; raises ValueError for any other word."""
-    match DocumentKind(kind):
-        case DocumentKind.INVENTORY:
-            return _schema(InventoryForm, INVENTORY_SCHEMA)
-        case DocumentKind.PLAN:
-            return _schema(PlanForm, PLAN_SCHEMA)
-        case DocumentKind.AUDIT:
-            return _schema(AuditForm, AUDIT_SCHEMA)
-        case DocumentKind.CAPACITY:
-            return _schema(CapacityForm, CAPACITY_SCHEMA)
-        case DocumentKind.HOSTS:
-            return _schema(HostsForm, HOSTS_SCHEMA)
-        case DocumentKind.MOVES:
-            return _schema(MovesForm, MOVES_SCHEMA)
-        case DocumentKind.APPLY:
-            return _schema(ApplicationForm, APPLY_SCHEMA)
-        case other:
-            assert_never(other)
+    return _schema(*_FORMS[DocumentKind(kind)])
 
 
 def _schema(form: type[Form], identity: str) -> str:

@@ -16,6 +16,7 @@ from numaplan.spec.devices import InterfaceKeys
 from numaplan.spec.models import VmKeys
 from numaplan.spec.names import Names
 from numaplan.spec.nodes import Mistake, YamlList, YamlMap
+from numaplan.spec.tuning import memory_backing_of, realtime_of
 
 
 def guests_of(vm: VmKeys, node: YamlMap, names: Names, mistakes: list[Mistake]) -> tuple[GuestRequest, ...]:
@@ -25,6 +26,9 @@ def guests_of(vm: VmKeys, node: YamlMap, names: Names, mistakes: list[Mistake]) 
     dedicated = _dedicated_vcpus(vm, cells, node, mistakes)
     emulator_cpus = _emulator_cpus(vm, node, mistakes)
     _check_items(vm, node, mistakes)
+    vcpus = sum(len(cell.vcpus) for cell in cells)
+    realtime = realtime_of(vm.realtime, node, dedicated, vcpus, mistakes) if cells else None
+    memory_backing = memory_backing_of(vm.memory_backing, node, cells, vm.interfaces, mistakes)
     if len(mistakes) > before:
         return ()
     guest = GuestRequest(
@@ -46,6 +50,11 @@ def guests_of(vm: VmKeys, node: YamlMap, names: Names, mistakes: list[Mistake]) 
             DeviceRequest(device.name, device.vendor, device.device, device.address, device.affinity)
             for device in vm.devices
         ),
+        realtime=realtime,
+        memory_backing=memory_backing,
+        cpu_cache=vm.cpu_cache,
+        memballoon=vm.memballoon,
+        device_locality=vm.device_locality,
     )
     near, far = names.partners(vm.affinity), names.partners(vm.anti_affinity)
     return tuple(

@@ -7,9 +7,12 @@ from pydantic import Field
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.request import (
+    CpuCache,
     CpuPolicy,
+    DeviceLocality,
     EmulatorPolicy,
     IothreadPolicy,
+    Memballoon,
     MemoryPolicy,
     PageSize,
     ThreadPolicy,
@@ -17,6 +20,7 @@ from numaplan.model.request import (
 from numaplan.spec.devices import DeviceKeys, InterfaceKeys
 from numaplan.spec.forms import Keys, OrScalar
 from numaplan.spec.scalars import VCPU_LIMIT, CellVcpus, Choice, CpuList, GuestName, Name, Size, Truth, Whole
+from numaplan.spec.tuning import MemoryBackingKeys, RealtimeKeys
 
 GUEST_LIMIT: Final = 10_000
 CELL_LIMIT: Final = 64
@@ -135,6 +139,27 @@ class GuestKeys(Keys):
     anti_affinity: list[Annotated[str, _PARTNER]] = Field(
         default_factory=list, description="On no node of these guests; a vm's name: all its copies."
     )
+    realtime: Annotated[
+        RealtimeKeys | None, Field(description='vCPUs scheduled first in, first out: {vcpus: "1-3", priority: 1}.')
+    ] = None
+    memory_backing: Annotated[
+        MemoryBackingKeys, Field(description="How its memory is held; else as its XML has it.")
+    ] = MemoryBackingKeys()
+    cpu_cache: Annotated[
+        CpuCache | None,
+        Choice(CpuCache),
+        Field(description="The caches that it sees: passthrough, emulate or disable; else as its XML has it."),
+    ] = None
+    memballoon: Annotated[
+        Memballoon,
+        Choice(Memballoon),
+        Field(description="auto: none where its pages are huge; none: none at all; keep: as its XML has it."),
+    ] = Memballoon.AUTO
+    device_locality: Annotated[
+        DeviceLocality,
+        Choice(DeviceLocality),
+        Field(description="auto: a guest of several cells sees which of them a passed-through device is near; never."),
+    ] = DeviceLocality.AUTO
 
 
 class DefaultsKeys(GuestKeys):
@@ -229,4 +254,6 @@ MODELS_BY_KEY: Final[dict[str, type[Keys]]] = {
     "emulator": EmulatorKeys,
     "interfaces": InterfaceKeys,
     "iothreads": IothreadKeys,
+    "memory_backing": MemoryBackingKeys,
+    "realtime": RealtimeKeys,
 }

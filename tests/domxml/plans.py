@@ -9,9 +9,13 @@ from numaplan.model.guest import CellId, GuestTopology, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
 from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.snapshot import Snapshot
+from tests.hosts import host
 from tests.requests import guest
 
 GIB = 1 << 20
+# Nodes as far apart as libvirt takes them to be where nobody says anything.
+HOST = host("4n:8c:2t", distances=[[10 if a == b else 20 for b in range(4)] for a in range(4)])
 
 
 def placed(
@@ -80,13 +84,19 @@ def patched(
     request: GuestRequest | None = None,
     *,
     change_topology: bool = False,
+    on: Snapshot = HOST,
 ) -> Patched:
     """The patch of a guest of two vCPUs, by default, and the proof that doing it again changes nothing."""
     plan = placement or placed(["4", "5"])
     asked = request or guest("fw1", [len(cell.vcpus) for cell in plan.cells])
-    result = patch_guest(data, "fw1.xml", request=asked, placement=plan, change_topology=change_topology)
-    again = patch_guest(result.data, "fw1.xml", request=asked, placement=plan, change_topology=change_topology)
+
+    def carried_out(there: bytes) -> Patched:
+        return patch_guest(there, "fw1.xml", request=asked, placement=plan, host=on, change_topology=change_topology)
+
+    result = carried_out(data)
+    again = carried_out(result.data)
     assert again.data == result.data
+    assert again.noticed == ()
     return result
 
 

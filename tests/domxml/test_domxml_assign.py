@@ -42,7 +42,6 @@ def given(
 ) -> Patched:
     plan = placed(
         ["4", "5"],
-        page_kib=1 << 20,
         vfs={name: [vf(number) for number in own] for name, own in vfs.items()},
         devices={name: vf(number) for name, number in (devices or {}).items()},
     )
@@ -70,7 +69,7 @@ def test_without_anything_there_interfaces_are_added_with_an_alias_to_find_them_
 
 def test_a_domain_without_devices_gets_them() -> None:
     data = b"<domain>\n  <name>a</name>\n  <memory>1048576</memory>\n  <vcpu>2</vcpu>\n</domain>\n"
-    plan = placed(["4", "5"], page_kib=1 << 20, vfs={"data": [vf(0)]})
+    plan = placed(["4", "5"], vfs={"data": [vf(0)]})
     result = patched(data, plan, guest("a", 2, interfaces=(sriov("data"),)))
     assert devices_of(result) == [nic(0, alias="data")]
 
@@ -218,7 +217,7 @@ def test_trust_is_not_libvirts_to_give() -> None:
 
 
 def test_loose_devices_are_named_in_the_metadata() -> None:
-    plan = placed(["4", "5"], page_kib=1 << 20, vfs={"a": [vf(0)], "b": [vf(1)]}, devices={"qat": vf(2)})
+    plan = placed(["4", "5"], vfs={"a": [vf(0)], "b": [vf(1)]}, devices={"qat": vf(2)})
     loose = InterfaceRequest("b", sriov("b").type, pf="ens1f0", affinity="preferred")  # type: ignore[arg-type]
     request = guest("fw1", 2, interfaces=(sriov("a"), loose))
     result = patched(domain(*TWO_VCPUS), plan, request)

@@ -1,5 +1,6 @@
 """Diffs that git and patch take, and that show no secrets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numaplan.domxml.diff import unified_diff
+from numaplan.model.request import Memballoon
 from tests.domxml.plans import TWO_VCPUS, domain, patched, placed, sriov
 from tests.patching import TOOLS, applied
 from tests.requests import guest
@@ -107,7 +109,8 @@ def test_secrets_are_no_context_and_the_diff_applies_all_the_same(kind: str, pla
     devices[place:place] = SECRETS[kind].split("\n")
     old = domain("<title>t</title>", *TWO_VCPUS, devices=devices)
     plan = placed(["4", "5"], page_kib=2048, vfs={"data": ["0000:3b:02.0"]})
-    new = patched(old, plan, guest("fw1", 2, interfaces=(sriov("data"),))).data
+    request = replace(guest("fw1", 2, interfaces=(sriov("data"),)), memballoon=Memballoon.KEEP)
+    new = patched(old, plan, request).data
     diff = unified_diff(old, new, "f.xml")
     assert CANARY not in diff
     assert "ua-data" in diff

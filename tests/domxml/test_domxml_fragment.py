@@ -1,6 +1,7 @@
 """The small domain that a guest without XML would need."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,20 @@ from lxml import etree
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
+from numaplan.errors import ExitCode, InputError
+from numaplan.model.guest import VcpuId
 from numaplan.model.plan import Placement
-from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.request import (
+    CpuCache,
+    GuestRequest,
+    InterfaceRequest,
+    InterfaceType,
+    MemoryBackingRequest,
+    Realtime,
+)
 from tests.corpus import corpus
 from tests.domxml.plans import placed, sriov
+from tests.hosts import Nic, host
 from tests.requests import guest
 
 CASES = Path(__file__).parent / "cases"
@@ -40,25 +51,47 @@ NEEDED: dict[str, tuple[GuestRequest, Placement]] = {
             vfs={"left": ["0000:3b:02.0", "10000:3b:02.1"], "right": ["0000:5e:02.0"]}, devices={"qat": "0000:77:00.0"},
         ),
     ),
+    "near": (
+        replace(
+            guest("fw2", [1, 1], interfaces=(sriov("a"), sriov("b"))),
+            memory_backing=MemoryBackingRequest(locked=True, hard_limit_kib=3 * GIB),
+            cpu_cache=CpuCache.PASSTHROUGH,
+            realtime=Realtime(frozenset({VcpuId(1)})),
+        ),
+        placed(["4"], ["20"], name="fw2", page_kib=GIB, vfs={"a": ["0000:21:00.0"], "b": ["0000:11:00.0"]}),
+    ),
 }  # fmt: skip
+# Nodes 0 and 1 have a NIC each; the functions of the other guests are not known there.
+ON = host("2n:8c:2t", nics=[Nic("ens1f0", 0, 1), Nic("ens2f0", 1, 1)])
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_it_says_all_that_the_plan_needs(name: str, golden: Callable[[Path, str], None]) -> None:
-    golden(CASES / f"needed-{name}.xml", needed_xml(*NEEDED[name]))
+    golden(CASES / f"needed-{name}.xml", needed_xml(*NEEDED[name], ON))
 
 
 @pytest.mark.parametrize("schema", ["schemas-11.3.0", "schemas-9.0.0"])
 @pytest.mark.parametrize("name", NEEDED)
 def test_it_is_valid(name: str, schema: str) -> None:
     rules = etree.RelaxNG(etree.parse(str(corpus() / schema / "domain.rng")))
-    rules.assertValid(etree.fromstring(needed_xml(*NEEDED[name]).encode()))
+    rules.assertValid(etree.fromstring(needed_xml(*NEEDED[name], ON).encode()))
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_patching_it_changes_nothing(name: str) -> None:
     request, placement = NEEDED[name]
-    data = needed_xml(request, placement).encode()
-    result = patch_guest(data, "f", request=request, placement=placement, change_topology=False)
+    data = needed_xml(request, placement, ON).encode()
+    result = patch_guest(data, "f", request=request, placement=placement, host=ON, change_topology=False)
     assert (result.data, result.notes) == (data, ())
     assert read_guest(data, "f").name == request.name
+
+
+def test_locked_memory_without_a_limit_is_refused() -> None:
+    request = replace(guest("fw1", 1), memory_backing=MemoryBackingRequest(locked=True))
+    with pytest.raises(InputError) as caught:
+        needed_xml(request, placed(["4"]), ON)
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    assert str(caught.value) == (
+        'vnf.yaml: guest "fw1" has no XML that could have a limit for its locked memory;'
+        " give memory_backing.hard_limit, above its memory"
+    )

@@ -95,9 +95,10 @@ def test_ordinary_pages_take_huge_ones_away_with_a_note() -> None:
 
 
 @pytest.mark.parametrize("backing", ["<source type='anonymous'/>", "<allocation mode='ondemand'/>"])
-def test_what_libvirt_refuses_beside_huge_pages_is_noted(backing: str) -> None:
-    (note,) = patched(domain(f"<memoryBacking>{backing}</memoryBacking>", *TWO_VCPUS), HUGE).notes
-    assert note == f"libvirt refuses {backing[:-2]}> (line 3) beside huge pages: remove it"
+def test_what_libvirt_refuses_beside_huge_pages_goes_with_a_note(backing: str) -> None:
+    result = patched(domain(f"<memoryBacking>{backing}</memoryBacking>", *TWO_VCPUS), HUGE)
+    assert PAGES in lines_of(result.data)
+    assert result.notes == (f"{backing[:-2]}> on line 3 goes: libvirt refuses it beside huge pages",)
 
 
 def numatune(placement: Placement, request: GuestRequest | None = None, there: str = "") -> list[str]:

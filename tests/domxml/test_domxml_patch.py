@@ -9,7 +9,8 @@ from numaplan.domxml.patch import patch_guest
 from numaplan.errors import ExitCode, InputError
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest
-from tests.domxml.plans import BINDING, PINS, TWO_VCPUS, domain, lines_of, patched, placed, sriov
+from tests.domxml.plans import BINDING, HOST, PINS, TWO_VCPUS, domain, lines_of, patched, placed, sriov
+from tests.hosts import host
 from tests.requests import guest
 
 CASES = Path(__file__).parent / "cases"
@@ -44,7 +45,7 @@ def test_a_patched_domain_reads_as_its_golden_file(name: str, golden: Callable[[
     # "dressed" has a topology of its own that does not fit.
     result = patched(data, placement, request, change_topology=name == "dressed")
     golden(CASES / f"{name}-out.xml", result.data.decode())
-    golden(CASES / f"{name}-notes.txt", "".join(f"{note}\n" for note in result.notes))
+    golden(CASES / f"{name}-notes.txt", "".join(f"{remark}\n" for remark in result.remarks))
 
 
 def test_what_says_the_right_thing_keeps_every_byte() -> None:
@@ -135,9 +136,9 @@ def test_vcpus_one_by_one_go_when_their_number_changes() -> None:
 
 
 def test_settings_of_vcpus_that_go_are_noted() -> None:
-    tune = "<cputune><vcpusched vcpus='3' scheduler='fifo' priority='1'/></cputune>"
+    tune = "<cputune><cachetune vcpus='3'/></cputune>"
     notes = patched(domain("<memory unit='GiB'>1</memory>", "<vcpu>4</vcpu>", tune)).notes
-    assert notes == ("<vcpusched> on line 5 names vCPU 3, the guest has 2: libvirt refuses that",)
+    assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: libvirt refuses that",)
 
 
 def test_more_iothreads_are_added_and_pinned() -> None:
@@ -222,7 +223,8 @@ OTHER = "<cpu><topology sockets='2' clusters='1' cores='1' threads='1'/></cpu>"
 def test_another_topology_stays_unless_it_may_change() -> None:
     result = patched(domain(*TWO_VCPUS, OTHER), TOPOLOGY)
     assert OTHER in lines_of(result.data)
-    assert result.notes == (
+    assert (result.notes, result.noticed) == ((), ())
+    assert result.withheld == (
         "<topology> on line 5 stays (2x1x1x1), its CPUs make up 1x1x1x2: --change-guest-topology changes it",
     )
     changed = patched(domain(*TWO_VCPUS, OTHER), TOPOLOGY, change_topology=True)
@@ -232,7 +234,7 @@ def test_another_topology_stays_unless_it_may_change() -> None:
 def refusal(data: bytes, placement: Placement) -> InputError:
     request = guest("fw1", [len(cell.vcpus) for cell in placement.cells])
     with pytest.raises(InputError) as caught:
-        patch_guest(data, "fw1.xml", request=request, placement=placement, change_topology=False)
+        patch_guest(data, "fw1.xml", request=request, placement=placement, host=HOST, change_topology=False)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     return caught.value
 
@@ -279,7 +281,7 @@ def test_numa_cells_are_added_where_there_are_none() -> None:
 def test_other_cells_stay_and_are_bound_unless_they_may_change() -> None:
     result = patched(domain(*NUMA), TWO_CELLS)
     assert result.data.decode().index("".join(f"  {line}\n" for line in NUMA[1:]))
-    assert result.notes == ("<numa> on line 6 stays, with 2 cell(s) of its own: --change-guest-topology changes it",)
+    assert result.withheld == ("<numa> on line 6 stays, with 2 cell(s) of its own: --change-guest-topology changes it",)
     assert "<memnode cellid='1' mode='strict' nodeset='1'/>" in lines_of(result.data)
     changed = patched(domain(*NUMA), TWO_CELLS, change_topology=True)
     assert lines_of(changed.data)[-7:-5] == [
@@ -307,11 +309,10 @@ def test_a_cell_more_or_less_leaves_nothing_that_names_it() -> None:
     assert lines_of(fewer.data)[-7:-4] == [
         "<cpu><numa>", "<cell id='0' cpus='0-1' memory='2' unit='GiB'></cell>", "</numa></cpu>",
     ]  # fmt: skip
-    assert fewer.notes == (
-        "<distances> on line 5 go: they name cells that the guest has no longer",
-        "<node> on line 9 names cell 1, the guest has 1",
+    assert fewer.notes == ("<node> on line 9 names cell 1, the guest has 1",)
+    more = patched(
+        data, placed(["4"], ["20"], ["6"]), change_topology=True, on=host("3n:8c:2t", distances=[[], [], []])
     )
-    more = patched(data, placed(["4"], ["20"], ["6"]), change_topology=True)
     assert "<cell id='2' cpus='2' memory='1048576' unit='KiB'/>" in lines_of(more.data)
     assert more.data.count(b"<distances>") == 2
 

@@ -273,6 +273,6 @@ def test_the_xml_of_a_vhost_user_interface_is_left_alone() -> None:
     request = asking(port("br0"))
     plan = solve(request, LEADS, budget=Budget())
     asked, placement = request.guests[0], plan.placements[0]
-    patched = patch_guest(xml.encode(), "a.xml", request=asked, placement=placement, change_topology=False)
+    patched = patch_guest(xml.encode(), "a.xml", request=asked, placement=placement, host=LEADS, change_topology=False)
     assert interface in patched.data.decode()
-    assert "vhostuser" not in needed_xml(asked, placement)
+    assert "vhostuser" not in needed_xml(asked, placement, LEADS)

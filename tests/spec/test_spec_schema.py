@@ -26,6 +26,9 @@ ACCEPTED = [
     vm("cells: [{vcpus: 8, memory: 16GiB}]"),
     vm("emulator: {policy: set, cpus: 2}\niothreads: {count: 1, policy: dedicated}"),
     vm("cpu_policy: mixed\ndedicated_vcpus: 0"),
+    vm("realtime: {vcpus: 1-3, priority: 99}\nmemory_backing: {locked: true, hard_limit: 17GiB, access: shared}"),
+    vm("realtime: null\nmemory_backing: {nosharepages: true, hard_limit: null, allocation: immediate}"),
+    vm("memory_backing: {}\ncpu_cache: passthrough\nmemballoon: keep\ndevice_locality: never"),
     vm(
         "interfaces:\n- {name: 1, vendor: 8086, device: 0x1889}\n- {name: b, vendor: '8086', device: 10e8}\n"
         "- {name: c, pf: ens1f0#0-7, mac: 52:54:00:12:34:56, vlan: 0, trust: True, affinity: socket}\n"
@@ -77,6 +80,14 @@ def test_the_schema_refuses_wrong_keys_and_values(case: str) -> None:
         "interfaces: [{type: sriov}]",
         "devices: [{name: a, address: 3b:20.0}]",
         "affinity: fw1",
+        "realtime: 1-3",
+        "realtime: {vcpus: 1, priority: 100}",
+        "realtime: {priority: 1}",
+        "memory_backing: {access: both}",
+        "memory_backing: {hard_limit: 17}",
+        "cpu_cache: host",
+        "memballoon: virtio",
+        "device_locality: true",
     ],
 )
 def test_the_schema_refuses_a_single_mistake(keys: str) -> None:
@@ -92,6 +103,8 @@ def test_every_key_is_described_and_defaults_are_those_of_the_contract() -> None
     keys = SCHEMA["$defs"]["VmKeys"]["properties"]
     assert keys["page_size"]["default"] == "4KiB"
     assert keys["cells"]["default"] == 1
+    assert (keys["memballoon"]["default"], keys["device_locality"]["default"]) == ("auto", "auto")
+    assert "default" not in keys["realtime"]
     host = SCHEMA["$defs"]["HostKeys"]["properties"]
     assert (host["reserved_memory"]["default"], host["guest_overhead"]["default"]) == ("2GiB", "0KiB")
 
