@@ -181,7 +181,7 @@ class _Preparation:
             where = str(self._carrying.plan)
             problems = tuple(Problem(f"the plan does not fit any more: {each.sentence}", where) for each in violations)
         if problems:
-            raise StaleError.of(problems)
+            raise StaleError.of((*problems[:-1], replace(problems[-1], hint="place again with --out")))
 
     def _done(self, basis: Basis) -> frozenset[str]:
         """The guests whose XML says already what the plan wants: they changed to just that, and may run by now."""
