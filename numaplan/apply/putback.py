@@ -91,7 +91,8 @@ class _PutBack:
         except NumaplanError as error:
             return self._outcome(number, Fate.UNKNOWN, str(error))
         except Exception as error:  # noqa: BLE001  # a bug in one guest's turn, too
-            return self._outcome(number, Fate.UNKNOWN, f"{type(error).__name__}: {error}")
+            # Not its text, which may repeat the XML that was in hand.
+            return self._outcome(number, Fate.UNKNOWN, f"a bug in numaplan ({type(error).__name__})")
 
     def settle(self) -> None:
         """Removes what writing has left beside the guests; raises BackendError."""

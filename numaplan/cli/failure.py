@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -13,10 +14,16 @@ import typer
 
 from numaplan import __version__
 from numaplan.cli.forms import print_note
-from numaplan.errors import ExitCode, NumaplanError
+from numaplan.errors import ExitCode, NumaplanError, Problem
 
 # What a full disk or a full quota says; of files that numaplan writes itself `sources/files.py` tells it.
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST: Final = 200
+# XML (but no <locals> of Python's names), or the words that stand around a secret.
+_SECRET: Final = re.compile(
+    r"<(?!(?:locals|lambda|module|genexpr|\w+comp)>)[\w:/-]+[\s/>]|/>|<!|passw|passphrase|secret|token|cookie|credential",
+    re.IGNORECASE,
+)
 
 
 @contextmanager
@@ -25,9 +32,10 @@ def reported() -> Iterator[None]:
     try:
         yield
     except NumaplanError as error:
-        print_note("".join(f"numaplan: {problem}\n" for problem in error.problems))
+        print_note("".join(f"numaplan: {_told(problem)}\n" for problem in error.problems))
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
+        # The latter is Ctrl-C, or the end of the input, where somebody was asked.
         print_note("numaplan: interrupted; nothing was written\n")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
@@ -44,14 +52,59 @@ def reported() -> Iterator[None]:
         raise typer.Exit(ExitCode.BUG) from None
 
 
+def _told(problem: Problem) -> str:
+    """A problem, made safe: names of guests and files are whatever somebody called them."""
+    from numaplan.report.text import clean
+
+    hint, excerpt = problem.hint, problem.excerpt
+    told = Problem(
+        clean(problem.what),
+        clean(problem.where),
+        None if hint is None else clean(hint),
+        None if excerpt is None else "\n".join(map(clean, excerpt.split("\n"))),
+    )
+    return str(told)
+
+
 def _drop_output() -> None:
     """Python flushes stdout once more at its end, where there is nobody or no room for it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _save_traceback() -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="numaplan-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
-    ) as file:
-        traceback.print_exc(file=file)
-        return file.name
+    """Saves the traceback, its owner's alone; where there is no room for it, it is printed. Says where it is."""
+    text = _traceback_text()
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="numaplan-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(text)
+            return file.name
+    except OSError:
+        print_note(text)
+        return "the lines above"
+
+
+def _traceback_text() -> str:
+    """Where it went wrong, without what an error may quote: the XML in hand holds secrets."""
+    lines = []
+    error = sys.exc_info()[1]
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for each in reversed(chain):
+        lines += traceback.format_tb(each.__traceback__)
+        lines.append(f"{type(each).__module__}.{type(each).__qualname__}: {_quotable(each)}\n\n")
+    return "".join(lines)
+
+
+def _quotable(error: BaseException) -> str:
+    """What an error says, unless that may be somebody's XML or a secret."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001  # an error that cannot say what it is
+        return "(cannot be printed)"
+    if len(words) > _LONGEST or _SECRET.search(words):
+        return f"({len(words)} characters that may quote a guest's XML are left out)"
+    return words

@@ -1,10 +1,17 @@
 """The forms of output that each verb offers, and the two ways out: data to stdout or a file, notes to stderr."""
 
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from numaplan.sources.files import write_text
+
+# Controls but for line ends and tabs, and characters that reorder text or have no width.
+_OBEYED: Final = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|\r(?!\n)"
+)
 
 
 class InventoryFormat(StrEnum):
@@ -82,17 +89,20 @@ class FailOn(StrEnum):
 
 
 def print_data(text: str, out: Path | None) -> None:
-    """To `out`, or to stdout; characters that the terminal cannot show become escapes."""
+    """To `out`, or to stdout; what a terminal cannot show becomes escapes, what it would obey or hide "?"."""
     if out is not None:
         write_text(out, text)
         return
+    if sys.stdout.isatty():
+        text = _OBEYED.sub("?", text)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
 
 
 def print_note(text: str) -> None:
-    """To stderr."""
+    """To stderr; what a terminal would obey or hide becomes "?"."""
+    text = _OBEYED.sub("?", text)
     encoding = sys.stderr.encoding or "utf-8"
     sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stderr.flush()

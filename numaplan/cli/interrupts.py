@@ -9,7 +9,8 @@ from typing import Final
 from numaplan.errors import ExitCode
 from numaplan.sources.state import command
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# A terminal that goes away (SIGHUP) is no reason to leave guests half changed.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR: Final = 2
 _ASKED: Final = "numaplan: interrupted; this guest is finished, then everything is put back; once more leaves at once\n"
 _LEFT: Final = "numaplan: left at once; the journal is kept: run {command}\n"
@@ -17,7 +18,7 @@ _LEFT: Final = "numaplan: left at once; the journal is kept: run {command}\n"
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields whether SIGINT or SIGTERM came; main thread only.
+    """Yields whether SIGINT, SIGTERM or SIGHUP came; main thread only. Signals that are ignored stay so (nohup).
 
     The second one ends the process with exit code 130 and runs nothing else: to a transaction it is a crash, for which
     its journal is there. A thread that hangs in a library does not hold it up.
@@ -33,7 +34,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         came = True
         _say(_ASKED)
 
-    before = [(number, signal.signal(number, ask)) for number in _SIGNALS]
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, ask)) for number in heeded]
     try:
         yield lambda: came
     finally:

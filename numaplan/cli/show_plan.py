@@ -23,7 +23,20 @@ def plan_text(answer: Answer, form: PlanFormat) -> str:
             return plan_table(answer.plan, answer.snapshot)
         case PlanFormat.JSON:
             return plan_document(answer.plan)
+        case PlanFormat.VIRSH | PlanFormat.VIRT_INSTALL | PlanFormat.QEMU | PlanFormat.NOVA | PlanFormat.VMX:
+            from numaplan.api.targets import render_plan
+
+            return render_plan(answer, form.value).text
     assert_never(form)
+
+
+def target_notes(answer: Answer, form: PlanFormat) -> str:
+    """What another tool has no words for, guest by guest; "" with the forms that say it all."""
+    if form in {PlanFormat.DIFF, PlanFormat.XML, PlanFormat.TABLE, PlanFormat.JSON}:
+        return ""
+    from numaplan.api.targets import render_plan
+
+    return "".join(f"  not in {form.value}: {sentence}\n" for sentence in render_plan(answer, form.value).cannot)
 
 
 def plan_document(plan: Plan) -> str:

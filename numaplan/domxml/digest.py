@@ -16,6 +16,8 @@ _DIGITS: Final = 16
 # the cookies of network disks altogether. An RDP display has a user name beside its password.
 _SECRET_ELEMENTS: Final = frozenset({"cookies"})
 _SECRET_ATTRIBUTES: Final = {"graphics": frozenset({"passwd", "username"})}
+# Words for people, on which no plan rests; a digest of a short one could be guessed.
+_WORDS: Final = frozenset({"title", "description"})
 # Of a domain that runs; it is no part of its definition.
 _RUNTIME: Final = frozenset({"id"})
 
@@ -24,13 +26,15 @@ def xml_digests(data: bytes, file: str) -> tuple[tuple[str, str], ...]:
     """(part, digest) for the attributes of ``<domain>``, each of its children and each device, in the order of the XML.
 
     A part is named "cputune", a device "devices/interface", the second of its name "devices/interface[2]", the root's
-    attributes "@". Comments, formatting, quotation marks, the order of attributes and secrets do not count. Raises
-    InputError with file:line:column for what is no domain XML.
+    attributes "@". Comments, formatting, quotation marks, the order of attributes, title, description and secrets do
+    not count. Raises InputError with file:line:column for what is no domain XML.
     """
     root = parse(data, file).root
     named: Counter[str] = Counter()
     found = [(ROOT, _digest([_attributes(root, _RUNTIME)]))]
     for child in root.children:
+        if child.name in _WORDS:
+            continue
         if child.name == _DEVICES:
             parts = [(f"{_DEVICES}/{device.name}", device) for device in child.children]
         else:

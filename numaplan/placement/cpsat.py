@@ -108,6 +108,10 @@ class Model:
         """The smallest value that the variables' bounds allow."""
         return -self.upper(expression * -1)
 
+    def widened(self, solution: Sequence[int]) -> tuple[int, ...]:
+        """A solution of fewer variables with those that came since at their smallest."""
+        return (*solution, *(low for low, _ in self._bounds[len(solution) :]))
+
     def between(self, low: int, expression: Linear, high: int) -> None:
         """Demands low <= expression <= high."""
         merged: dict[int, int] = {}

@@ -15,8 +15,8 @@ from numaplan.placement.levels import Run, maximizes
 # CP-SAT's deterministic time for one neighbourhood, how many nodes it has, how many are tried, and how many in vain.
 ROUND_WORK: Final = 0.1
 NODES: Final = 5
-ROUNDS: Final = 80
-STALE: Final = 20
+ROUNDS: Final = 160
+STALE: Final = 60
 # Fewer nodes than this are no matter for neighbourhoods: the model as a whole does.
 FEWEST_NODES: Final = 4
 

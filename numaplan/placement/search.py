@@ -17,6 +17,7 @@ from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
 from numaplan.placement.levels import WORK, Bound, Budget, Goals, Progress, Reached, Run, maximizes
 from numaplan.placement.neighbourhood import improve
+from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
 
@@ -53,8 +54,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
     coarse = formulate(problem, coarse_units(problem), fine=False)
-    goals = (("priority", objective.priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
-    below = relaxed_levels(coarse)
+    goals = (("priority", counted_priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
     first = _first(coarse, goals[-1][1])
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
@@ -72,7 +72,10 @@ def search(problem: Problem, budget: Budget) -> Searched:
         return Searched(upper.outcome, run.limit)
     # Where cost is not proven, no level below it can be: bounds there are of little use.
     effort = 1.0 if all(bound.proven for bound in upper.bounds) else FIRST_TRY
-    relaxed = run.levels(coarse, below, solution=upper.solution, effort=effort, improve=improve)
+    # Only now: their variables would make the levels above them harder to prove.
+    below = relaxed_levels(coarse)
+    solution = coarse.model.widened(upper.solution)
+    relaxed = run.levels(coarse, below, solution=solution, effort=effort, improve=improve)
     relaxation = Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
     chosen = _assign(coarse, relaxed.solution)

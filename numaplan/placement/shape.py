@@ -1,6 +1,5 @@
 """The CPU topology that a guest should see: that of the host CPUs which its vCPUs really got."""
 
-from numaplan.cpuset import CpuSet
 from numaplan.model.guest import GuestTopology
 from numaplan.model.plan import CellPlacement
 from numaplan.model.request import CpuPolicy, GuestRequest
@@ -14,16 +13,16 @@ def guest_topology(facts: HostFacts, request: GuestRequest, cells: tuple[CellPla
     """
     if request.cpu_policy is not CpuPolicy.DEDICATED:
         return None
-    cores = {core.cpus for core in facts.snapshot.cores}
     sizes = {len(cell.vcpus) for cell in cells}
     sockets = len(cells) if len(sizes) == 1 else 1
     threads = facts.threads
-    if any(size % threads for size in sizes) or not all(_siblings(cell, threads) <= cores for cell in cells):
+    if any(size % threads for size in sizes) or not _on_whole_cores(facts, cells, threads):
         threads = 1
     return GuestTopology(sockets, 1, request.vcpus // sockets // threads, threads)
 
 
-def _siblings(cell: CellPlacement, threads: int) -> set[CpuSet]:
-    """The CPUs under each run of `threads` consecutive vCPUs."""
-    cpus = [next(iter(vcpu_cpus)) for _, vcpu_cpus in cell.vcpus]
-    return {CpuSet(cpus[i : i + threads]) for i in range(0, len(cpus), threads)}
+def _on_whole_cores(facts: HostFacts, cells: tuple[CellPlacement, ...], threads: int) -> bool:
+    """Whether each run of `threads` vCPUs, as the guest numbers them, has a core of that many threads to itself."""
+    cpus = [next(iter(given)) for _, given in sorted(pair for cell in cells for pair in cell.vcpus)]
+    runs = (cpus[i : i + threads] for i in range(0, len(cpus), threads))
+    return all(len({facts.core_of[cpu] for cpu in run}) == 1 for run in runs)

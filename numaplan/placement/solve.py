@@ -35,7 +35,7 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
         case Outcome.OPTIMAL | Outcome.FEASIBLE:
             return _planned(request, facts, result, empty=empty)
         case Outcome.INFEASIBLE:
-            found, reasons = conflict(request, facts)
+            found, reasons = conflict(request, facts, budget.remaining)
             # A proof is a proof, whatever limits the search for a smaller conflict met.
             return replace(empty, status=Status.INFEASIBLE, limit=Limit.NONE, conflict=found, unplaced=reasons)
         case Outcome.UNKNOWN:

@@ -16,6 +16,7 @@ from numaplan.placement.verification.groups import group_violations
 from numaplan.placement.verification.memory import memory_violations
 from numaplan.placement.verification.objective import level_violations, objective
 from numaplan.placement.verification.shape import plan_violations, shape_violations
+from numaplan.placement.verification.topology import topology_violations
 from numaplan.placement.verification.violation import Violation
 
 __all__ = ("Violation", "objective", "placement_violations", "verify")
@@ -43,6 +44,7 @@ def placement_violations(facts: Facts, placements: Sequence[Placement]) -> Itera
     yield from cpu_violations(facts, placements)
     yield from memory_violations(facts, placements)
     yield from device_violations(facts, placements)
+    yield from topology_violations(facts, placements)
     yield from group_violations(facts, placements)
 
 

@@ -24,6 +24,7 @@ GUEST_CPU_LIMIT: Final = 1 << 16
 NAMED_LIMIT: Final = 1 << 22
 
 LIST_PATTERN: Final = "^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$"
+MAC_PATTERN: Final = "^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
 ADDRESS_PATTERN: Final = r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$"
 
 

@@ -30,7 +30,7 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.records.document import Form
-from numaplan.records.fields import Address, Count, CpuList, Id, Size, Text
+from numaplan.records.fields import MAC_PATTERN, Address, Count, CpuList, Id, Size, Text
 
 
 class CellRequestForm(Form):
@@ -56,7 +56,7 @@ class InterfaceRequestForm(Form):
     affinity: Annotated[Affinity, Field(strict=False)]
     mbps: Size
     distinct_pfs: bool
-    mac: Text | None
+    mac: Annotated[str, Field(pattern=MAC_PATTERN)] | None
     vlan: Id | None
     trust: bool | None
     bridge: Text | None

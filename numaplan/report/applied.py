@@ -23,26 +23,31 @@ def application_table(application: Application) -> str:
     return page(tables) if tables else ""
 
 
-def application_notes(application: Application, *, dry: bool) -> str:
-    """What a user should know beside the data: when each change holds, what differs, what to do next."""
-    lines = [f"{clean(change.guest)}: {change.effect}" for change in application.changes]
-    lines += [f"{clean(change.guest)}: {pin}" for change in application.changes for pin in map(clean, change.pins)]
-    lines += [f"note: {clean(note)}" for note in application.notes]
+def change_lines(application: Application) -> tuple[str, ...]:
+    """What a user should know of the changes before they are made: when each holds, which threads move, what else."""
+    return (
+        *(f"{clean(change.guest)}: {change.effect}" for change in application.changes),
+        *(f"{clean(change.guest)}: {clean(pin)}" for change in application.changes for pin in change.pins),
+        *(f"note: {clean(note)}" for note in application.notes),
+    )
+
+
+def outcome_lines(application: Application, *, undo: str | None) -> tuple[str, ...]:
+    """What was done, what differs from the plan, and what to do next; `undo` takes it back, None: nothing was done."""
     if not application.changes:
-        lines.append("nothing to do: every guest is as the plan wants it")
-    elif dry:
-        lines.append("dry run: nothing was changed; --yes carries it out")
-    elif application.transaction is not None:
-        lines += [
-            f"DIFFERS: {clean(check.guest)}: {check.what}: planned {clean(check.planned)}, {check.source} says"
-            f" {clean(check.found)}"
-            for check in application.differences
-        ]
+        return ("nothing to do: every guest is as the plan wants it",)
+    if undo is None:
+        return ("dry run: nothing was changed; --yes carries it out",)
+    lines = [f"DIFFERS: {_difference(check)}" for check in application.differences]
+    if application.checks:
         held = sum(check.holds for check in application.checks)
-        if application.checks:
-            lines.append(f"read back: {held} of {len(application.checks)} are as planned")
-        lines.append(f"done; to undo it: numaplan rollback {application.transaction}")
-    return "".join(f"{line}\n" for line in lines)
+        lines.append(f"read back: {held} of {len(application.checks)} are as planned")
+    return (*lines, f"done; to undo it: {undo}")
+
+
+def _difference(check: Check) -> str:
+    guest = f"{clean(check.guest)}: " if check.guest else ""
+    return f"{guest}{check.what}: planned {clean(check.planned)}, {check.source} says {clean(check.found)}"
 
 
 def _mark(check: Check) -> str:

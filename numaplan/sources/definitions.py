@@ -29,8 +29,13 @@ _NO_DOMAIN: Final = 42
 _DENIED: Final = frozenset({29, 79, 80, 88})  # OPERATION_DENIED, AUTH_CANCELLED, AUTH_UNAVAILABLE, ACCESS_DENIED
 _INVALID_SCHEMA: Final = 92
 _WHY_LIMIT: Final = 300
-# What libvirt repeats of the XML in a message may be a secret.
-_QUOTED: Final = re.compile(r"""(passw\w*\s*[=:]?\s*)(?:'[^']*'|"[^"]*"|\S+)""", re.IGNORECASE)
+# What libvirt repeats of the XML in a message may be a secret: the line that it cannot parse, with an arrow below it,
+# and the values that it does not take.
+_ARROW: Final = re.compile(r"\n[^\n]*\n[ \t-]*\^[ \t]*(?=\n|$)")
+_SPEAKS_OF_SECRETS: Final = re.compile(
+    r"passw|passphrase|secret|token|cookie|credential|\b(?:arg|env|entry)\b", re.IGNORECASE
+)
+_QUOTED: Final = re.compile(r"""'[^'\n]*'|"[^"\n]*"|(?<==)\s*[^\s'"]+""")
 
 _T = TypeVar("_T")
 
@@ -206,7 +211,11 @@ def _code(error: Exception) -> int | None:
 
 
 def _why(error: Exception) -> str:
-    return _QUOTED.sub(r"\1***", " ".join(str(error).split()))[:_WHY_LIMIT]
+    """What libvirt says, without the XML that it quotes."""
+    text = _ARROW.sub("", str(error)).partition("<")[0]
+    if _SPEAKS_OF_SECRETS.search(text):
+        text = _QUOTED.sub("***", text)
+    return " ".join(text.split())[:_WHY_LIMIT]
 
 
 def _cpus(flags: Sequence[bool]) -> str:

@@ -115,5 +115,4 @@ def _checked(path: Path) -> Folder:
         raise BackendError(f"it belongs to user {above.st_uid}, who could exchange it", str(path.parent), _HINT)
     if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
         raise BackendError("everybody may exchange what is in it", str(path.parent), _HINT)
-    folder.make_private()
     return folder

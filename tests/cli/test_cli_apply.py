@@ -50,7 +50,8 @@ def test_with_yes_the_files_are_what_place_would_have_written(plan: Path, domain
     numaplan("place", VNF, "--snapshot", HOST, "--domains", domains, "--patched", tmp_path / "patched")
     done = apply(plan, domains, "--yes")
     assert done.code == 0, done.err
-    assert "done; to undo it: numaplan rollback " in done.err
+    assert "done; to undo it: " in done.err
+    assert "numaplan rollback " in done.err
     patched = texts(tmp_path / "patched")
     assert {name: data for name, data in texts(domains).items() if name in patched} == patched
 

@@ -180,3 +180,18 @@ def test_a_plan_beats_no_plan_and_no_answer_beats_a_proof_that_there_is_none() -
     ]
     worst_first = best_first[::-1]
     assert sorted(worst_first, key=preference) == best_first
+
+
+def test_where_no_host_can_be_read_all_of_them_are_told(hosts: dict[str, Path], tmp_path: Path) -> None:
+    hosts["torn"] = tmp_path / "torn.json"
+    hosts["torn"].write_text("[")
+    ran = ranked(hosts, "broken", "torn")
+    assert ran.code == 5
+    assert [str(hosts[name]) in ran.err for name in ("broken", "torn")] == [True, True]
+
+
+def test_what_is_wrong_with_the_request_is_told_once(hosts: dict[str, Path]) -> None:
+    hosts["vnf"].write_text(ASKED.replace("vcpus: 3", "vcpus: x"))
+    ran = ranked(hosts, "near", "far")
+    assert ran.code == 5
+    assert ran.err.count("vnf.json") == 1

@@ -162,3 +162,10 @@ def test_a_bug_is_one_line_and_a_file_with_the_traceback() -> None:
     saved = Path(ran.stderr.rsplit(" ", 1)[1].strip())
     assert "deep inside" in saved.read_text()
     saved.unlink()
+
+
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0"])
+def test_a_time_limit_that_is_no_number_of_seconds_is_a_usage_error(tmp_path: Path, seconds: str) -> None:
+    ran = refused(tmp_path, VNF, "--snapshot", HOST, "--time-limit", seconds)
+    assert ran.code == 2
+    assert "--time-limit" in ran.err

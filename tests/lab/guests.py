@@ -46,19 +46,18 @@ class LabGuest:
 GUESTS = (
     LabGuest(
         "fw1",
-        3,
+        2,
         256,
         """\
     page_size: 2MiB
     thread_policy: require
-    emulator: {{policy: isolate}}
     iothreads: {{count: 1, policy: dedicated}}
     interfaces:
       - {{name: data, type: sriov, pf: {pf}}}
       - {mgmt}
 """,
     ),
-    LabGuest("db1", 2, 128, "    interfaces: [{mgmt}]\n"),
+    LabGuest("db1", 2, 128, "    emulator: {{policy: isolate}}\n    interfaces: [{mgmt}]\n"),
     LabGuest("wide", 4, 128, "    cells: 2\n    page_size: 2MiB\n    interfaces: [{mgmt}]\n"),
 )
 HEAD = """\

@@ -27,16 +27,18 @@ HERE = Path(__file__).parent
 CHECK = Draft202012Validator(json.loads(schema("plan")))
 TEXT = plan_json(carried_plan())
 MUTATIONS = 500
+MAC = "52:54:00:12:34:56"
 
 Edit = Callable[[dict[str, Any]], object]
 
 
 def in_order(request: Request) -> Request:
-    """As a site's request is: vCPUs of a cell in numeric order, each physnet once."""
+    """As a site's request is: vCPUs of a cell in numeric order, each physnet once, MAC addresses that are some."""
 
     def guest(asked: GuestRequest) -> GuestRequest:
         cells = (replace(cell, vcpus=tuple(sorted(set(cell.vcpus)))) for cell in asked.cells)
-        return replace(asked, cells=tuple(cells))
+        ports = (replace(port, mac=None if port.mac is None else MAC) for port in asked.interfaces)
+        return replace(asked, cells=tuple(cells), interfaces=tuple(ports))
 
     policy = replace(request.policy, physnets=tuple(dict(request.policy.physnets).items()))
     return Request(policy, tuple(map(guest, request.guests)))

@@ -1,6 +1,7 @@
 """`numaplan apply`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -50,28 +51,44 @@ def apply(
     if config + live + both > 1:
         raise typer.BadParameter("--config, --live and --both are three ways to do it: give one")
     with reported():
-        from numaplan.api.apply import Carrying, Mode, carry_out, prepare
+        from numaplan.api.apply import Carrying, Mode, await_turn, carry_out, prepare
         from numaplan.cli.interrupts import interruptible
         from numaplan.cli.show_applied import application_text
-        from numaplan.report.applied import application_notes
+        from numaplan.report.applied import change_lines, outcome_lines
+        from numaplan.sources.state import command
 
         mode = Mode.LIVE if live else Mode.BOTH if both else Mode.CONFIG
         carrying = Carrying(plan, where(snapshot, domains, connect), mode, force=force)
+        if yes and lock_timeout:
+            await_turn(lock_timeout_s=lock_timeout)
         prepared = prepare(carrying)
         shown = prepared.shown
-        confirmed = bool(prepared.steps) and (yes or _confirmed(application_text(shown, form)))
+        told: tuple[str, ...] = ()
+        confirmed = yes and bool(prepared.steps)
+        if prepared.steps and not yes and _is_read_by_somebody():
+            told = (application_text(shown, form), *change_lines(shown))
+            print_data(told[0], None)
+            print_note(_lines(told[1:]))
+            confirmed = typer.confirm("Carry it out?", default=False, err=True)
         if confirmed:
             with interruptible() as interrupted:
                 shown = carry_out(prepared, carrying, lock_timeout_s=lock_timeout, interrupted=interrupted)
-        print_data(application_text(shown, form), None)
-        print_note(application_notes(shown, dry=not confirmed))
+        try:
+            text = application_text(shown, form)
+            print_data("" if text in told else text, None)
+        finally:
+            # Whoever cannot read the data any more, a full disk or `head`, needs the id all the same.
+            undo = None if shown.transaction is None else command("rollback", shown.transaction)
+            lines = (*change_lines(shown), *outcome_lines(shown, undo=undo))
+            print_note(_lines([line for line in lines if line not in told]))
         if shown.differences:
             raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _confirmed(text: str) -> bool:
-    """Whether somebody at a terminal has read what would change and says yes; a pipe never does."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return False
-    print_data(text, None)
-    return typer.confirm("Carry it out?", default=False, err=True)
+def _is_read_by_somebody() -> bool:
+    """Whether there is a terminal that can be asked; a pipe never says yes."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

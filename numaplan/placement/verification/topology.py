@@ -1,0 +1,34 @@
+"""The CPU topology that a guest is shown: as many vCPUs as it has, and siblings only where the host has them."""
+
+from collections.abc import Iterator, Sequence
+
+from numaplan.model.plan import Placement
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verification.violation import Violation
+
+
+def topology_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Topologies that do not fit their guest; a plan need not say any."""
+    for placement in placements:
+        problem = None if placement.topology is None else _problem(facts, placement)
+        if problem is not None:
+            yield Violation(placement.vm, "topology", f'guest "{placement.vm}" is shown {problem}')
+
+
+def _problem(facts: Facts, placement: Placement) -> str | None:
+    topology = placement.topology
+    if topology is None:
+        return None
+    given = sorted(pair for cell in placement.cells for pair in cell.vcpus)
+    if topology.vcpus != len(given):
+        return f"a topology of {topology.vcpus} vCPUs; it has {len(given)}"
+    if topology.threads == 1:
+        return None
+    for start in range(0, len(given), topology.threads):
+        run = given[start : start + topology.threads]
+        cores = {str(facts.core(cpu)) for _, cpus in run for cpu in cpus}
+        whole = [cpus for _, cpus in run if len(cpus) == 1 and len(facts.core(cpus.lowest)) == topology.threads]
+        if len(cores) != 1 or len(whole) != topology.threads or len({cpus.lowest for cpus in whole}) != len(whole):
+            vcpus = ", ".join(str(vcpu) for vcpu, _ in run)
+            return f"vCPUs {vcpus} as threads of one core; their CPUs are no whole core of the host"
+    return None
