@@ -1,9 +1,6 @@
 """The ``numaplan`` command. Each verb imports what it needs when it runs."""
 
 import gc
-import os
-import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -23,6 +20,7 @@ from numaplan.cli.verbs.rollback import rollback
 from numaplan.cli.verbs.schema import schema
 from numaplan.cli.verbs.verify import verify
 from numaplan.sources.state import command, open_transactions
+from numaplan.sources.streams import open_standard_streams
 
 _HELP: Final = """Plans, proves and audits where VNFs lie on a KVM host: CPUs, memory nodes, hugepages and VFs.
 
@@ -34,7 +32,6 @@ Examples, on the captured host that ships with numaplan:
 """
 
 _SELDOM: Final = 1_000_000
-_STDERR: Final = 2
 
 app = typer.Typer(
     name="numaplan",
@@ -89,17 +86,7 @@ for _verb, _words in (
 
 def run() -> None:
     """The console script."""
-    _open_standard_streams()
+    open_standard_streams()
     # A command lives for seconds and makes few cycles: looking for them costs a tenth of the time of a large host.
     gc.set_threshold(_SELDOM)
     app()
-
-
-def _open_standard_streams() -> None:
-    """Where a caller closed them, else a file that is opened later becomes what is printed to."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        pass
-    os.close(descriptor)
-    # Open for as long as the process lives.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

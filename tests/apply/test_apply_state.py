@@ -84,10 +84,12 @@ def test_looking_makes_nothing(scene: Scene) -> None:
     assert not scene.state.exists()
 
 
-def test_what_others_may_only_read_is_made_private(scene: Scene) -> None:
-    scene.state.mkdir(mode=0o755)
+def test_a_directory_that_was_there_keeps_its_mode_and_what_is_made_in_it_is_private(scene: Scene) -> None:
+    scene.state.mkdir()
+    scene.state.chmod(0o755)
     open_store()
-    assert stat.S_IMODE(scene.state.stat().st_mode) == 0o700
+    assert stat.S_IMODE(scene.state.stat().st_mode) == 0o755
+    assert stat.S_IMODE((scene.state / "transactions").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.guest import CellId, Guest, GuestCell, VcpuId, VcpuPin
+from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, VcpuId, VcpuPin
 from numaplan.model.plan import Level, Plan, Status
 from numaplan.model.request import PageSize, Request
 from numaplan.placement.verify import Violation, verify
@@ -242,3 +242,28 @@ class TestLevels:
             "level moves is not proven; an optimal plan needs it to be"
         ]
         assert verify(TWO, HOST, replace(unproven, status=Status.FEASIBLE)) == ()
+
+
+@pytest.mark.parametrize(
+    ("topology", "problem"),
+    [
+        (GuestTopology(1, 1, 1, 1), "a topology of 1 vCPUs; it has 2"),
+        (GuestTopology(7, 3, 5, 11), "a topology of 1155 vCPUs; it has 2"),
+        (GuestTopology(1, 1, 1, 2), "vCPUs 0, 1 as threads of one core; their CPUs are no whole core of the host"),
+    ],
+)
+def test_a_topology_that_the_host_does_not_have_is_told(topology: GuestTopology, problem: str) -> None:
+    request = Request(POLICY, (guest("a", 2),))
+    wrong = replace(placed("a", cell(0, "2", "3")), topology=topology)
+    assert found(request, HOST, wrong) == (Violation("a", "topology", f'guest "a" is shown {problem}'),)
+
+
+@pytest.mark.parametrize("topology", [None, GuestTopology(1, 1, 2, 1), GuestTopology(2, 1, 1, 1)])
+def test_a_topology_without_threads_needs_no_whole_cores(topology: GuestTopology | None) -> None:
+    plain = replace(placed("a", cell(0, "2", "3")), topology=topology)
+    assert found(Request(POLICY, (guest("a", 2),)), HOST, plain) == ()
+
+
+def test_threads_of_the_guest_are_threads_of_the_host() -> None:
+    whole = replace(placed("a", cell(0, "2", "10")), topology=GuestTopology(1, 1, 1, 2))
+    assert found(Request(POLICY, (guest("a", 2),)), HOST, whole) == ()
