@@ -6,6 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
+from numaplan.cpuset import parse_id_list
 from tests.lab.lab import Lab
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.topologies import TOPOLOGIES
@@ -16,6 +17,8 @@ RESULTS = Path("/mnt/results")
 def main() -> int:
     topology, *names = (RESULTS / "scenarios").read_text().split()
     lab = Lab(TOPOLOGIES[topology], RESULTS)
+    for cpu in parse_id_list(lab.topology.offline):
+        Path(f"/sys/devices/system/cpu/cpu{cpu}/online").write_text("0")
     failed = False
     with (RESULTS / "rows.jsonl").open("w") as file:
         for name in names:

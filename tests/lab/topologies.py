@@ -75,7 +75,7 @@ UNEVEN = Topology(
     threads=2,
     nodes=(
         Node("0-7", memory_mib=4096, pages_2mib=256, ports=1),
-        Node("8-11", memory_mib=2560, pages_2mib=256),
+        Node("8-11", memory_mib=2560, pages_2mib=256, ports=1),
         Node("12-15"),
         Node("", memory_mib=2560, pages_2mib=256),
     ),
