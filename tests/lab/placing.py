@@ -136,7 +136,7 @@ def as_planned(name: str, placement: dict[str, object], process: Running) -> Ite
         key = cell["memory_node"], cell["page_size_kib"]
         planned[key] = planned.get(key, 0) + cell["memory_kib"]
     huge = {key: kib for key, kib in process.memory.items() if key[1] > 4}
-    wanted = {key: kib for key, kib in planned.items() if key[1] > 4}  # noqa: PLR2004
+    wanted = {key: kib for key, kib in planned.items() if key[1] > 4}
     yield row(f"{name}: huge pages by node and size", sorted(wanted.items()), sorted(huge.items()))
     small = sorted({node for (node, size), kib in process.memory.items() if size == 4 and kib})
     nodes = sorted({cell["memory_node"] for cell in cells})
