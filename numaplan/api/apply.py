@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from numaplan.api.inventory import Taken, take_host
+from numaplan.api.verify import PLAN_LIMIT
 from numaplan.api.where import Where
 from numaplan.apply.files import FilesTarget
 from numaplan.apply.journal import open_store
@@ -36,8 +36,6 @@ from numaplan.sources.files import read_text
 from numaplan.sources.hypervisor import own_uri
 from numaplan.sources.store import UnreadableError
 from numaplan.sources.uri import is_local, redact
-
-PLAN_LIMIT: Final = 64 << 20
 
 
 class Mode(StrEnum):
@@ -154,6 +152,9 @@ class _Preparation:
 
     def prepared(self) -> Prepared:
         """All of it; raises NumaplanError for the first kind of reason not to."""
+        if isinstance(self._target, LibvirtTarget) and self._carrying.where.source is not None:
+            # The host was read from a capture: nothing but its name ties it to the one that is connected to.
+            refuse_other_host(self._plan.hostname, self._target)
         self._refuse_stale()
         self._refuse_unfit()
         work = [self._work(placement) for placement in self._plan.placements]
@@ -289,6 +290,19 @@ class _Preparation:
                 return "at its next start" + (", it runs as it is until then" if guest.running else "")
 
 
+def refuse_other_host(planned: str | None, target: LibvirtTarget) -> None:
+    """Raises StaleError where a connection leads to another host than the one that was planned for.
+
+    Names with and without a domain are one host's; libvirt's test driver has no host of its own.
+    """
+    if planned is None or target.address.startswith("test:"):
+        return
+    connected = target.hostname()
+    if connected.partition(".")[0].lower() != planned.partition(".")[0].lower():
+        what = f"the plan was made for the host {planned}, this connection leads to {connected}"
+        raise StaleError(what, redact(target.address), "connect to that host, or place again")
+
+
 def _open_target(where: Where, taken: Taken) -> Target:
     if where.domains is not None:
         return FilesTarget(where.domains, {domain.guest.name: domain.path for domain in taken.domains})
@@ -316,7 +330,7 @@ def _read_back(prepared: Prepared, carrying: Carrying) -> tuple[Check, ...]:
     target = prepared.target
     if not isinstance(target, LibvirtTarget):
         return ()
-    changed = {step.guest: step.kind for step in prepared.steps}
+    changed = {step.guest for step in prepared.steps}
     checks: list[Check] = []
     for placement in prepared.plan.placements:
         if placement.vm in changed and carrying.mode.defines:

@@ -12,7 +12,7 @@ from numaplan.placement.verify import Violation, verify
 from numaplan.records.plan import read_plan
 from numaplan.sources.files import read_text
 
-PLAN_LIMIT: Final = 16 << 20
+PLAN_LIMIT: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

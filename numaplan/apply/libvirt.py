@@ -28,6 +28,10 @@ class LibvirtTarget:
         """Its URI."""
         return self._definitions.uri
 
+    def hostname(self) -> str:
+        """The host that the connection leads to."""
+        return self._definitions.hostname()
+
     def read(self, guest: str, kind: Kind) -> bytes | None:
         """The XML of its next start with secrets, or its pins where it runs."""
         if kind is Kind.DEFINITION:
