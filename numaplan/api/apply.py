@@ -27,7 +27,6 @@ from numaplan.model.fact import GuestFact
 from numaplan.model.guest import Guest
 from numaplan.model.plan import Basis, Placement, Plan
 from numaplan.model.request import GuestRequest
-from numaplan.model.snapshot import Snapshot
 from numaplan.placement.fingerprint import basis_of
 from numaplan.placement.verify import verify
 from numaplan.records.plan import read_carried_plan
@@ -71,7 +70,6 @@ class Prepared:
     """A plan that fits the host as it is now, and what it would change. `steps` hold the XML with its secrets."""
 
     plan: Plan
-    snapshot: Snapshot
     target: Target
     steps: tuple[Step, ...]
     shown: Application
@@ -160,7 +158,6 @@ class _Preparation:
         work = [self._work(placement) for placement in self._plan.placements]
         return Prepared(
             self._plan,
-            self._taken.snapshot,
             self._target,
             tuple(step for each in work for step in each.steps),
             Application(
