@@ -5,9 +5,9 @@ Timers, inter-processor and platform interrupts are left out: no plan moves them
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from numaplan.cpuset import CpuSet
 from numaplan.inventory.attribute import (
@@ -38,6 +38,9 @@ _FILES: Final = frozenset({"affinity_hint", "spurious"} | {name for name, _ in (
 # show_interrupts() there: counts for each CPU, the chip, its own number with "-edge" or "Level" behind it, and after
 # two blanks or more the handlers.
 _COLUMN = re.compile(r"CPU[0-9]+", re.ASCII)
+_COUNTS = re.compile(r"[ 0-9]+", re.ASCII)
+# A blank and ten digits.
+_COUNT_WIDTH: Final = 11
 _HANDLED = re.compile(r"(\S+)(?: +[0-9]+)?(?:-\S+| +(?:Level|Edge) *(?:-\S+)?)? *(?:  (\S.*))?", re.ASCII)
 
 
@@ -47,6 +50,14 @@ class Handled:
 
     device: PciAddress | None
     actions: tuple[str, ...]
+
+
+class _Served(NamedTuple):
+    """Where an interrupt may be and is handled."""
+
+    affinity: CpuSet | None
+    effective: CpuSet | None
+    node: NodeId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +86,34 @@ def read_irqs(tree: HostTree, devices: Sequence[PciDevice], nodes: Sequence[Numa
     raisers = _read_raisers(tree, devices, known=known)
     table = {} if raisers.messages else _read_table(tree)
     owners = _with_table(raisers.devices, table, devices=devices, known=known)
-    found = [_read_irq(tree, number, raisers=owners[number], ids=ids) for number in sorted(owners)]
-    if not any(irq.actions for irq in found):
+    names: dict[int, Sequence[str]] = {}
+    served: dict[int, _Served] = {}
+    for number in sorted(owners):
+        names[number] = tree.names(f"{IRQ_ROOT}/{number}")
+        served[number] = _read_served(tree, f"{IRQ_ROOT}/{number}", names=names[number], ids=ids)
+    actions = {number: tuple(name for name in each if name not in _FILES) for number, each in names.items()}
+    if not any(actions.values()):
         table = table or _read_table(tree)
-        named = {number: handled.actions for number, handled in table.items()}
-        found = [replace(irq, actions=named.get(irq.number, ())) for irq in found]
-    _note_lacking(tree, found)
-    handled = any(irq.actions for irq in found)
-    return tuple(irq for irq in found if irq.actions or not handled or irq.number not in raisers.lines)
+        actions = {number: table[number].actions if number in table else () for number in names}
+    handled = any(actions.values())
+    _note_lacking(tree, names)
+    return tuple(
+        Irq(
+            number=number,
+            affinity=where.affinity,
+            effective=where.effective,
+            node=where.node,
+            device=next(iter(owners[number])) if len(owners[number]) == 1 else None,
+            actions=actions[number],
+        )
+        for number, where in served.items()
+        if actions[number] or not handled or number not in raisers.lines
+    )
 
 
 def parse_interrupts(text: str) -> Mapping[int, Handled]:
     """Numbered lines of /proc/interrupts, those without a handler too; raises ValueError for another file."""
-    header, *lines = text.splitlines() or [""]
+    header, *lines = text.split("\n")
     columns = header.split()
     if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
         raise ValueError("no table of interrupts")
@@ -96,8 +122,7 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
         number, _, rest = line.strip().partition(":")
         if not _NUMBER.fullmatch(number):
             continue  # "NMI" and its kin are none that anybody could move
-        parts = rest.split(None, len(columns))
-        match = _HANDLED.fullmatch(parts[-1].rstrip()) if len(parts) > len(columns) else None
+        match = _HANDLED.fullmatch(_behind_counts(rest.rstrip(), len(columns)))
         if match is None:
             raise ValueError(f"no chip and number for interrupt {number}")
         names = (match[2] or "").split(", ")
@@ -105,6 +130,16 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
             parse_pci_name(match[1].rpartition("-")[2]), tuple(sorted({name.strip() for name in names} - {""}))
         )
     return table
+
+
+def _behind_counts(text: str, columns: int) -> str:
+    """What follows the counts, "" where there are none or too few of them."""
+    width = _COUNT_WIDTH * columns
+    # A thousand counts a line are many to take apart; where they stand as the kernel puts them there is no need.
+    if text[width : width + 1] == " " and _COUNTS.fullmatch(text, 0, width):
+        return text[width:].lstrip()
+    parts = text.split(None, columns)
+    return parts[columns] if len(parts) > columns else ""
 
 
 def parse_line(text: str) -> int:
@@ -183,9 +218,7 @@ def _with_table(
     return {**raisers, **{number: named[number] | raisers.get(number, frozenset()) for number in named}}
 
 
-def _read_irq(tree: HostTree, number: int, *, raisers: frozenset[PciAddress], ids: Collection[NodeId]) -> Irq:
-    folder = f"{IRQ_ROOT}/{number}"
-    names = tree.names(folder)
+def _read_served(tree: HostTree, folder: str, *, names: Sequence[str], ids: Collection[NodeId]) -> _Served:
     if not names:
         tree.note(folder, "nothing is in it")
     affinity = _read_first(tree, folder, files=_AFFINITY, names=names)
@@ -194,13 +227,10 @@ def _read_irq(tree: HostTree, number: int, *, raisers: frozenset[PciAddress], id
     if node is not None and node >= 0 and node not in ids:
         tree.note(f"{folder}/node", f"node {node} is not one of the host's")
         node = None
-    return Irq(
-        number=number,
+    return _Served(
         affinity=None if affinity is None else _cpu_set(affinity),
         effective=None if effective is None else _cpu_set(effective),
         node=None if node is None or node < 0 else NodeId(node),
-        device=next(iter(raisers)) if len(raisers) == 1 else None,
-        actions=tuple(name for name in names if name not in _FILES),
     )
 
 
@@ -214,9 +244,8 @@ def _read_first(tree: HostTree, folder: str, *, files: Files, names: Collection[
     return None
 
 
-def _note_lacking(tree: HostTree, irqs: Sequence[Irq]) -> None:
+def _note_lacking(tree: HostTree, names: Mapping[int, Sequence[str]]) -> None:
     """A kernel shows the same files for each interrupt, so one that lacks what another has is odd."""
-    names = {irq.number: frozenset(tree.names(f"{IRQ_ROOT}/{irq.number}")) for irq in irqs}
     for (first, _), *_others in (_AFFINITY, _EFFECTIVE, _NODE):
         lacking = [number for number, each in names.items() if each and first not in each]
         if len(lacking) < len(names):

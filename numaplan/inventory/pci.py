@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -29,6 +29,10 @@ _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII
 _VF_LINK = re.compile(r"virtfn(0|[1-9][0-9]{0,4})", re.ASCII)
 _ID = re.compile(r"0x([0-9a-f]{4})", re.ASCII)
 _CLASS = re.compile(r"0x([0-9a-f]{6})", re.ASCII)
+_MODALIAS = re.compile(
+    r"pci:v0000([0-9A-F]{4})d0000([0-9A-F]{4})sv[0-9A-F]{8}sd[0-9A-F]{8}bc([0-9A-F]{2})sc([0-9A-F]{2})i([0-9A-Fa-f]{2})",
+    re.ASCII,
+)
 _GROUP = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _COUNTS: Final = frozenset({"sriov_totalvfs", "sriov_numvfs"})
 # The SR-IOV capability counts VFs in 16 bits.
@@ -44,7 +48,9 @@ class _Locality:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ids:
+class Ids:
+    """What a function is: hexadecimal digits, in lower case."""
+
     vendor: str
     device: str
     pci_class: str
@@ -54,13 +60,16 @@ def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tup
     """Every PCI function, by address; `nodes` are the host's, `exposed` whether it shows them."""
     locality = _locality(nodes, exposed=exposed)
     folders = read_pci_folders(tree)
-    kin: dict[str, list[_Ids | None]] = {}
+    kin: dict[str, list[Ids | None]] = {}
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
     for address, folder in folders.items():
         names = tree.names(folder)
         physfn = _read_link(tree, folder, name="physfn", names=names)
-        ids = _read_ids(tree, folder) if physfn is None else _read_vf_ids(tree, folder, kin.setdefault(physfn, []))
+        if physfn is None:
+            ids = _read_ids(tree, folder, names=names)
+        else:
+            ids = _read_vf_ids(tree, folder, names=names, kin=kin.setdefault(physfn, []))
         if ids is not None:
             found[address] = _read_device(tree, folder, address=address, ids=ids, physfn=physfn, locality=locality)
             vf_links[address] = _read_vf_links(tree, folder, names=names)
@@ -92,6 +101,17 @@ def parse_pci_class(text: str) -> str:
     if match is None:
         raise ValueError("no PCI class")
     return match[1]
+
+
+@lru_cache(maxsize=4096)
+def parse_modalias(text: str) -> Ids | None:
+    """The ids in "pci:v00008086d00001572sv00008086sd00000001bc02sc00i00"; None for what is none of that form.
+
+    modalias_show() in drivers/pci/pci-sysfs.c, of the same fields as the files vendor, device and class. Older
+    kernels wrote the last two digits in lower case.
+    """
+    match = _MODALIAS.fullmatch(text.rstrip("\n\0"))
+    return match and Ids(match[1].lower(), match[2].lower(), f"{match[3]}{match[4]}{match[5]}".lower())
 
 
 @lru_cache(maxsize=DEVICE_LIMIT)  # the bus, its PF, its group and its interfaces all name a VF
@@ -155,7 +175,7 @@ def _search_folders(tree: HostTree) -> dict[PciAddress, str]:
     return folders
 
 
-def _read_vf_ids(tree: HostTree, folder: str, kin: list[_Ids | None]) -> _Ids | None:
+def _read_vf_ids(tree: HostTree, folder: str, *, names: Collection[str], kin: list[Ids | None]) -> Ids | None:
     """Ids of a VF; `kin`: those that were read of VFs of its PF, which speak for it where they agree.
 
     A VF has its vendor and device of its PF (pci_iov_add_virtfn() in drivers/pci/iov.c), and as its class that of the
@@ -163,24 +183,31 @@ def _read_vf_ids(tree: HostTree, folder: str, kin: list[_Ids | None]) -> _Ids | 
     """
     if len(kin) >= WITNESSES and kin[0] is not None and kin.count(kin[0]) == len(kin):
         return kin[0]
-    ids = _read_ids(tree, folder)
+    ids = _read_ids(tree, folder, names=names)
     kin.append(ids)
     return ids
 
 
-def _read_ids(tree: HostTree, folder: str) -> _Ids | None:
-    """None, with a gap, for a folder without one of them: all PCI functions have them."""
+def _read_ids(tree: HostTree, folder: str, *, names: Collection[str]) -> Ids | None:
+    """By modalias, which has all of them in one file, else by a file for each.
+
+    None, with a gap, for a folder without one of them: all PCI functions have them.
+    """
+    alias = tree.text(f"{folder}/modalias", spare=True) if "modalias" in names else None
+    ids = None if alias is None else parse_modalias(alias)
+    if ids is not None:
+        return ids
     vendor = read_attribute(tree, f"{folder}/vendor", parse_pci_id, expected=True)
     device = read_attribute(tree, f"{folder}/device", parse_pci_id, expected=True)
     pci_class = read_attribute(tree, f"{folder}/class", parse_pci_class, expected=True)
     if vendor is None or device is None or pci_class is None:
         tree.note(folder, "its vendor, device or class is not known: the device is left out")
         return None
-    return _Ids(vendor, device, pci_class)
+    return Ids(vendor, device, pci_class)
 
 
 def _read_device(
-    tree: HostTree, folder: str, *, address: PciAddress, ids: _Ids, physfn: str | None, locality: _Locality
+    tree: HostTree, folder: str, *, address: PciAddress, ids: Ids, physfn: str | None, locality: _Locality
 ) -> PciDevice:
     names = tree.names(folder)
     group = _read_link(tree, folder, name="iommu_group", names=names)

@@ -1,5 +1,6 @@
 """Host files in a directory: the live host's "/", or a capture that was unpacked."""
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
 
 # Sysfs gives at most one page a read, and every attribute that a reader wants fits in one.
 _CHUNK: Final = 1 << 14
+_PAGE: Final = 4096
 # O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
 _REMEMBERED: Final = 1024
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -19,28 +21,22 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O
 class DirectoryStore:
     """Files below a directory. No call follows a symbolic link in the last component of its path.
 
-    What a look at a folder or a file has told of its kind is not asked for again: a file that changes its kind between
-    the look and the reading is refused once it is open.
+    What the listing of a folder has told of a file's kind is not asked for again: a file that changes its kind between
+    the listing and the reading is read no further than its limit, and nothing waits for it.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._prefix = str(root).rstrip("/")
-        self._looked_at: str | None = None
         # The entries of the folders listed last: what is read of a folder is mostly read right after it was listed.
         self._entries: dict[str, dict[str, os.DirEntry[str]]] = {}
 
     def kind(self, path: str) -> Kind:
         """By what the folder's listing said, else by lstat(2)."""
-        folder, _, name = path.rpartition("/")
-        listed = self._entries.get(folder)
-        entry = None if listed is None else listed.get(name)
+        entry = self._entry(path)
         if entry is None:
-            kind = _kind(os.lstat(f"{self._prefix}/{path}").st_mode)
-        else:
-            kind = Kind.FILE if entry.is_file(follow_symlinks=False) else _other_kind(entry)
-        self._looked_at = path if kind is Kind.FILE else None
-        return kind
+            return _kind(os.lstat(self._at(path)).st_mode)
+        return Kind.FILE if entry.is_file(follow_symlinks=False) else _other_kind(entry)
 
     def target(self, path: str) -> str:
         """By readlink(2)."""
@@ -48,7 +44,7 @@ class DirectoryStore:
 
     def names(self, path: str) -> Sequence[str]:
         """By getdents(2), which tells the kinds too, but on a few file systems that need a look at each entry."""
-        with os.scandir(f"{self._prefix}/{path}") as entries:
+        with os.scandir(self._at(path)) as entries:
             listed = {entry.name: entry for entry in islice(entries, NAMES_LIMIT + 1)}
         if len(listed) > NAMES_LIMIT:
             raise UnreadableError(f"more than {NAMES_LIMIT} entries")
@@ -60,25 +56,33 @@ class DirectoryStore:
     def read(self, path: str) -> bytes:
         """Regular files only: opening a device can have effects, opening a fifo can wait for ever."""
         where = f"{self._prefix}/{path}"
-        if path != self._looked_at:  # else this is the look that found it
-            _demand_file(os.lstat(where).st_mode)
+        folder, _, name = path.rpartition("/")
+        listed = self._entries.get(folder)
+        entry = None if listed is None else listed.get(name)
+        if entry is None or not entry.is_file(follow_symlinks=False):
+            _demand_file(os.lstat(where).st_mode, path)
         descriptor = os.open(where, _FLAGS)
         try:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode):
-                _demand_file(state.st_mode)
             data = os.read(descriptor, _CHUNK)
-            # Where the size does not tell the end, only an empty read does: /proc states none, and may give a line at a
-            # time; /sys states that of a page.
-            if not data or len(data) == state.st_size or not (more := os.read(descriptor, _CHUNK)):
+            if not data:  # the one thing that a fifo says which nobody writes to
+                _demand_file(os.fstat(descriptor).st_mode, path)
+            # An attribute of /sys is given whole, or a page of it; /proc may give a line at a time.
+            if not data or (len(data) < _PAGE and path.startswith("sys/")) or not (more := os.read(descriptor, _CHUNK)):
                 return data
             return _read_on(descriptor, [data, more], limit=limit_of(path))
+        except IsADirectoryError:
+            raise UnreadableError("is a directory") from None
         finally:
             os.close(descriptor)
 
     def below(self, path: str) -> "DirectoryStore":
         """The same directory, opened further down."""
         return DirectoryStore(self._root / path)
+
+    def _entry(self, path: str) -> os.DirEntry[str] | None:
+        folder, _, name = path.rpartition("/")
+        listed = self._entries.get(folder)
+        return None if listed is None else listed.get(name)
 
     def _at(self, path: str) -> str:
         return f"{self._prefix}/{path}"
@@ -94,7 +98,9 @@ def _read_on(descriptor: int, chunks: list[bytes], *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _demand_file(mode: int) -> None:
+def _demand_file(mode: int, path: str) -> None:
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     if not stat.S_ISREG(mode):
         raise UnreadableError("is a directory" if stat.S_ISDIR(mode) else "is no regular file")
 

@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file; UnreadableError above its `limit_of` and for what is no file."""
+        """The bytes of a file; UnreadableError above its `limit_of` and for what is no file, ELOOP for a link."""
         ...
 
     def below(self, path: str) -> "Store":

@@ -96,12 +96,13 @@ class HostTree:
         """What was read so far, by path."""
         return MappingProxyType(self._texts)
 
-    def text(self, path: str, *, optional: bool = False, expected: bool = False) -> str | None:
+    def text(self, path: str, *, optional: bool = False, expected: bool = False, spare: bool = False) -> str | None:
         """A file's text, nothing stripped; None where it is absent, and with a `Gap` where it is forbidden or broken.
 
         `expected`: every kernel of today has it on such a host, so its absence leaves a `Gap` too.
         `optional`: EINVAL is the kernel's way of saying nothing, as for the speed of a link that is down
         (Documentation/ABI/testing/sysfs-class-net), and leaves no `Gap`.
+        `spare`: other files say the same, and are asked where this one fails, which leaves no `Gap`.
         Bytes that are no UTF-8 become surrogates (errors="surrogateescape").
         """
         text = self._texts.get(path)
@@ -110,6 +111,8 @@ class HostTree:
             text = self._text(path)
         if text is None:
             failure = self._failures[path]
+            if spare:
+                return None
             if failure.why is not None and not (optional and failure.unsaid):
                 self.note(path, failure.why)
             elif expected:
@@ -218,9 +221,12 @@ class HostTree:
     def _read(self, path: str) -> str:
         folder, _, name = path.rpartition("/")
         # The everyday case, without a link: what `_real` would find, in fewer steps.
-        plain = folder in self._folders and path not in self._real_texts and name not in _DOTS and "\0" not in name
-        if plain and self._store.kind(path) is Kind.FILE:
-            return self._store.read(path).decode("utf-8", "surrogateescape")
+        if folder in self._folders and name not in _DOTS and "\0" not in name and path not in self._real_texts:
+            try:
+                return self._store.read(path).decode("utf-8", "surrogateescape")
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
         real = self._real(path)
         text = self._texts.get(real)
         if text is None:

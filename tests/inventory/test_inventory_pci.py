@@ -2,11 +2,21 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.inventory.iommu import merge_groups, read_iommu_groups
-from numaplan.inventory.pci import parse_group, parse_pci_class, parse_pci_id, parse_pci_name, parse_vf_count, read_pci
+from numaplan.inventory.pci import (
+    Ids,
+    parse_group,
+    parse_modalias,
+    parse_pci_class,
+    parse_pci_id,
+    parse_pci_name,
+    parse_vf_count,
+    read_pci,
+    read_pci_folders,
+)
 from numaplan.model.devices import PciAddress, PciDevice, Sriov
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.sources.tree import HostTree
-from tests.inventory.trees import To, gaps, tree
+from tests.inventory.trees import To, capture_id, captures, fresh, gaps, tree
 
 Files = dict[str, str | To | None]
 NODES = (
@@ -52,6 +62,42 @@ def nic(vfs: int, *, numvfs: str | None = None) -> Files:
 def read(files: Files, *, nodes: tuple[NumaNode, ...] = NODES) -> tuple[HostTree, dict[str, PciDevice]]:
     made = tree(files)
     return made, {str(device.address): device for device in read_pci(made, nodes, exposed=True)}
+
+
+ALIAS = "pci:v000015B3d0000101Dsv000015B3sd00000019bc02sc07i0A\n"
+
+
+def test_one_file_tells_what_a_function_is() -> None:
+    made, devices = read(nic(0) | {f"{PF}/modalias": ALIAS})
+    device = devices["0000:3b:00.0"]
+    assert (device.vendor, device.device, device.pci_class) == ("15b3", "101d", "02070a")
+    assert not {f"{PF}/vendor", f"{PF}/device", f"{PF}/class"} & set(made.opened)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "\0" * 64, ALIAS[:-4], ALIAS.lower(), ALIAS + "x", ALIAS.replace("v0000", "v0001"), "usb:v1D6Bp0002\n"],
+)
+def test_three_files_tell_what_a_function_is_where_that_one_makes_no_sense(text: str) -> None:
+    made, devices = read(nic(0) | {f"{PF}/modalias": text})
+    device = devices["0000:3b:00.0"]
+    assert (device.vendor, device.device, device.pci_class) == ("8086", "1572", "020000")
+    assert not made.gaps
+
+
+def test_no_host_has_one_file_that_contradicts_the_three() -> None:
+    compared = 0
+    for name in map(capture_id, captures()):
+        host = fresh(name)
+        for folder in read_pci_folders(host).values():
+            texts = [host.text(f"{folder}/{file}", spare=True) for file in ("modalias", "vendor", "device", "class")]
+            if all(texts):
+                alias, vendor, device, pci_class = map(str, texts)
+                assert parse_modalias(alias) == Ids(
+                    parse_pci_id(vendor), parse_pci_id(device), parse_pci_class(pci_class)
+                )
+                compared += 1
+    assert compared > 500
 
 
 def test_a_physical_function_with_its_vfs_in_the_order_of_their_index() -> None:

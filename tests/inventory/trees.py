@@ -10,7 +10,7 @@ from pathlib import Path
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Snapshot
-from numaplan.sources.store import Kind, Store
+from numaplan.sources.store import Kind, Store, UnreadableError
 from numaplan.sources.tree import HostTree, open_tree
 from tests.corpus import corpus
 
@@ -64,7 +64,11 @@ class MadeStore:
     def read(self, path: str) -> bytes:
         self.reads.append(path)
         content = self.files.get(path)
-        if not isinstance(content, str):
+        if isinstance(content, To):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if path in self.folders:
+            raise UnreadableError("is a directory")
+        if content is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return content.encode("utf-8", "surrogateescape")
 

@@ -139,9 +139,7 @@ def test_a_folder_of_nothing_is_listed_once(host: HostTree, tmp_path: Path, monk
     assert list(listings.paths.values()) == [1]
 
 
-def test_a_file_whose_size_is_read_is_not_read_on(
-    host: HostTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attribute_is_read_in_one_call(host: HostTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = "x" * (1 << 14) * 2 + "\n"
     (tmp_path / DEVICE / "long").write_text(long)
     reads: list[int] = []
@@ -156,11 +154,12 @@ def test_a_file_whose_size_is_read_is_not_read_on(
     assert host.text(f"{DEVICE}/class") == "0x020000\n"
     assert reads == [9]
     assert host.text(f"{DEVICE}/long") == long
-    # As of a file of /proc, which states no size.
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((0o100444, *(0,) * 9)))
+    # A file of /proc may be given a line at a time.
+    (tmp_path / "proc").mkdir(exist_ok=True)
+    (tmp_path / "proc" / "cmdline").write_text("ro\n")
     reads.clear()
-    assert host.text(f"{DEVICE}/net/eth0/mtu") == "1500\n"
-    assert reads == [5, 0]
+    assert host.text("proc/cmdline") == "ro\n"
+    assert reads == [3, 0]
 
 
 def test_what_is_absent_is_told_from_what_is_broken(host: HostTree, tmp_path: Path) -> None:
