@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tests.lab.topologies import Topology
+
 DOMAIN = """\
 <domain type='kvm'>
   <!-- as virt-install wrote it -->
@@ -43,7 +45,7 @@ class LabGuest:
         return head + self.wishes.format(pf=pf, mgmt="{name: mgmt, type: virtio, bridge: br-mgmt}")
 
 
-GUESTS = (
+_GUESTS = (
     LabGuest(
         "fw1",
         2,
@@ -57,9 +59,20 @@ GUESTS = (
       - {mgmt}
 """,
     ),
-    LabGuest("db1", 2, 128, "    emulator: {{policy: isolate}}\n    interfaces: [{mgmt}]\n"),
+    LabGuest(
+        "db1",
+        2,
+        128,
+        """\
+    emulator: {{policy: isolate}}
+    memory_policy: preferred
+    interfaces: [{mgmt}]
+""",
+    ),
     LabGuest("wide", 4, 128, "    cells: 2\n    page_size: 2MiB\n    interfaces: [{mgmt}]\n"),
+    LabGuest("log1", 1, 64, "    interfaces: [{mgmt}]\n"),
 )
+_ON_1GIB = LabGuest("big1", 1, 1024, "    page_size: 1GiB\n    interfaces: [{mgmt}]\n")
 HEAD = """\
 apiVersion: numaplan/v1
 host:
@@ -69,6 +82,11 @@ vms:
 """
 
 
-def vnf(pf: str, reserved: str) -> str:
+def guests(topology: Topology) -> tuple[LabGuest, ...]:
+    """All that the host has room for."""
+    return (*_GUESTS, _ON_1GIB) if any(node.pages_1gib for node in topology.nodes) else _GUESTS
+
+
+def vnf(topology: Topology, pf: str, reserved: str) -> str:
     """The vnf.yaml of all guests; fw1 has a VF of `pf`."""
-    return HEAD.format(reserved=reserved) + "".join(guest.entry(pf) for guest in GUESTS)
+    return HEAD.format(reserved=reserved) + "".join(guest.entry(pf) for guest in guests(topology))

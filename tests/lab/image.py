@@ -110,11 +110,11 @@ def _make_tree(tree: Path) -> None:
         raise LabError("apt knows no mirror: run apt-get update first")
     sources = tree.with_name("sources.list")
     sources.write_text("".join(f"deb {mirror} {suite} main\n" for suite in (SUITE, BACKPORTS)))
-    _run(
-        # What it mounts in the tree goes with it, however it ends.
-        "unshare", "--mount", "mmdebstrap", "--variant=minbase", f'--aptopt=APT::Default-Release "{BACKPORTS}"',
-        '--aptopt=APT::Install-Recommends "false"', f"--include={','.join(PACKAGES)}", SUITE, tree, sources,
-    )  # fmt: skip
+    words = (f'APT::Default-Release "{BACKPORTS}"', 'APT::Install-Recommends "false"', 'Acquire::Retries "5"')
+    options = [f"--aptopt={word}" for word in words]
+    # What it mounts in the tree goes with it, however it ends.
+    mmdebstrap = ("unshare", "--mount", "mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}")
+    _run(*mmdebstrap, *options, SUITE, tree, sources)
 
 
 def _install_python(folder: Path) -> None:

@@ -3,22 +3,36 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 
 
+class Thread(NamedTuple):
+    """A thread, and the CPUs that it may use in the kernel's list form."""
+
+    tid: int
+    name: str
+    cpus: str
+
+
 @dataclass
 class Running:
-    """A QEMU process: (thread's name, CPUs that it may use), memory by (node, KiB of a page), IOMMU groups it holds."""
+    """A QEMU process: its threads, memory in KiB by (node, KiB of a page), and the IOMMU groups that it holds."""
 
     pid: int
-    threads: list[tuple[str, str]] = field(default_factory=list)
+    threads: list[Thread] = field(default_factory=list)
     memory: dict[tuple[int, int], int] = field(default_factory=dict)
     groups: set[int] = field(default_factory=set)
 
     def cpus(self, name: str) -> list[str]:
         """Of every thread of that name."""
-        return [cpus for called, cpus in self.threads if called == name]
+        return [thread.cpus for thread in self.threads if thread.name == name]
+
+    def tid(self, name: str) -> int:
+        """Of the one thread of that name."""
+        (found,) = (thread.tid for thread in self.threads if thread.name == name)
+        return found
 
 
 def running(guest: str) -> Running:
@@ -30,11 +44,11 @@ def running(guest: str) -> Running:
     folder = PROC / str(process.pid)
     for task in sorted((folder / "task").iterdir(), key=lambda path: int(path.name)):
         status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
-        process.threads.append((status["Name"], status["Cpus_allowed_list"]))
+        process.threads.append(Thread(int(task.name), status["Name"], status["Cpus_allowed_list"]))
     for vhost in PROC.glob("[0-9]*"):
         # A kernel thread of its own on older kernels, a thread of QEMU since 6.4.
         if _comm(vhost) == f"vhost-{process.pid}" and vhost.name != str(process.pid):
-            process.threads.append((f"vhost-{process.pid}", _allowed(vhost)))
+            process.threads.append(Thread(int(vhost.name), f"vhost-{process.pid}", _allowed(vhost)))
     _read_memory(process, folder)
     for descriptor in (folder / "fd").iterdir():
         target = _target(descriptor)
@@ -43,10 +57,19 @@ def running(guest: str) -> Running:
     return process
 
 
-def free_pages(node: int, size_kib: int) -> int:
-    """Free huge pages of a node."""
-    path = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{size_kib}kB/free_hugepages"
-    return int(Path(path).read_text())
+def pools(attribute: str) -> dict[tuple[int, int], int]:
+    """ "nr_hugepages" or "free_hugepages" by (node, KiB of a page), of every pool that has any pages."""
+    found = {}
+    for path in Path("/sys/devices/system/node").glob("node[0-9]*/hugepages/hugepages-*kB"):
+        if int((path / "nr_hugepages").read_text()):
+            node, size = path.parts[-3].removeprefix("node"), path.name.removeprefix("hugepages-").removesuffix("kB")
+            found[int(node), int(size)] = int((path / attribute).read_text())
+    return dict(sorted(found.items()))
+
+
+def driver_of(address: str) -> str:
+    """The driver that a PCI function is bound to."""
+    return Path(f"/sys/bus/pci/devices/{address}/driver").resolve().name
 
 
 def group_of(address: str) -> int:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab.guests import GUESTS, vnf
-from tests.lab.kernel import Running, free_pages, group_of, running
+from tests.lab.guests import guests, vnf
+from tests.lab.kernel import Running, driver_of, group_of, pools, running
 from tests.lab.lab import Lab, Row, row
 
 PID_FILE = Path("/run/libvirtd.pid")
@@ -23,11 +23,11 @@ def placed_and_started(lab: Lab) -> Iterator[Row]:
     """place, apply --config, start; then each thread, each pool and each VF as the kernel has it."""
     ready(lab)
     plan = make_plan(lab)
-    before = {(node, 2048): free_pages(node, 2048) for node in _pool_nodes(lab)}
+    before = pools("free_hugepages")
     done = json.loads(lab.numaplan("apply", plan, "--yes", "-o", "json"))
     differ = [check for check in done["checks"] if not check["holds"]]
     yield row("read back by apply itself: all as planned", "[]", differ)
-    for guest in GUESTS:
+    for guest in guests(lab.topology):
         text = lab.run("virsh", "dumpxml", "--inactive", "--security-info", guest.name)
         yield row(f"{guest.name}: the password is still there", "1", text.count("passwd='geheim'"))
         lab.run("virsh", "start", guest.name)
@@ -40,8 +40,9 @@ def placed_and_started(lab: Lab) -> Iterator[Row]:
             if cell["page_size_kib"] > 4:
                 key = cell["memory_node"], cell["page_size_kib"]
                 taken[key] = taken.get(key, 0) + cell["memory_kib"] // cell["page_size_kib"]
-    for key, free in sorted(before.items()):
-        yield row(f"node {key[0]}: pages of 2 MiB taken", taken.get(key, 0), free - free_pages(*key))
+    after = pools("free_hugepages")
+    for (node, size), free in before.items():
+        yield row(f"node {node}: pages of {size} KiB taken", taken.get((node, size), 0), free - after[node, size])
     audit = json.loads(lab.numaplan("audit", "-o", "json", "--fail-on", "never"))
     told = [finding for finding in audit["findings"] if finding["severity"] != "info"]
     yield row("audit: nothing above info", "[]", told)
@@ -66,9 +67,42 @@ def pinned_again(lab: Lab) -> Iterator[Row]:
     yield from as_planned(name, placement, running(name))
 
 
+def meddled(lab: Lab) -> Iterator[Row]:
+    """Threads are moved behind apply's back, before it reads back: it says so. Needs the guests of before."""
+    name, wrong = "fw1", "0"
+    lab.run("virsh", "vcpupin", name, "1", wrong, "--live")
+    plan = make_plan(lab)
+    process = running(name)
+    tids = [process.tid("CPU 1/KVM"), process.pid]
+    script = (
+        "import os\n"
+        "from numaplan.api import apply\n"
+        "carry_out = apply.carry_out_steps\n"
+        "def meddling(*args, **options):\n"
+        "    done = carry_out(*args, **options)\n"
+        f"    for tid in {tids}:\n"
+        f"        os.sched_setaffinity(tid, {{{wrong}}})\n"
+        "    return done\n"
+        "apply.carry_out_steps = meddling\n"
+        "from numaplan.cli.main import run\n"
+        "run()\n"
+    )
+    done = subprocess.run(
+        ["python3", "-c", script, "apply", str(plan), "--live", "--yes", "-o", "json"], capture_output=True, text=True,
+        check=False, cwd="/mnt/project",
+    )  # fmt: skip
+    yield row("two threads moved before the read-back: exit code", "3", done.returncode)
+    checks = json.loads(done.stdout)["checks"]
+    seen = [(check["what"], check["found"]) for check in checks if not check["holds"]]
+    yield row("it names those two, and where they are", [("emulator", wrong), ("vCPU 1", wrong)], sorted(seen))
+    lab.numaplan("apply", plan, "--live", "--yes")
+    placement = next(each for each in json.loads(plan.read_text())["placements"] if each["vm"] == name)
+    yield from as_planned(name, placement, running(name))
+
+
 def killed_and_recovered(lab: Lab) -> Iterator[Row]:
     """libvirtd is killed between two guests of an apply; afterwards everything is as before. Needs no guests."""
-    for guest in GUESTS:
+    for guest in guests(lab.topology):
         lab.run("virsh", "destroy", guest.name, check=False)
         lab.run("virsh", "undefine", guest.name, check=False)
     define(lab)
@@ -124,7 +158,7 @@ def as_planned(name: str, placement: dict[str, object], process: Running) -> Ite
     for cell in cells:
         for vcpu, cpus in cell["vcpus"].items():
             yield row(f"{name}: vCPU {vcpu}", cpus, ",".join(process.cpus(f"CPU {vcpu}/KVM")))
-    yield row(f"{name}: emulator", placement["emulator"], process.threads[0][1])
+    yield row(f"{name}: emulator", placement["emulator"], process.threads[0].cpus)
     iothreads = placement["iothreads"]
     assert isinstance(iothreads, dict)
     for number, cpus in iothreads.items():
@@ -143,8 +177,9 @@ def as_planned(name: str, placement: dict[str, object], process: Running) -> Ite
     yield row(f"{name}: other memory only on its nodes", "True", set(small) <= set(nodes))
     interfaces = placement["interfaces"]
     assert isinstance(interfaces, list)
-    groups = sorted(group_of(vf) for interface in interfaces for vf in interface["vfs"])
-    yield row(f"{name}: IOMMU groups", groups, sorted(process.groups))
+    vfs = [vf for interface in interfaces for vf in interface["vfs"]]
+    yield row(f"{name}: IOMMU groups", sorted(map(group_of, vfs)), sorted(process.groups))
+    yield row(f"{name}: drivers of its VFs", ["vfio-pci"] * len(vfs), [driver_of(vf) for vf in vfs])
 
 
 def ready(lab: Lab) -> None:
@@ -164,7 +199,7 @@ def ready(lab: Lab) -> None:
 
 
 def define(lab: Lab) -> None:
-    for guest in GUESTS:
+    for guest in guests(lab.topology):
         path = WORK / f"{guest.name}.xml"
         path.write_text(guest.xml)
         lab.run("virsh", "define", path)
@@ -184,17 +219,16 @@ def start_libvirtd() -> None:
 
 
 def definitions(lab: Lab) -> dict[str, str]:
-    return {guest.name: lab.run("virsh", "dumpxml", "--inactive", "--security-info", guest.name) for guest in GUESTS}
+    return {
+        guest.name: lab.run("virsh", "dumpxml", "--inactive", "--security-info", guest.name)
+        for guest in guests(lab.topology)
+    }
 
 
 def make_plan(lab: Lab) -> Path:
     vnf_yaml, plan = WORK / "vnf.yaml", WORK / "plan.json"
     host = json.loads(lab.numaplan("inventory", "-o", "json"))
     port = next(device for device in host["pci"] if device["sriov"] is not None)
-    vnf_yaml.write_text(vnf(port["netdevs"][0], "0"))
+    vnf_yaml.write_text(vnf(lab.topology, port["netdevs"][0], "0"))
     lab.numaplan("place", vnf_yaml, "--out", plan)
     return plan
-
-
-def _pool_nodes(lab: Lab) -> list[int]:
-    return [number for number, node in enumerate(lab.topology.nodes) if node.pages_2mib]

@@ -1,13 +1,18 @@
 """What the inventory sees of the lab host: captures that replay, without rights, and the way of guests' traffic."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+from numaplan.cpuset import format_id_list
+from tests.lab.kernel import pools, running
 from tests.lab.lab import Lab, Row, row
 
-CAPTURE = "host.tar.gz"
+CAPTURE = "capture.tar.gz"
+TRUTH = "truth.json"
 REPLAYED = "replayed.json"
 # What a live host has that changes from one look to the next.
 _VOLATILE = frozenset(
@@ -43,12 +48,62 @@ def captured(lab: Lab) -> Iterator[Row]:
     """A capture of the live host replays to the same inventory; the outer machine replays it once more."""
     capture = lab.results / CAPTURE
     lab.numaplan("capture", "--out", capture)
+    (lab.results / TRUTH).write_text(json.dumps(truth(lab), indent=1) + "\n")
     live = json.loads(lab.numaplan("inventory", "-o", "json"))
     replayed = json.loads(lab.numaplan("inventory", "--snapshot", capture, "-o", "json"))
     (lab.results / REPLAYED).write_text(json.dumps(replayed))
     live["host"]["source"] = "capture"
     for key in live:
         yield row(f"replayed: {key}", _steady(live[key]), _steady(replayed.get(key)))
+
+
+def truth(lab: Lab) -> dict[str, object]:
+    """What others than numaplan say of the host as it is now, for whoever replays its capture."""
+    names = lab.run("virsh", "list", "--name").split()
+    processes = {name: running(name) for name in names}
+    return {
+        "distances": lab.topology.distances,
+        "numactl": numactl(lab),
+        "lstopo": lstopo(lab),
+        "pools": [[*key, count] for key, count in pools("nr_hugepages").items()],
+        "free": [[*key, count] for key, count in pools("free_hugepages").items()],
+        "guests": {
+            name: {
+                "threads": [[thread.name, thread.cpus] for thread in process.threads],
+                "memory": [[*key, kib] for key, kib in sorted(process.memory.items())],
+                "groups": sorted(process.groups),
+            }
+            for name, process in processes.items()
+        },
+    }
+
+
+def lstopo(lab: Lab) -> dict[str, list[str]]:
+    """CPUs of each package, last-level cache and core, as lstopo has them."""
+    text = lab.run("lstopo-no-graphics", "--of", "xml", "-")
+    root = ET.fromstring(text[text.index("<?xml") :])  # noqa: S314 - lstopo's own output
+    return {
+        ours: sorted(
+            _mask(element.get("cpuset") or "") for element in root.iter("object") if element.get("type") == kind
+        )
+        for kind, ours in (("Package", "packages"), ("L3Cache", "llcs"), ("Core", "cores"))
+    }
+
+
+def numactl(lab: Lab) -> dict[str, str]:
+    """CPUs of each node, as numactl has them."""
+    told = lab.run("numactl", "--hardware")
+    found = re.findall(r"node (\d+) cpus:([ \d]*)", told)
+    return {node: format_id_list(map(int, cpus.split())) for node, cpus in found}
+
+
+def _mask(text: str) -> str:
+    """A list of hwloc's words of 32 bits, the highest first."""
+    words = [int(word, 16) if word else 0 for word in text.split(",")]
+    value = 0
+    for word in words:
+        value = value << 32 | word
+    return format_id_list(bit for bit in range(value.bit_length()) if value >> bit & 1)
 
 
 def unprivileged(lab: Lab) -> Iterator[Row]:
