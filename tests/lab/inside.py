@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from numaplan.cpuset import parse_id_list
+from tests.lab.forked import load
 from tests.lab.lab import Lab
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.topologies import TOPOLOGIES
@@ -19,6 +20,9 @@ def main() -> int:
     lab = Lab(TOPOLOGIES[topology], RESULTS)
     for cpu in parse_id_list(lab.topology.offline):
         Path(f"/sys/devices/system/cpu/cpu{cpu}/online").write_text("0")
+    start = time.monotonic()
+    load()
+    print(f"loaded in {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201
     failed = False
     with (RESULTS / "rows.jsonl").open("w") as file:
         for name in names:

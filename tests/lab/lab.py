@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.forked import forked
 from tests.lab.topologies import Topology
 
 Row = dict[str, str]
@@ -25,15 +26,21 @@ class Lab:
             env={**os.environ, **environment}, cwd="/mnt/project",
         )  # fmt: skip
         if check and done.returncode:
-            bug = re.search(r"/\S*numaplan-bug-\S+\.txt", done.stderr)
-            trace = Path(bug[0]).read_text() if bug else ""
-            said = done.stdout[-2000:] + done.stderr[-4000:] + trace
-            raise AssertionError(f"{command} ended with {done.returncode}:\n{said}")
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{_said(done.stdout, done.stderr)}")
         return done.stdout
 
     def numaplan(self, *arguments: object) -> str:
-        """What the command prints."""
-        return self.run("python3", "-c", "from numaplan.cli.main import run; run()", *arguments)
+        """What the command prints; raises where it fails."""
+        done = forked(arguments)
+        if done.code:
+            raise AssertionError(f"numaplan {arguments} ended with {done.code}:\n{_said(done.stdout, done.stderr)}")
+        return done.stdout
+
+
+def _said(stdout: str, stderr: str) -> str:
+    """The end of what a command printed, and the report that an unexpected failure left."""
+    bug = re.search(r"/\S*numaplan-bug-\S+\.txt", stderr)
+    return stdout[-2000:] + stderr[-4000:] + (Path(bug[0]).read_text() if bug else "")
 
 
 def row(what: str, planned: object, found: object) -> Row:

@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from numaplan.apply.libvirt import LibvirtTarget
+from numaplan.sources.definitions import Definitions
+from tests.lab.forked import forked
 from tests.lab.guests import guests, vnf
 from tests.lab.kernel import Running, driver_of, group_of, pools, running
 from tests.lab.lab import Lab, Row, row
@@ -74,24 +77,17 @@ def meddled(lab: Lab) -> Iterator[Row]:
     plan = make_plan(lab)
     process = running(name)
     tids = [process.tid("CPU 1/KVM"), process.pid]
-    script = (
-        "import os\n"
-        "from numaplan.api import apply\n"
-        "carry_out = apply.carry_out_steps\n"
-        "def meddling(*args, **options):\n"
-        "    done = carry_out(*args, **options)\n"
-        f"    for tid in {tids}:\n"
-        f"        os.sched_setaffinity(tid, {{{wrong}}})\n"
-        "    return done\n"
-        "apply.carry_out_steps = meddling\n"
-        "from numaplan.cli.main import run\n"
-        "run()\n"
+
+    def meddling(_target: LibvirtTarget) -> None:
+        for tid in tids:
+            os.sched_setaffinity(tid, {int(wrong)})
+
+    done = forked(
+        ("apply", plan, "--live", "--yes", "-o", "json"),
+        # The last thing that apply does before it reads back.
+        before=lambda: setattr(LibvirtTarget, "settle", meddling),
     )
-    done = subprocess.run(
-        ["python3", "-c", script, "apply", str(plan), "--live", "--yes", "-o", "json"], capture_output=True, text=True,
-        check=False, cwd="/mnt/project",
-    )  # fmt: skip
-    yield row("two threads moved before the read-back: exit code", "3", done.returncode)
+    yield row("two threads moved before the read-back: exit code", "3", done.code)
     checks = json.loads(done.stdout)["checks"]
     seen = [(check["what"], check["found"]) for check in checks if not check["holds"]]
     yield row("it names those two, and where they are", [("emulator", wrong), ("vCPU 1", wrong)], sorted(seen))
@@ -108,24 +104,16 @@ def killed_and_recovered(lab: Lab) -> Iterator[Row]:
     define(lab)
     before = definitions(lab)
     plan = make_plan(lab)
-    script = (
-        "import os, signal\n"
-        "from numaplan.sources import definitions\n"
-        "define, calls = definitions.Definitions.define, []\n"
-        "def killing(self, guest, xml):\n"
-        "    calls.append(guest)\n"
-        "    if len(calls) == 2:\n"
-        f"        os.kill(int(open('{PID_FILE}').read()), signal.SIGKILL)\n"
-        "    define(self, guest, xml)\n"
-        "definitions.Definitions.define = killing\n"
-        "from numaplan.cli.main import run\n"
-        "run()\n"
-    )
-    done = subprocess.run(
-        ["python3", "-c", script, "apply", str(plan), "--yes"], capture_output=True, text=True, check=False,
-        cwd="/mnt/project",
-    )  # fmt: skip
-    yield row("apply says that not all is put back", "9", done.returncode)
+    define_one, calls = Definitions.define, []
+
+    def killing(self: Definitions, guest: str, xml: str) -> None:
+        calls.append(guest)
+        if len(calls) == 2:
+            os.kill(int(PID_FILE.read_text()), signal.SIGKILL)
+        define_one(self, guest, xml)
+
+    done = forked(("apply", plan, "--yes"), before=lambda: setattr(Definitions, "define", killing))
+    yield row("apply says that not all is put back", "9", done.code)
     start_libvirtd()
     lab.numaplan("recover")
     yield row("after recover every definition is as before", before, definitions(lab))
@@ -143,12 +131,9 @@ def stale(lab: Lab) -> Iterator[Row]:
     pool = Path("/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages")
     had = pool.read_text()
     pool.write_text("8")
-    done = subprocess.run(
-        ["python3", "-c", "from numaplan.cli.main import run; run()", "apply", str(plan), "--yes"],
-        capture_output=True, text=True, check=False, cwd="/mnt/project",
-    )  # fmt: skip
+    done = forked(("apply", plan, "--yes"))
     pool.write_text(had)
-    yield row("huge pages fewer: exit code", "6", done.returncode)
+    yield row("huge pages fewer: exit code", "6", done.code)
     yield row("and the pool is named", "True", "node 1" in done.stderr and "2 MiB" in done.stderr)
 
 
