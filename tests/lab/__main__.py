@@ -25,24 +25,33 @@ NUMAPLAN = "from numaplan.cli.main import run; run()"
 
 def main(words: Sequence[str]) -> int:
     try:
+        asked = [_asked(word) for word in words or TOPOLOGIES]
         start = time.monotonic()
         folder = built()
         _say(f"image: {time.monotonic() - start:.0f} s")
-        return int(any([_try(folder, word) for word in words or TOPOLOGIES]))  # noqa: C419 - all are tried
+        return int(any([_try(folder, *each) for each in asked]))  # noqa: C419 - all are tried
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)  # noqa: T201
         return 1
 
 
-def _try(folder: Path, word: str) -> bool:
-    """Whether something was not as planned."""
+def _asked(word: str) -> tuple[str, tuple[str, ...]]:
+    """A topology and its scenarios; raises LabError."""
     topology, _, names = word.partition(":")
     if topology not in TOPOLOGIES or not set(names.split(",")) <= {"", *SCENARIOS}:
         raise LabError(f"{word}: expected one of {', '.join(TOPOLOGIES)}, and scenarios of {', '.join(SCENARIOS)}")
-    scenarios = tuple(names.split(",")) if names else tuple(SCENARIOS)
+    return topology, tuple(names.split(",")) if names else tuple(SCENARIOS)
+
+
+def _try(folder: Path, topology: str, scenarios: tuple[str, ...]) -> bool:
+    """Whether something was not as planned."""
     results = cache() / "results" / topology
     start = time.monotonic()
-    output = run(folder, TOPOLOGIES[topology], scenarios, results)
+    try:
+        output = run(folder, TOPOLOGIES[topology], scenarios, results)
+    except LabError as error:
+        _say(f"{topology}: {error}")
+        return True
     rows = [json.loads(line) for line in (results / "rows.jsonl").read_text().splitlines()]
     rows += _replayed(results)
     table = [(row["scenario"], row["what"], *_shown(row["planned"], row["found"])) for row in rows]

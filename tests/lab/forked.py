@@ -24,6 +24,10 @@ class Done(NamedTuple):
     stdout: str
     stderr: str
 
+    def ended(self, expected: int) -> str:
+        """The exit code, and where it is not the one expected, what was said."""
+        return str(self.code) if self.code == expected else f"{self.code}: {self.stderr[-800:]}"
+
 
 def load() -> None:
     """All that a command might need; it starts nothing and keeps no state that a command would not make itself."""

@@ -1,6 +1,8 @@
 """Runs in the lab host: carries out the scenarios that were asked for and leaves what they saw as JSON lines."""
 
+import fcntl
 import json
+import os
 import sys
 import time
 import traceback
@@ -12,6 +14,8 @@ from tests.lab.lab import Lab
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.topologies import TOPOLOGIES
 
+# include/uapi/linux/kvm.h
+KVM_CREATE_VM = 0xAE01
 RESULTS = Path("/mnt/results")
 
 
@@ -20,6 +24,7 @@ def main() -> int:
     lab = Lab(TOPOLOGIES[topology], RESULTS)
     for cpu in parse_id_list(lab.topology.offline):
         Path(f"/sys/devices/system/cpu/cpu{cpu}/online").write_text("0")
+    held = _a_machine()
     start = time.monotonic()
     load()
     print(f"loaded in {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201
@@ -27,16 +32,27 @@ def main() -> int:
     with (RESULTS / "rows.jsonl").open("w") as file:
         for name in names:
             start = time.monotonic()
+            count = 0
             try:
-                rows = list(SCENARIOS[name](lab))
+                for row in SCENARIOS[name](lab):
+                    print(json.dumps({"scenario": name, **row}), file=file, flush=True)
+                    count += 1
             except Exception:  # noqa: BLE001 - the others still have something to say
                 traceback.print_exc()
                 failed = True
-                continue
-            for row in rows:
-                file.write(json.dumps({"scenario": name, **row}) + "\n")
-            print(f"{name}: {len(rows)} rows in {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201
+            print(f"{name}: {count} rows in {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201
+    for descriptor in held:
+        os.close(descriptor)
     return int(failed)
+
+
+def _a_machine() -> tuple[int, int]:
+    """An empty machine of KVM's, held open, so that the first guest is never the first, nor the last one the last.
+
+    Then KVM patches the scheduler's code while it runs (preempt_notifier_key), which emulated CPUs now and then trip over.
+    """
+    kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    return fcntl.ioctl(kvm, KVM_CREATE_VM, 0), kvm
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def meddled(lab: Lab) -> Iterator[Row]:
         # The last thing that apply does before it reads back.
         before=lambda: setattr(LibvirtTarget, "settle", meddling),
     )
-    yield row("two threads moved before the read-back: exit code", "3", done.code)
+    yield row("two threads moved before the read-back: exit code", "3", done.ended(3))
     checks = json.loads(done.stdout)["checks"]
     seen = [(check["what"], check["found"]) for check in checks if not check["holds"]]
     yield row("it names those two, and where they are", [("emulator", wrong), ("vCPU 1", wrong)], sorted(seen))
@@ -113,7 +113,7 @@ def killed_and_recovered(lab: Lab) -> Iterator[Row]:
         define_one(self, guest, xml)
 
     done = forked(("apply", plan, "--yes"), before=lambda: setattr(Definitions, "define", killing))
-    yield row("apply says that not all is put back", "9", done.code)
+    yield row("apply says that not all is put back", "9", done.ended(9))
     start_libvirtd()
     lab.numaplan("recover")
     yield row("after recover every definition is as before", before, definitions(lab))
@@ -133,7 +133,7 @@ def stale(lab: Lab) -> Iterator[Row]:
     pool.write_text("8")
     done = forked(("apply", plan, "--yes"))
     pool.write_text(had)
-    yield row("huge pages fewer: exit code", "6", done.code)
+    yield row("huge pages fewer: exit code", "6", done.ended(6))
     yield row("and the pool is named", "True", "node 1" in done.stderr and "2 MiB" in done.stderr)
 
 
