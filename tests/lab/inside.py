@@ -49,7 +49,7 @@ def main() -> int:
 def _a_machine() -> tuple[int, int]:
     """An empty machine of KVM's, held open, so that the first guest is never the first, nor the last one the last.
 
-    Then KVM patches the scheduler's code while it runs (preempt_notifier_key), which emulated CPUs now and then trip over.
+    Then KVM patches the scheduler's code while it runs (preempt_notifier_key), and emulated CPUs trip over that.
     """
     kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     return fcntl.ioctl(kvm, KVM_CREATE_VM, 0), kvm

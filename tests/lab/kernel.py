@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+SMALL_KIB = 4
+# No guest of the lab has less, and no other mapping of QEMU's with pages in it is as large.
+LEAST_BYTES = 60 << 20
 
 
 class Thread(NamedTuple):
@@ -105,10 +108,18 @@ def _target(path: Path) -> str:
 
 
 def _read_memory(process: Running, folder: Path) -> None:
-    """The guest's own memory: what QEMU names after its memory backends, in huge pages or in a mapping of that size."""
+    """The guest's own memory: what lies in huge pages, and of the rest the mappings that are as large as a guest.
+
+    A policy of the whole process shows at all of its mappings, QEMU's code among them.
+    """
+    large = set()
+    for line in (folder / "maps").read_text().splitlines():
+        start, end = line.split(maxsplit=1)[0].split("-")
+        if int(end, 16) - int(start, 16) >= LEAST_BYTES:
+            large.add(int(start, 16))
     for line in (folder / "numa_maps").read_text().splitlines():
         size = re.search(r"kernelpagesize_kB=(\d+)", line)
-        if size is None or (int(size[1]) == 4 and "bind:" not in line and "prefer" not in line):
+        if size is None or (int(size[1]) == SMALL_KIB and int(line.split()[0], 16) not in large):
             continue
         for node, pages in re.findall(r" N(\d+)=(\d+)", line):
             key = int(node), int(size[1])

@@ -75,12 +75,10 @@ def meddled(lab: Lab) -> Iterator[Row]:
     name, wrong = "fw1", "0"
     lab.run("virsh", "vcpupin", name, "1", wrong, "--live")
     plan = make_plan(lab)
-    process = running(name)
-    tids = [process.tid("CPU 1/KVM"), process.pid]
 
     def meddling(_target: LibvirtTarget) -> None:
-        for tid in tids:
-            os.sched_setaffinity(tid, {int(wrong)})
+        lab.run("virsh", "vcpupin", name, "1", wrong, "--live")
+        lab.run("virsh", "emulatorpin", name, wrong, "--live")
 
     done = forked(
         ("apply", plan, "--live", "--yes", "-o", "json"),
