@@ -171,6 +171,11 @@ class Model:
         # Several workers race each other, and then the same input would not give the same plan.
         parameters.num_workers = 1
         parameters.linearization_level = 2
+        if objective is ZERO:
+            # Guests that are alike are counted, not named, so that there is little symmetry to look for; nor does a
+            # question that is answered in milliseconds gain by probing.
+            parameters.symmetry_level = 0
+            parameters.cp_model_probing_level = 0
         parameters.max_deterministic_time = work
         if seconds is not None:
             parameters.max_time_in_seconds = seconds

@@ -42,6 +42,18 @@ def test_sizes_that_do_not_share_out_over_the_nodes_are_refused_though_no_total_
     assert fill(problem).outcome is Outcome.INFEASIBLE
 
 
+def test_where_no_guest_may_be_left_out_of_the_count_too_many_kinds_of_them_tell_nothing() -> None:
+    # The five large ones alone have no place; the small ones of one CPU each make a sixth and more.
+    small = [guest(f"s{i}", 1, memory_gib=i + 1) for i in range(3)]
+    large = [guest(f"g{i}", size) for i, size in enumerate((6, 6, 6, 5, 5))]
+    request = ask(*large, *small, reserved="0,8")
+    problem = build_problem(request, host_facts(request, host("2n:8c:2t")))
+    assert fill(problem).outcome is Outcome.INFEASIBLE
+    told = fill(problem, whole=4)
+    assert (told.outcome, told.lumps) == (Outcome.UNKNOWN, 5)
+    assert fill(problem, whole=5).outcome is Outcome.INFEASIBLE
+
+
 def test_what_qemu_itself_takes_is_named_with_the_guests_that_need_a_place_for_it() -> None:
     snapshot = host("1n:6c:1t", memory_gib=1, pages={"1GiB": 8})
     asked = ask(*(guest(f"g{i}", 1, page_size="1GiB") for i in range(6)), reserved="0")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
-from numaplan.placement.conflict.fillings import fill, placed_so
+from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.conflict.totals import Excess, excess, excesses
@@ -18,11 +18,17 @@ from numaplan.placement.search import Budget, feasible
 # A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
 STEP: Final = Budget(scale=0.02)
 
+# Most answers need no more.
+GLANCE: Final = Budget(scale=0.004)
+
 # All searches of one conflict together may have so many (class, way to lie, VFs wanted) triples; counting is free.
 MAX_WORK: Final = 200_000
 
 # After so many searches without an answer only counting is asked.
 MAX_UNKNOWN: Final = 2
+
+# After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
+MAX_VAIN: Final = 10
 
 Counts = tuple[int, ...]
 
@@ -37,28 +43,51 @@ class Judge:
 
     def __init__(self, remaining: Remaining = UNLIMITED) -> None:
         self._remaining = remaining
+        self._glance = replace(GLANCE, remaining=remaining)
         self._step = replace(STEP, remaining=remaining)
         self._work = 0
         self._unknown = 0
+        self._lumps = MOST_LUMPS
+        self._vain = 0
 
     def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
         if is_over(self._remaining):
             return None
         compact = joined(problem if isinstance(problem, Problem) else problem())
-        if excess(compact) is not None:
-            return False
-        filling = fill(compact)
+        filling = Filling(Outcome.INFEASIBLE) if excess(compact) is not None else fill(compact, whole=self._lumps)
         if filling.outcome is Outcome.INFEASIBLE:
             return False
-        if self._work > MAX_WORK or self._unknown >= MAX_UNKNOWN:
-            return None
+        if filling.lumps:
+            # There are hardly fewer ways to fill a node with as many other ones.
+            self._lumps = min(self._lumps, filling.lumps - 1)
+        may_search = self._work <= MAX_WORK and self._unknown < MAX_UNKNOWN
+        answer = self._glanced(compact, filling) if may_search else None
+        if answer is None and self._is_counted_out(compact, filling):
+            return False
+        if answer is None and may_search:
+            outcome = feasible(compact, self._step)
+            self._unknown += outcome is Outcome.UNKNOWN
+            answer = _ANSWERS.get(outcome)
+        return answer
+
+    def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
+        """What is seen without a long search, as most answers are."""
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
-        outcome = feasible(compact, self._step)
-        self._unknown += outcome is Outcome.UNKNOWN
-        return _ANSWERS.get(outcome)
+        return _ANSWERS.get(feasible(compact, self._glance))
+
+    def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
+        """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.
+
+        That takes longer than a glance, and says less.
+        """
+        if filling.slots or self._vain >= MAX_VAIN:
+            return False
+        refused = fill(compact).outcome is Outcome.INFEASIBLE
+        self._vain += not refused
+        return refused
 
 
 @dataclass(frozen=True, slots=True)

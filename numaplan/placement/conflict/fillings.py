@@ -37,14 +37,22 @@ class Lump:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """INFEASIBLE: the cells have no place. OPTIMAL: `slots` of a node take so many of each lump; else not known."""
+    """INFEASIBLE: the cells have no place. OPTIMAL: `slots` of a node take so many of each lump; else not known.
+
+    `lumps`: how many different ones there are.
+    """
 
     outcome: Outcome
     slots: Mapping[tuple[NodeId, Lump], int] = field(default_factory=dict)
+    lumps: int = 0
 
 
-def fill(problem: Problem, *, cores_only: bool = False) -> Filling:
-    """Fills the nodes with all cells of `problem`; `cores_only`: by their dedicated CPUs alone."""
+def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None) -> Filling:
+    """Fills the nodes with all cells of `problem`; `cores_only`: by their dedicated CPUs alone.
+
+    Where there are too many ways for that, with the largest of them, unless they are to be `whole`: all if there are
+    no more different ones than that, else none.
+    """
     wanted: Counter[Lump] = Counter()
     for guests in problem.classes:
         for _, lump in _lumps(problem, guests, cores_only=cores_only):
@@ -52,14 +60,14 @@ def fill(problem: Problem, *, cores_only: bool = False) -> Filling:
     room = {node: _room(problem, node, cores_only=cores_only) for node in problem.facts.nodes}
     lumps = [lump for lump in wanted if any(lump.needs)]
     lumps.sort(key=lambda lump: (-_share(lump, room), lump))
-    largest = lumps[:MOST_LUMPS]
+    largest = lumps[:MOST_LUMPS] if whole is None or len(lumps) <= whole else []
     while largest and len(room) > 1:
         if (ways := _all_ways(largest, room, wanted)) is not None:
             found = _chosen(ways, largest, room, wanted=wanted)
             # A choice that is blind to the small ones is no good place to start from.
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
-        largest = largest[: len(largest) * 3 // 4]
-    return Filling(Outcome.UNKNOWN)
+        largest = largest[: len(largest) * 3 // 4] if whole is None else []
+    return Filling(Outcome.UNKNOWN, lumps=len(lumps))
 
 
 def is_counted_out(problem: Problem) -> bool:
