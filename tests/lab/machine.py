@@ -28,11 +28,12 @@ def run(built: Path, topology: Topology, scenarios: tuple[str, ...], results: Pa
     for package in ("numaplan", "tests/lab"):
         compileall.compile_dir(ROOT / package, quiet=2)
     console = results.with_suffix(".console")
+    console.unlink(missing_ok=True)
     for _ in range(TRIES):
         shutil.rmtree(results, ignore_errors=True)
         results.mkdir(parents=True)
         (results / "scenarios").write_text("\n".join((topology.name, *scenarios)) + "\n")
-        with console.open("wb") as log:
+        with console.open("ab") as log:
             machine = subprocess.Popen(
                 [*_qemu(built), *_options(built, topology, results)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

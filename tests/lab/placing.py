@@ -75,10 +75,12 @@ def meddled(lab: Lab) -> Iterator[Row]:
     name, wrong = "fw1", "0"
     lab.run("virsh", "vcpupin", name, "1", wrong, "--live")
     plan = make_plan(lab)
+    placement = next(each for each in json.loads(plan.read_text())["placements"] if each["vm"] == name)
+    elsewhere = placement["cells"][0]["vcpus"]["0"]
 
     def meddling(_target: LibvirtTarget) -> None:
         lab.run("virsh", "vcpupin", name, "1", wrong, "--live")
-        lab.run("virsh", "emulatorpin", name, wrong, "--live")
+        lab.run("virsh", "emulatorpin", name, elsewhere, "--live")
 
     done = forked(
         ("apply", plan, "--live", "--yes", "-o", "json"),
@@ -88,9 +90,8 @@ def meddled(lab: Lab) -> Iterator[Row]:
     yield row("two threads moved before the read-back: exit code", "3", done.ended(3))
     checks = json.loads(done.stdout)["checks"]
     seen = [(check["what"], check["found"]) for check in checks if not check["holds"]]
-    yield row("it names those two, and where they are", [("emulator", wrong), ("vCPU 1", wrong)], sorted(seen))
+    yield row("it names those two, and where they are", [("emulator", elsewhere), ("vCPU 1", wrong)], sorted(seen))
     lab.numaplan("apply", plan, "--live", "--yes")
-    placement = next(each for each in json.loads(plan.read_text())["placements"] if each["vm"] == name)
     yield from as_planned(name, placement, running(name))
 
 
