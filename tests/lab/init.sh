@@ -11,6 +11,8 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t hugetlbfs -o pagesize=2M none /dev/hugepages-2M
 mount -t hugetlbfs -o pagesize=1G none /dev/hugepages-1G 2>/dev/null
 echo "+cpuset +memory +cpu" > /sys/fs/cgroup/cgroup.subtree_control
+# So that no guest's cpuset is the first one: the kernel patches its page allocator then (cpusets_enabled_key).
+mkdir /sys/fs/cgroup/held
 hostname lab
 ip link set lo up
 

@@ -15,7 +15,7 @@ from tests.lab.scenarios import SCENARIOS
 from tests.lab.topologies import TOPOLOGIES
 
 # include/uapi/linux/kvm.h
-KVM_CREATE_VM = 0xAE01
+KVM_CREATE_VM, KVM_CREATE_VCPU, KVM_CREATE_IRQCHIP = 0xAE01, 0xAE41, 0xAE60
 RESULTS = Path("/mnt/results")
 
 
@@ -46,13 +46,16 @@ def main() -> int:
     return int(failed)
 
 
-def _a_machine() -> tuple[int, int]:
-    """An empty machine of KVM's, held open, so that the first guest is never the first, nor the last one the last.
+def _a_machine() -> tuple[int, ...]:
+    """A machine of KVM's that does nothing, held open, so that the first guest is never the first, nor the last the last.
 
-    Then KVM patches the scheduler's code while it runs (preempt_notifier_key), and emulated CPUs trip over that.
+    With these KVM patches the kernel's code while it runs, the scheduler's too (preempt_notifier_key, apic_sw_disabled),
+    and emulated CPUs trip over that.
     """
     kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
-    return fcntl.ioctl(kvm, KVM_CREATE_VM, 0), kvm
+    machine = fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+    fcntl.ioctl(machine, KVM_CREATE_IRQCHIP)
+    return fcntl.ioctl(machine, KVM_CREATE_VCPU, 0), machine, kvm
 
 
 if __name__ == "__main__":
