@@ -22,9 +22,10 @@ _LINE = re.compile(r"[0-9a-f]{1,16} (\S+)((?: \S+)*)", re.ASCII)
 _PAGES = re.compile(r"N([0-9]{1,4})=([0-9]{1,15})", re.ASCII)
 _PAGE_SIZE = re.compile(r"kernelpagesize_kB=([1-9][0-9]{0,9})", re.ASCII)
 # What a memory backend of QEMU's maps: memfd, anonymous shared memory, a nameless file in the folder that it was given
-# (file_ram_alloc in QEMU's system/physmem.c), or a file of libvirt's that bears the backend's id.
+# (file_ram_alloc in QEMU's system/physmem.c), or a file of libvirt's that bears the backend's id. QEMU has memfds for
+# other things too: what it draws on, a log of vhost's, its own translated code.
 _BACKEND = re.compile(
-    r"file=(?:/memfd:.*|/dev/zero.*|/dev/shm/.*|.*/qemu_back_mem\..*"
+    r"file=(?:/memfd:(?!displaysurface|vhost-log|tcg-jit).*|/dev/zero.*|/dev/shm/.*|.*/qemu_back_mem\..*"
     r"|.*/(?:ram-node[0-9]+|[a-z0-9.-]+\.ram|mem(?:dimm|nvdimm|virtiomem|virtiopmem)[0-9]+)(?:\\040\(deleted\))?)",
     re.ASCII,
 )

