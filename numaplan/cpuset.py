@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, NewType, final
+from typing import Final, NewType, cast, final
 
 CpuId = NewType("CpuId", int)
 
@@ -79,7 +79,7 @@ class CpuSet:
     __slots__ = ("_ids",)
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
-        self._ids = frozenset(ids)
+        self._ids: frozenset[CpuId] = frozenset(cast("Iterable[CpuId]", ids))
 
     @classmethod
     def parse(cls, text: str) -> "CpuSet":
@@ -89,14 +89,14 @@ class CpuSet:
     @property
     def lowest(self) -> CpuId:
         """The smallest id; raises ValueError when the set is empty."""
-        return CpuId(min(self._ids))
+        return min(self._ids)
 
     def isdisjoint(self, other: "CpuSet") -> bool:
         """Whether no CPU is in both."""
-        return not self._ids & frozenset(other)
+        return self._ids.isdisjoint(other._ids)  # noqa: SLF001  (of its own class)
 
     def __iter__(self) -> Iterator[CpuId]:
-        return iter([CpuId(i) for i in sorted(self._ids)])
+        return iter(sorted(self._ids))
 
     def __len__(self) -> int:
         return len(self._ids)

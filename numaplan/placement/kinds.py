@@ -16,17 +16,19 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
     groups: dict[tuple[CoreKind, CpuId | None], list[CpuSet]] = defaultdict(list)
     for core in facts.snapshot.cores:
-        places = sorted(
-            {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of},
-            key=repr,
-        )
+        known = [cpu for cpu in core.cpus if cpu in facts.node_of]
+        found = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in known}
+        places = sorted(found, key=repr) if len(found) > 1 else found
         # Broken firmware can show siblings in different caches, even on different nodes.
         one_place = len(places) == 1
         isolable = core.cpus.isdisjoint(facts.taken)
         for node, llc in places:
-            free = CpuSet(
-                cpu for cpu in core.cpus & facts.free if facts.node_of.get(cpu) == node and facts.llc_of.get(cpu) == llc
+            here = (
+                known
+                if one_place
+                else [cpu for cpu in known if (facts.node_of[cpu], facts.llc_of.get(cpu)) == (node, llc)]
             )
+            free = CpuSet(here) & facts.free
             full = one_place and free == core.cpus
             whole = full and len(free) == facts.threads > 1
             split = core.name if not full and core.cpus <= facts.allocatable - facts.taken else None

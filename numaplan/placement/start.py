@@ -5,7 +5,7 @@ there is.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numaplan.model.devices import PciAddress
@@ -24,8 +24,15 @@ def starts(f: Formulation) -> list[dict[int, int]]:
         lambda unit: (-unit.guests.request.priority / _size(unit),),
         lambda unit: (-_size(unit), -unit.guests.request.priority),
     )
-    found = [_greedy(f, order) for order in orders]
+    # Often several of them rank the guests alike.
+    rankings = dict.fromkeys(_ranking(f, order) for order in orders)
+    found = [_greedy(f, ranking) for ranking in rankings]
     return sorted(found, key=lambda hint: -_worth(f, hint))
+
+
+def _ranking(f: Formulation, order: Order) -> tuple[int, ...]:
+    """The numbers of the units, those with required guests first."""
+    return tuple(sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))))
 
 
 def _size(unit: Unit) -> int:
@@ -70,7 +77,7 @@ class _Left:
         return left
 
 
-def _greedy(f: Formulation, order: Order) -> dict[int, int]:
+def _greedy(f: Formulation, ranking: Sequence[int]) -> dict[int, int]:
     """Each guest goes the cheapest way that is left, the emptiest nodes first."""
     left = _Left.of(f.problem)
     ties = _ties(f)
@@ -81,15 +88,20 @@ def _greedy(f: Formulation, order: Order) -> dict[int, int]:
         left.threads -= Counter(left.threads.keys())
         left.cores = Counter({node: min(count, left.threads[node] // width) for node, count in left.cores.items()})
     hint = {count.terms[0][0]: 0 for u in range(len(f.units)) for count in f.choice[u].values()}
-    for u in sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))):
+    for u in ranking:
         unit = f.units[u]
         tied = [(nodes_of[name], together) for name, together in ties.get(unit.guest.name, ()) if name in nodes_of]
         open_ways = [way for way in f.options(u) if way[0].keep is None and _tied_right(way[0], tied)]
         for _ in range(unit.count):
             ways = sorted(open_ways, key=lambda way: (way[0].cost, -min(left.threads[n] for n in way[0].nodes)))
-            chosen = next(((option, count) for option, count in ways if _take(left, unit, option)), None)
-            if chosen is None:
+            at = next((i for i, (option, _) in enumerate(ways) if _take(left, unit, option)), None)
+            if at is None:
                 break
+            chosen = ways[at]
+            if at:
+                # What is left only shrinks.
+                full = set(map(id, ways[:at]))
+                open_ways = [way for way in open_ways if id(way) not in full]
             hint[chosen[1].terms[0][0]] += 1
             nodes_of[unit.guest.name] = frozenset(chosen[0].nodes)
     return hint
