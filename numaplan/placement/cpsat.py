@@ -4,6 +4,7 @@ CP-SAT is reached through its light interface: the public one takes some ten tim
 pandas that nothing here needs. It is not a public interface, so pyproject.toml pins the version.
 """
 
+import _thread
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ UNBOUNDED: Final = 1 << 52
 
 # How often a solve that goes on tells that it does, in seconds.
 TICK_S: Final = 0.2
+MOST_TICKS: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,26 +205,32 @@ def _interruptible(
 ) -> cpsat.CpSolverResponse:
     """Solves beside this thread, which stays free to hear an interrupt, and then stops the solver and passes it on."""
     found: list[cpsat.CpSolverResponse] = []
-    # Not Thread.join: an interrupt in it makes Python 3.11 forget that the thread still runs.
-    done = threading.Event()
+    signs: list[str] = []
+    # A bare lock and a bare thread: an interrupt may come at any step of Event.wait, Thread.start or Thread.join, and
+    # then leaves their own locks taken, or nobody who knows of the thread.
+    done = threading.Lock()
+    done.acquire()
 
     def run() -> None:
+        signs.append("begun")
         try:
             found.append(solver.solve(proto))  # type: ignore[no-untyped-call]  # the stub of the interface is partial
         finally:
-            done.set()
+            signs.append("ended")
+            done.release()
 
-    thread = threading.Thread(target=run, daemon=True)
     try:
-        thread.start()
-        while not done.wait(None if tick is None else TICK_S):
+        _thread.start_new_thread(run, ())
+        while not done.acquire(timeout=-1 if tick is None else TICK_S):
             if tick is not None:
                 tick()
     except KeyboardInterrupt:
-        # A solve that has only just begun does not hear the first call.
-        solver.stop_search()
-        while thread.is_alive() and not done.wait(TICK_S):
+        # A solve that has only just begun does not hear the first call; one that has not begun by then never will.
+        ticks = 0
+        while "ended" not in signs and ("begun" in signs or ticks < MOST_TICKS):
             solver.stop_search()
+            done.acquire(timeout=TICK_S)
+            ticks += 1
         raise
     return found[0]
 
