@@ -17,7 +17,7 @@ from numaplan.inventory.links import read_links
 from numaplan.inventory.names import with_names
 from numaplan.inventory.nodes import read_nodes
 from numaplan.inventory.openvswitch import read_openvswitch
-from numaplan.inventory.pci import read_pci
+from numaplan.inventory.pci import read_pci, read_pci_folders
 from numaplan.inventory.topology import read_topology
 from numaplan.inventory.vfs import with_vf_settings
 from numaplan.model.devices import Link, PciDevice
@@ -32,13 +32,14 @@ def read_host(tree: HostTree) -> Snapshot:
     nodes = read_nodes(tree, cpus.online)
     topology = read_topology(tree, cpus.online, nodes.node_of)
     llcs = read_llcs(tree, cpus.online, cores=topology.cores, node_of=nodes.node_of)
-    devices = read_pci(tree, nodes.nodes, exposed=nodes.exposed)
+    folders = read_pci_folders(tree)
+    devices = read_pci(tree, folders, nodes.nodes, exposed=nodes.exposed)
     groups, devices = merge_groups(tree, read_iommu_groups(tree, devices), devices)
     links = read_links(tree)
     devices = with_names(tree, with_vf_settings(tree, devices, links))
     openvswitch = read_openvswitch(tree, links)
     kernel = read_kernel(tree, cpus=cpus)
-    irqs = read_irqs(tree, devices, nodes.nodes)
+    irqs = read_irqs(tree, folders, devices, nodes.nodes)
     grouped = any(device.iommu_group is not None for device in devices)
     identity = read_identity(tree, device_groups=grouped)
     cores = with_kinds(tree, topology.cores)

@@ -18,7 +18,7 @@ from numaplan.inventory.attribute import (
     parse_mask_bits,
     read_attribute,
 )
-from numaplan.inventory.pci import parse_pci_name, read_pci_folders
+from numaplan.inventory.pci import parse_pci_name
 from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.kernel import Irq
@@ -38,9 +38,6 @@ _FILES: Final = frozenset({"affinity_hint", "spurious"} | {name for name, _ in (
 # show_interrupts() there: counts for each CPU, the chip, its own number with "-edge" or "Level" behind it, and after
 # two blanks or more the handlers.
 _COLUMN = re.compile(r"CPU[0-9]+", re.ASCII)
-_COUNTS = re.compile(r"[ 0-9]+", re.ASCII)
-# A blank and ten digits.
-_COUNT_WIDTH: Final = 11
 _HANDLED = re.compile(r"(\S+)(?: +[0-9]+)?(?:-\S+| +(?:Level|Edge) *(?:-\S+)?)? *(?:  (\S.*))?", re.ASCII)
 
 
@@ -69,8 +66,10 @@ class _Raisers:
     messages: bool
 
 
-def read_irqs(tree: HostTree, devices: Sequence[PciDevice], nodes: Sequence[NumaNode]) -> tuple[Irq, ...]:
-    """Interrupts in /proc/irq that one of `devices` raises, by number; `nodes` are the host's.
+def read_irqs(
+    tree: HostTree, folders: Mapping[PciAddress, str], devices: Sequence[PciDevice], nodes: Sequence[NumaNode]
+) -> tuple[Irq, ...]:
+    """Interrupts in /proc/irq that one of `devices` raises, by number; `folders` and `nodes` are the host's.
 
     A message (MSI) that nobody asked for yet has no folder there, and a line (INTx) without a handler is only wired:
     neither counts. A line that several functions share has no `device`.
@@ -83,7 +82,7 @@ def read_irqs(tree: HostTree, devices: Sequence[PciDevice], nodes: Sequence[Numa
     known = frozenset(int(name) for name in tree.names(IRQ_ROOT) if _NUMBER.fullmatch(name))
     if not known:
         return ()
-    raisers = _read_raisers(tree, devices, known=known)
+    raisers = _read_raisers(tree, folders, devices, known=known)
     table = {} if raisers.messages else _read_table(tree)
     owners = _with_table(raisers.devices, table, devices=devices, known=known)
     names: dict[int, Sequence[str]] = {}
@@ -118,11 +117,14 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
     if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
         raise ValueError("no table of interrupts")
     table = {}
+    row = _row(len(columns))
     for line in lines:
-        number, _, rest = line.strip().partition(":")
+        # A thousand counts a line are many to take apart; where they stand as the kernel puts them there is no need.
+        plain = row.fullmatch(line)
+        number, rest = (plain[1], plain[2]) if plain else _taken_apart(line, len(columns))
         if not _NUMBER.fullmatch(number):
             continue  # "NMI" and its kin are none that anybody could move
-        match = _HANDLED.fullmatch(_behind_counts(rest.rstrip(), len(columns)))
+        match = _HANDLED.fullmatch(rest.rstrip())
         if match is None:
             raise ValueError(f"no chip and number for interrupt {number}")
         names = (match[2] or "").split(", ")
@@ -132,14 +134,17 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
     return table
 
 
-def _behind_counts(text: str, columns: int) -> str:
-    """What follows the counts, "" where there are none or too few of them."""
-    width = _COUNT_WIDTH * columns
-    # A thousand counts a line are many to take apart; where they stand as the kernel puts them there is no need.
-    if text[width : width + 1] == " " and _COUNTS.fullmatch(text, 0, width):
-        return text[width:].lstrip()
-    parts = text.split(None, columns)
-    return parts[columns] if len(parts) > columns else ""
+@lru_cache(maxsize=16)
+def _row(columns: int) -> re.Pattern[str]:
+    """A line with so many counts, a blank and ten digits each: the number of the interrupt, and what follows them."""
+    return re.compile(rf" *([0-9]{{1,9}}):[ 0-9]{{{11 * columns}}} +(\S.*)", re.ASCII)
+
+
+def _taken_apart(line: str, columns: int) -> tuple[str, str]:
+    """What stands before the colon, and what follows the counts, "" where there are none or too few of them."""
+    number, _, rest = line.strip().partition(":")
+    parts = rest.split(None, columns)
+    return number, parts[columns] if len(parts) > columns else ""
 
 
 def parse_line(text: str) -> int:
@@ -147,12 +152,13 @@ def parse_line(text: str) -> int:
     return parse_integer(text)
 
 
-def _read_raisers(tree: HostTree, devices: Sequence[PciDevice], *, known: Collection[int]) -> _Raisers:
+def _read_raisers(
+    tree: HostTree, folders: Mapping[PciAddress, str], devices: Sequence[PciDevice], *, known: Collection[int]
+) -> _Raisers:
     """By the folder msi_irqs, else by the file irq (Documentation/ABI/testing/sysfs-bus-pci).
 
     A function without a driver raises nothing, and a VF has no pin.
     """
-    folders = read_pci_folders(tree)
     found: dict[int, set[PciAddress]] = {}
     lines: set[int] = set()
     messages = False

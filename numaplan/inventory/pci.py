@@ -56,10 +56,11 @@ class Ids:
     pci_class: str
 
 
-def read_pci(tree: HostTree, nodes: Sequence[NumaNode], *, exposed: bool) -> tuple[PciDevice, ...]:
-    """Every PCI function, by address; `nodes` are the host's, `exposed` whether it shows them."""
+def read_pci(
+    tree: HostTree, folders: Mapping[PciAddress, str], nodes: Sequence[NumaNode], *, exposed: bool
+) -> tuple[PciDevice, ...]:
+    """Every PCI function in `folders`, by address; `nodes` are the host's, `exposed` whether it shows them."""
     locality = _locality(nodes, exposed=exposed)
-    folders = read_pci_folders(tree)
     kin: dict[str, list[Ids | None]] = {}
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}

@@ -25,6 +25,10 @@ class PciAddress:
     slot: int
     function: int
 
+    def __hash__(self) -> int:
+        """As quick as can be: hosts have thousands, and each is a key in several tables."""
+        return self.domain << 16 | self.bus << 8 | self.slot << 3 | self.function
+
     @classmethod
     def parse(cls, text: str) -> "PciAddress":
         """From ``dddd:bb:ss.f`` or ``bb:ss.f``; raises ValueError."""

@@ -4,7 +4,7 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.inventory.irqs import parse_interrupts, parse_line, read_irqs
-from numaplan.inventory.pci import read_pci
+from numaplan.inventory.pci import read_pci, read_pci_folders
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.kernel import Irq
@@ -52,7 +52,8 @@ def irq(number: int, *handlers: str, **changed: str | None) -> Files:
 
 def read(files: Files) -> tuple[HostTree, dict[int, Irq]]:
     made = tree(files)
-    irqs = read_irqs(made, read_pci(made, NODES, exposed=True), NODES)
+    folders = read_pci_folders(made)
+    irqs = read_irqs(made, folders, read_pci(made, folders, NODES, exposed=True), NODES)
     assert [each.number for each in irqs] == sorted(each.number for each in irqs)
     return made, {each.number: each for each in irqs}
 
@@ -242,7 +243,7 @@ def test_what_is_no_line_is_refused() -> None:
 @pytest.mark.parametrize("name", ["host-flat", "host-snc", "host-cxl"])
 def test_the_kernels_table_agrees_with_what_is_read_of_a_captured_host(name: str) -> None:
     host, made = snapshot(name), fresh(name)
-    irqs = read_irqs(made, host.pci, host.nodes)
+    irqs = read_irqs(made, read_pci_folders(made), host.pci, host.nodes)
     table = parse_interrupts(made.text("proc/interrupts") or "")
     named = {number: each for number, each in table.items() if each.device is not None}
     assert {each.number: each.device for each in irqs if each.number in named} == {
@@ -258,7 +259,7 @@ def test_the_kernels_table_agrees_with_what_is_read_of_a_captured_host(name: str
 def test_a_must_gather_has_hundreds_of_interrupts() -> None:
     name = "ocp-bare-metal_worker1.internal"
     host, made = snapshot(name), fresh(name)
-    irqs = {each.number: each for each in read_irqs(made, host.pci, host.nodes)}
+    irqs = {each.number: each for each in read_irqs(made, read_pci_folders(made), host.pci, host.nodes)}
     queue = irqs[603]
     assert (str(queue.device), queue.actions) == ("0000:86:00.1", ("i40e-ens7f1-TxRx-79",))
     assert (str(queue.affinity), str(queue.effective), queue.node) == ("21", "21", 1)

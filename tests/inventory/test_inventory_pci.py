@@ -61,7 +61,7 @@ def nic(vfs: int, *, numvfs: str | None = None) -> Files:
 
 def read(files: Files, *, nodes: tuple[NumaNode, ...] = NODES) -> tuple[HostTree, dict[str, PciDevice]]:
     made = tree(files)
-    return made, {str(device.address): device for device in read_pci(made, nodes, exposed=True)}
+    return made, {str(device.address): device for device in read_pci(made, read_pci_folders(made), nodes, exposed=True)}
 
 
 ALIAS = "pci:v000015B3d0000101Dsv000015B3sd00000019bc02sc07i0A\n"

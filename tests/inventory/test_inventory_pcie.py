@@ -1,6 +1,6 @@
 import pytest
 
-from numaplan.inventory.pci import read_pci
+from numaplan.inventory.pci import read_pci, read_pci_folders
 from numaplan.inventory.pcie import parse_link_speed, parse_link_width, parse_resets, read_pcie_link, read_resets
 from numaplan.model.devices import PcieLink
 from tests.inventory.trees import To, gaps, snapshot, tree
@@ -74,7 +74,7 @@ def test_a_vf_is_not_asked_for_the_link_of_its_pf() -> None:
         f"{vf}/reset_method": "flr\n",
     }
     made = tree(files | {path.replace(FOLDER, vf): text for path, text in INTEGRATED.items()})
-    (device,) = read_pci(made, (), exposed=False)
+    (device,) = read_pci(made, read_pci_folders(made), (), exposed=False)
     assert (device.link, device.resets) == (None, ("flr",))
     assert not [path for path in made.opened if "_link_" in path]
 

@@ -43,9 +43,13 @@ def test_every_kind_of_host_of_the_lab_is_here() -> None:
 @hosts
 def test_cpus_of_packages_caches_cores_and_nodes(truth: Path) -> None:
     snapshot, told = read(truth)
-    ours = {"packages": snapshot.packages, "llcs": snapshot.llcs, "cores": snapshot.cores}
-    for what, parts in ours.items():
-        assert sorted(str(part.cpus) for part in parts) == sorted(told["lstopo"][what]), what
+    ours = {
+        "packages": [str(package.cpus) for package in snapshot.packages],
+        "llcs": [str(llc.cpus) for llc in snapshot.llcs],
+        "cores": [str(core.cpus) for core in snapshot.cores],
+    }
+    for what, theirs in told["lstopo"].items():
+        assert sorted(ours[what]) == sorted(theirs), what
     assert {str(node.id): str(node.cpus) for node in snapshot.nodes} == told["numactl"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from numaplan.inventory.host import read_host
 from numaplan.inventory.links import read_links
 from numaplan.inventory.names import clean, with_names
-from numaplan.inventory.pci import read_pci
+from numaplan.inventory.pci import read_pci, read_pci_folders
 from numaplan.inventory.vfs import with_vf_settings
 from numaplan.model.devices import Link, PciAddress, PciDevice, VfSettings
 from numaplan.model.host import Source
@@ -41,7 +41,7 @@ def pf(*indexes: int) -> Files:
 
 def read(files: Files, rows: Mapping[str, object]) -> tuple[HostTree, dict[str, PciDevice]]:
     made = tree(files | {rows_path(name): json.dumps(document) for name, document in rows.items()})
-    devices = with_vf_settings(made, read_pci(made, (), exposed=False), read_links(made))
+    devices = with_vf_settings(made, read_pci(made, read_pci_folders(made), (), exposed=False), read_links(made))
     return made, {str(device.address): device for device in with_names(made, devices)}
 
 
