@@ -37,7 +37,7 @@ def guests(truth: Path) -> list[tuple[Guest, Any]]:
 
 
 def test_every_kind_of_host_of_the_lab_is_here() -> None:
-    assert len(TRUTHS) == 3
+    assert len(TRUTHS) == 4
 
 
 @hosts
