@@ -112,19 +112,17 @@ def read_irqs(
 
 def parse_interrupts(text: str) -> Mapping[int, Handled]:
     """Numbered lines of /proc/interrupts, those without a handler too; raises ValueError for another file."""
-    header, *lines = text.split("\n")
+    header, *lines = text.splitlines() or [""]
     columns = header.split()
     if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
         raise ValueError("no table of interrupts")
     table = {}
-    row = _row(len(columns))
     for line in lines:
-        # A thousand counts a line are many to take apart; where they stand as the kernel puts them there is no need.
-        plain = row.fullmatch(line)
-        number, rest = (plain[1], plain[2]) if plain else _taken_apart(line, len(columns))
+        number, _, rest = line.strip().partition(":")
         if not _NUMBER.fullmatch(number):
             continue  # "NMI" and its kin are none that anybody could move
-        match = _HANDLED.fullmatch(rest.rstrip())
+        parts = rest.split(None, len(columns))
+        match = _HANDLED.fullmatch(parts[-1].rstrip()) if len(parts) > len(columns) else None
         if match is None:
             raise ValueError(f"no chip and number for interrupt {number}")
         names = (match[2] or "").split(", ")
@@ -132,19 +130,6 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
             parse_pci_name(match[1].rpartition("-")[2]), tuple(sorted({name.strip() for name in names} - {""}))
         )
     return table
-
-
-@lru_cache(maxsize=16)
-def _row(columns: int) -> re.Pattern[str]:
-    """A line with so many counts, a blank and ten digits each: the number of the interrupt, and what follows them."""
-    return re.compile(rf" *([0-9]{{1,9}}):[ 0-9]{{{11 * columns}}} +(\S.*)", re.ASCII)
-
-
-def _taken_apart(line: str, columns: int) -> tuple[str, str]:
-    """What stands before the colon, and what follows the counts, "" where there are none or too few of them."""
-    number, _, rest = line.strip().partition(":")
-    parts = rest.split(None, columns)
-    return number, parts[columns] if len(parts) > columns else ""
 
 
 def parse_line(text: str) -> int:

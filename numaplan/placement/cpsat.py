@@ -18,6 +18,8 @@ UNBOUNDED: Final = 1 << 52
 
 # How often a solve that goes on tells that it does, in seconds.
 TICK_S: Final = 0.2
+
+# How many of these an interrupt waits for a solve to begin that may never have been asked for.
 MOST_TICKS: Final = 25
 
 

@@ -16,22 +16,13 @@ from hypothesis import strategies as st
 from numaplan.apply.files import FilesTarget
 from numaplan.errors import BackendError
 from numaplan.records.plan import plan_json, read_plan
-from tests.cli.running import DOMAINS, HOST, VNF, Ran, numaplan
+from tests.cli.running import DOMAINS, HOST, Ran, numaplan
 from tests.patching import applied
 
 # How many tampered plans are drawn; a deeper run raises it.
 EXAMPLES = 8
 ROUTER = (DOMAINS / "router.xml").read_text()
 Document = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The plan of the example, as text."""
-    path = tmp_path_factory.mktemp("example") / "plan.json"
-    done = numaplan("place", VNF, "--snapshot", HOST, "--domains", DOMAINS, "--out", path)
-    assert done.code == 0, done.err
-    return path.read_text()
 
 
 @pytest.fixture

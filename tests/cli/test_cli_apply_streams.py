@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from tests.cli.running import DOMAINS, HOST, ROOT, VNF, numaplan
+from tests.cli.running import DOMAINS, HOST, ROOT, numaplan
 
 CTRL_C: Final = b"\x03"
 RUN: Final = [sys.executable, "-c", "from numaplan.cli.main import run; run()"]
@@ -38,15 +38,6 @@ def held(self, guest, kind, data):
 FilesTarget.write = held
 run()
 """
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The plan of the example, as text."""
-    plan = tmp_path_factory.mktemp("example") / "plan.json"
-    placed = numaplan("place", VNF, "--snapshot", HOST, "--domains", DOMAINS, "--out", plan)
-    assert placed.code == 0, placed.err
-    return plan.read_text()
 
 
 @pytest.fixture

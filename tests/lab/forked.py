@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numaplan
 
-HEAVY = ("ortools.sat.python.cp_model", "libvirt", "pyroute2")
+# What numaplan itself loads only when it needs it.
+LATE = ("libvirt", "pyroute2", "pyudev", "psutil")
 
 
 class Done(NamedTuple):
@@ -33,7 +34,7 @@ def load() -> None:
     """All that a command might need; it starts nothing and keeps no state that a command would not make itself."""
     for module in pkgutil.walk_packages(numaplan.__path__, "numaplan."):
         importlib.import_module(module.name)
-    for name in HEAVY:
+    for name in LATE:
         importlib.import_module(name)
 
 

@@ -13,7 +13,7 @@ from numaplan.apply.libvirt import LibvirtTarget
 from numaplan.sources.definitions import Definitions
 from tests.lab.forked import forked
 from tests.lab.guests import guests, vnf
-from tests.lab.kernel import Running, driver_of, group_of, pools, running
+from tests.lab.kernel import SMALL_KIB, Running, driver_of, group_of, pools, running
 from tests.lab.lab import Lab, Row, row
 
 PID_FILE = Path("/run/libvirtd.pid")
@@ -40,7 +40,7 @@ def placed_and_started(lab: Lab) -> Iterator[Row]:
         process = running(name)
         yield from as_planned(name, placement, process)
         for cell in placement["cells"]:
-            if cell["page_size_kib"] > 4:
+            if cell["page_size_kib"] > SMALL_KIB:
                 key = cell["memory_node"], cell["page_size_kib"]
                 taken[key] = taken.get(key, 0) + cell["memory_kib"] // cell["page_size_kib"]
     after = pools("free_hugepages")
@@ -152,18 +152,18 @@ def as_planned(name: str, placement: dict[str, object], process: Running) -> Ite
     assert isinstance(iothreads, dict)
     for number, cpus in iothreads.items():
         yield row(f"{name}: iothread {number}", cpus, ",".join(process.cpus(f"IO iothread{number}")))
-    for cpus in process.cpus(f"vhost-{process.pid}"):
-        yield row(f"{name}: vhost", placement["emulator"], cpus)
+    # Each guest of the lab has one virtio interface of one queue.
+    yield row(f"{name}: vhost", [placement["emulator"]], process.cpus(f"vhost-{process.pid}"))
     planned: dict[tuple[int, int], int] = {}
     for cell in cells:
         key = cell["memory_node"], cell["page_size_kib"]
         planned[key] = planned.get(key, 0) + cell["memory_kib"]
-    huge = {key: kib for key, kib in process.memory.items() if key[1] > 4}
-    wanted = {key: kib for key, kib in planned.items() if key[1] > 4}
+    huge = {key: kib for key, kib in process.memory.items() if key[1] > SMALL_KIB}
+    wanted = {key: kib for key, kib in planned.items() if key[1] > SMALL_KIB}
     yield row(f"{name}: huge pages by node and size", sorted(wanted.items()), sorted(huge.items()))
-    small = sorted({node for (node, size), kib in process.memory.items() if size == 4 and kib})
-    nodes = sorted({cell["memory_node"] for cell in cells})
-    yield row(f"{name}: other memory only on its nodes", "True", set(small) <= set(nodes))
+    small = sorted({node for (node, size), kib in process.memory.items() if size == SMALL_KIB and kib})
+    nodes = sorted({node for node, size in planned if size == SMALL_KIB})
+    yield row(f"{name}: nodes of its ordinary pages", nodes, small)
     interfaces = placement["interfaces"]
     assert isinstance(interfaces, list)
     vfs = [vf for interface in interfaces for vf in interface["vfs"]]
