@@ -61,6 +61,14 @@ def total(parts: Iterable[Linear]) -> Linear:
     return Linear(tuple(terms), constant)
 
 
+class Aim(StrEnum):
+    """What a solve spends its work on: good answers and a proof, an answer to a small question, or a proof alone."""
+
+    BOTH = "both"
+    ANSWER = "answer"
+    PROOF = "proof"
+
+
 class Outcome(StrEnum):
     """What a solve ended with."""
 
@@ -154,6 +162,7 @@ class Model:
         hint: Mapping[int, int] | None = None,
         fixed: Mapping[int, int] | None = None,
         tick: Callable[[], None] | None = None,
+        aim: Aim = Aim.BOTH,
     ) -> Solved:
         """Optimises within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
 
@@ -175,11 +184,14 @@ class Model:
         # Several workers race each other, and then the same input would not give the same plan.
         parameters.num_workers = 1
         parameters.linearization_level = 2
-        if objective is ZERO:
+        if objective is ZERO or aim is Aim.ANSWER:
             # Guests that are alike are counted, not named, so that there is little symmetry to look for; nor does a
             # question that is answered in milliseconds gain by probing.
             parameters.symmetry_level = 0
             parameters.cp_model_probing_level = 0
+        if aim is Aim.ANSWER:
+            parameters.max_presolve_iterations = 1
+        parameters.optimize_with_lb_tree_search = aim is Aim.PROOF
         parameters.max_deterministic_time = work
         if seconds is not None:
             parameters.max_time_in_seconds = seconds

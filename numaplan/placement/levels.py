@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.plan import MAXIMIZED, Limit
-from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved
+from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 
 # CP-SAT's deterministic time that each level may take at each grain; some two seconds each on a quiet machine.
@@ -25,7 +25,7 @@ SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 
 # The parts of a level's work before and after the turn of a search of our own: the last is for a proof alone.
 FIRST_PART: Final = 0.3
-LAST_PART: Final = 0.5
+LAST_PART: Final = 0.8
 
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
@@ -78,8 +78,24 @@ Goals = Sequence[tuple[str, Linear]]
 # What nothing can beat at a level, where the levels before it reached these; None: not known.
 Best = Callable[[str, Sequence[Bound]], int | None]
 
-# Betters a solution of a level with some effort: a search of our own between two turns of the solver.
-Improve = Callable[["Run", Formulation, str, Linear, Solved, float], Solved]
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A level that a search of our own is to better: `known` is what the solver found with its part of the work.
+
+    `start` is what the level started from; `below`, the smaller the better, settles between equals.
+    """
+
+    name: str
+    goal: Linear
+    known: Solved
+    start: tuple[int, ...]
+    below: Linear | None
+    effort: float
+
+
+# A search of our own between two turns of the solver.
+Improve = Callable[["Run", Formulation, Turn], Solved]
 
 
 class Run:
@@ -105,7 +121,7 @@ class Run:
         From a `solution` on something is always found, though the clock has run out.
         """
         bounds: list[Bound] = []
-        for name, goal in goals:
+        for i, (name, goal) in enumerate(goals):
             doubt = name not in UPPER and not all(bound.proven for bound in bounds)
             most = effort * UNPROVABLE if doubt else effort
             known, part = best(name, bounds), most if improve is None else most * FIRST_PART
@@ -113,9 +129,13 @@ class Run:
             result = self.solve(f, goal, name, solution=solution, best=known, effort=part, clock=clock)
             if not result.solution:
                 return Reached(result.outcome)
+            if improve is not None:
+                result = improve(self, f, Turn(name, goal, result, solution, _below(goals, i), most))
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
-                result = improve(self, f, name, goal, result, most)
-                result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=most * LAST_PART)
+                part = most * LAST_PART
+                result = self.solve(
+                    f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=Aim.PROOF
+                )
             solution = result.solution
             value = goal.value(solution)
             bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
@@ -132,6 +152,7 @@ class Run:
         best: int | None = None,
         effort: float = 1.0,
         clock: float = 1.0,
+        aim: Aim = Aim.BOTH,
     ) -> Solved:
         """Optimises one level with `clock` times its share of a wall-clock limit.
 
@@ -157,6 +178,7 @@ class Run:
             seconds=seconds,
             hint=start,
             tick=lambda: self.tell(name, goal.value(solution) if solution else None, limit),
+            aim=aim,
         )
         if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
             # The clock ended it where deterministic work is left over.
@@ -178,6 +200,12 @@ class Run:
         """Reports how far the search is."""
         if self.budget.report is not None:
             self.budget.report(Progress(name, value, bound))
+
+
+def _below(goals: Goals, i: int) -> Linear | None:
+    """What the next level wants to be small, where that is worth a thought at level `i`."""
+    name, goal = goals[i + 1] if i + 1 < len(goals) else ("", ZERO)
+    return (goal * -1 if maximizes(name) else goal) if name in UPPER else None
 
 
 def _sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:

@@ -1,0 +1,84 @@
+"""Neighbourhoods only ever better a solution, and a solve answers the same whatever it spends its work on."""
+
+import pytest
+from hypothesis import given, settings
+
+from benchmarks.instances import HOSTS, make_instance
+from numaplan.placement import objective
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
+from numaplan.placement.facts import host_facts
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.levels import Budget, Run, Turn, hold
+from numaplan.placement.neighbourhood import improve
+from numaplan.placement.options import build_problem
+from numaplan.placement.start import starts
+from tests.placement.random_cases import Case, requests_and_hosts
+
+EXAMPLES = 60
+DRAWS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+# One that no solution of these reaches.
+FAR = 10**6
+
+
+def made(kind: int, seed: int) -> tuple[Formulation, Linear, Linear, tuple[int, ...]]:
+    """A model, its priority and cost, and a greedy solution."""
+    instance = make_instance(HOSTS[kind], 0.95, seed)
+    problem = build_problem(instance.request, host_facts(instance.request, instance.snapshot))
+    f = formulate(problem, coarse_units(problem), fine=False)
+    ways = next(iter(starts(f)))
+    cost = objective.cross_node_cost(f)
+    start = f.model.solve(cost, maximize=False, work=1, fixed=ways).solution
+    return f, objective.priority(f), cost, start
+
+
+@pytest.mark.parametrize("kind", [3, 4])
+def test_neighbourhoods_better_the_goal_and_say_no_more_of_the_bound(kind: int) -> None:
+    f, priority, cost, start = made(kind, 1)
+    hold(f, "priority", priority, priority.value(start))
+    known = Solved(Outcome.FEASIBLE, start, 0, 0.0)
+    found = improve(Run(Budget()), f, Turn("cross_node_cost", cost, known, start, None, 0.05))
+    assert cost.value(found.solution) < cost.value(start)
+    assert (found.outcome, found.bound) == (Outcome.FEASIBLE, 0)
+    assert is_solution(f, found.solution)
+
+
+def test_on_many_nodes_the_cheaper_of_two_plans_of_one_priority_is_taken() -> None:
+    f, priority, cost, start = made(4, 1)
+    dear = f.model.solve(cost, maximize=True, work=1, fixed=dict(placed(f, start))).solution
+    assert cost.value(dear) > cost.value(start)
+    bound = priority.value(start)
+    known = Solved(Outcome.OPTIMAL, dear, bound, 0.0)
+    found = improve(Run(Budget()), f, Turn("priority", priority, known, start, cost, 1.0))
+    assert (found.outcome, priority.value(found.solution)) == (Outcome.OPTIMAL, bound)
+    assert cost.value(found.solution) <= cost.value(start)
+
+
+def test_what_is_proven_on_few_nodes_is_left_alone() -> None:
+    f, priority, cost, start = made(3, 1)
+    known = Solved(Outcome.OPTIMAL, start, FAR, 0.0)
+    assert improve(Run(Budget()), f, Turn("priority", priority, known, start, cost, 1.0)) is known
+
+
+@DRAWS
+@given(requests_and_hosts())
+def test_every_aim_has_the_same_optimum(case: Case) -> None:
+    problem = build_problem(case.request, host_facts(case.request, case.snapshot))
+    f = formulate(problem, coarse_units(problem), fine=False)
+    for goal, maximize in ((objective.priority(f), True), (objective.cross_node_cost(f), False)):
+        found = [f.model.solve(goal, maximize=maximize, work=10, aim=aim) for aim in Aim]
+        assert len({(one.outcome, one.bound) for one in found}) == 1
+        for one in found:
+            assert one.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
+            assert one.outcome is Outcome.INFEASIBLE or goal.value(one.solution) == one.bound
+
+
+def placed(f: Formulation, solution: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Every guest's way, as variables and their values."""
+    return [(count.terms[0][0], count.value(solution)) for u in range(len(f.units)) for _, count in f.options(u)]
+
+
+def is_solution(f: Formulation, solution: tuple[int, ...]) -> bool:
+    """Whether the model takes every value of it."""
+    fixed = dict(enumerate(solution))
+    return f.model.solve(ZERO, maximize=False, work=1, fixed=fixed).outcome is Outcome.OPTIMAL
