@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.guest import Guest
+from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.problem import CoreKind, DeviceKind
@@ -14,32 +16,44 @@ from numaplan.placement.problem import CoreKind, DeviceKind
 
 def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
-    groups: dict[tuple[CoreKind, CpuId | None], list[CpuSet]] = defaultdict(list)
+    groups: dict[tuple[_CoreKey, CpuId | None], list[CpuSet]] = defaultdict(list)
+    available = facts.allocatable - facts.taken
     for core in facts.snapshot.cores:
-        known = [cpu for cpu in core.cpus if cpu in facts.node_of]
-        found = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in known}
-        places = sorted(found, key=repr) if len(found) > 1 else found
+        found = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of}
         # Broken firmware can show siblings in different caches, even on different nodes.
-        one_place = len(places) == 1
+        one_place = len(found) == 1
+        all_free = core.cpus & facts.free
         isolable = core.cpus.isdisjoint(facts.taken)
-        for node, llc in places:
-            here = (
-                known
-                if one_place
-                else [cpu for cpu in known if (facts.node_of[cpu], facts.llc_of.get(cpu)) == (node, llc)]
-            )
-            free = CpuSet(here) & facts.free
+        for node, llc in found if one_place else sorted(found, key=repr):
+            free = all_free
+            if not one_place:
+                free = CpuSet(c for c in all_free if (facts.node_of[c], facts.llc_of.get(c)) == (node, llc))
+            if not free:
+                continue
             full = one_place and free == core.cpus
             whole = full and len(free) == facts.threads > 1
-            split = core.name if not full and core.cpus <= facts.allocatable - facts.taken else None
+            split = core.name if not full and core.cpus <= available else None
             scattered = None if one_place else core.name
-            kind = CoreKind(node, llc, len(free), whole, full, isolable, cores=(), split=split, scattered=scattered)
-            if free:
-                groups[kind, None if core.cpus.isdisjoint(apart) else core.name].append(free)
+            key = _CoreKey(node, llc, len(free), whole, full, isolable, split, scattered)
+            groups[key, None if core.cpus.isdisjoint(apart) else core.name].append(free)
     kinds = [
-        replace(kind, cores=tuple(sorted(cores, key=lambda cpus: cpus.lowest))) for (kind, _), cores in groups.items()
+        CoreKind(**key._asdict(), cores=tuple(sorted(cores, key=lambda cpus: cpus.lowest)))
+        for (key, _), cores in groups.items()
     ]
     return tuple(sorted(kinds, key=lambda kind: kind.cores[0].lowest))
+
+
+class _CoreKey(NamedTuple):
+    """What the cores of a kind have in common; a tuple, as a host has thousands of cores and few kinds."""
+
+    node: NodeId
+    llc: int | None
+    free: int
+    whole: bool
+    full: bool
+    isolable: bool
+    split: CpuId | None
+    scattered: CpuId | None
 
 
 def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[DeviceKind, ...]:
