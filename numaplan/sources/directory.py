@@ -13,8 +13,11 @@ from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
 # Sysfs gives at most one page a read, and every attribute that a reader wants fits in one.
 _CHUNK: Final = 1 << 14
 _PAGE: Final = 4096
-# O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
+# An attribute here is given whole, or a page of it (for the latter single_open() in kernel/irq/proc.c); other files in
+# /proc may give a line at a time.
+_WHOLE: Final = ("sys/", "proc/irq/")
 _REMEMBERED: Final = 1024
+# O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -66,8 +69,7 @@ class DirectoryStore:
             data = os.read(descriptor, _CHUNK)
             if not data:  # the one thing that a fifo says which nobody writes to
                 _demand_file(os.fstat(descriptor).st_mode, path)
-            # An attribute of /sys is given whole, or a page of it; /proc may give a line at a time.
-            if not data or (len(data) < _PAGE and path.startswith("sys/")) or not (more := os.read(descriptor, _CHUNK)):
+            if not data or (len(data) < _PAGE and path.startswith(_WHOLE)) or not (more := os.read(descriptor, _CHUNK)):
                 return data
             return _read_on(descriptor, [data, more], limit=limit_of(path))
         except IsADirectoryError:

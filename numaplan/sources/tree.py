@@ -186,7 +186,10 @@ class HostTree:
 
     def _list(self, path: str) -> tuple[str, ...]:
         try:
-            return _patiently(self._names, path)
+            try:
+                return self._names(path)
+            except OSError as error:
+                return _again(self._names, path, error)
         except OSError as error:
             self._refused(path, error)
         except UnreadableError as error:
@@ -209,12 +212,16 @@ class HostTree:
         if text is not None or path in self._failures:
             return text
         try:
-            text = self._texts[path] = _patiently(self._read, path)
+            try:
+                text = self._read(path)
+            except OSError as error:
+                text = _again(self._read, path, error)
         except OSError as error:
             self._failures[path] = _Failure(_why(error) or self._gone(path, error), unsaid=error.errno == errno.EINVAL)
         except UnreadableError as error:
             self._failures[path] = _Failure(error.why)
         else:
+            self._texts[path] = text
             return text
         return None
 
@@ -345,15 +352,17 @@ def open_tree(path: Path | None) -> HostTree:
     return HostTree(*open_store(path))
 
 
-def _patiently(action: Callable[[str], _T], path: str) -> _T:
+def _again(action: Callable[[str], _T], path: str, error: OSError) -> _T:
+    """Once more, and again, where the kernel was only busy; raises what the last try met."""
     for _ in range(_RETRIES):
+        if error.errno not in _AGAIN:
+            break
+        time.sleep(_PAUSE_S)
         try:
             return action(path)
-        except OSError as error:
-            if error.errno not in _AGAIN:
-                raise
-            time.sleep(_PAUSE_S)
-    return action(path)
+        except OSError as met:
+            error = met
+    raise error
 
 
 def _why(error: OSError) -> str | None:
