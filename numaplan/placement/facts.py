@@ -23,9 +23,10 @@ UNKNOWN_REMOTE = 10
 HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HostFacts:
-    """The host for one request; in its `snapshot` every VF that a PF lists names that PF.
+    """The host for one request, hashed as the one object that it is; in its `snapshot` every VF that a PF lists names
+    that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
     `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
@@ -42,6 +43,7 @@ class HostFacts:
     threads: int
     nodes: tuple[NodeId, ...]
     node_of: Mapping[CpuId, NodeId]
+    packages_of: Mapping[NodeId, frozenset[PackageId]]
     distances: Mapping[tuple[NodeId, NodeId], int]
     llcs: tuple[CpuSet, ...]
     llc_of: Mapping[CpuId, int]
@@ -84,7 +86,7 @@ class HostFacts:
 
     def packages(self, node: NodeId) -> frozenset[PackageId]:
         """The packages that the node is part of."""
-        return next(frozenset(n.packages) for n in self.snapshot.nodes if n.id == node)
+        return self.packages_of[node]
 
     def device_node(self, device: PciDevice) -> NodeId | None:
         """Its node, a VF's being its PF's; None where the host does not say."""
@@ -117,6 +119,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         threads=max((len(core.cpus) for core in snapshot.cores), default=1),
         nodes=tuple(node.id for node in snapshot.nodes),
         node_of=node_of,
+        packages_of={node.id: frozenset(node.packages) for node in snapshot.nodes},
         distances=_distances(snapshot),
         llcs=llcs,
         llc_of={cpu: i for i, cpus in enumerate(llcs) for cpu in cpus},

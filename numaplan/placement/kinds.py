@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from numaplan.cpuset import CpuId, CpuSet
@@ -14,6 +15,7 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.problem import CoreKind, DeviceKind
 
 
+@lru_cache(maxsize=4)  # what is asked of a host is asked again and again with fewer guests
 def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
     groups: dict[tuple[_CoreKey, CpuId | None], list[CpuSet]] = defaultdict(list)

@@ -6,6 +6,7 @@ docs/why-not.md lists the aspects as users see them.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from numaplan.model.request import (
@@ -148,6 +149,7 @@ def name_of(guest: GuestRequest, aspect: Aspect) -> str:
             return aspect.kind.value
 
 
+@lru_cache(maxsize=1)
 def boundless(facts: HostFacts) -> HostFacts:
     """The host with room for the cells of `relaxed` guests that ask for no memory."""
     plenty = {(node, BOUNDLESS_KIB): BOUNDLESS_KIB * _PLENTY for node in facts.nodes}
