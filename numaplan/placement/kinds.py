@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress, PciDevice
@@ -14,11 +13,14 @@ from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.problem import CoreKind, DeviceKind
 
+# A kind without its cores, as a tuple: a host has thousands of cores and few kinds.
+_Key = tuple[NodeId, int | None, int, bool, bool, bool, CpuId | None, CpuId | None]
+
 
 @lru_cache(maxsize=4)  # what is asked of a host is asked again and again with fewer guests
 def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
-    groups: dict[tuple[_CoreKey, CpuId | None], list[CpuSet]] = defaultdict(list)
+    groups: dict[tuple[_Key, CpuId | None], list[CpuSet]] = defaultdict(list)
     available = facts.allocatable - facts.taken
     for core in facts.snapshot.cores:
         found = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of}
@@ -36,26 +38,10 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
             whole = full and len(free) == facts.threads > 1
             split = core.name if not full and core.cpus <= available else None
             scattered = None if one_place else core.name
-            key = _CoreKey(node, llc, len(free), whole, full, isolable, split, scattered)
+            key = (node, llc, len(free), whole, full, isolable, split, scattered)
             groups[key, None if core.cpus.isdisjoint(apart) else core.name].append(free)
-    kinds = [
-        CoreKind(**key._asdict(), cores=tuple(sorted(cores, key=lambda cpus: cpus.lowest)))
-        for (key, _), cores in groups.items()
-    ]
+    kinds = [CoreKind(*key, tuple(sorted(cores, key=lambda cpus: cpus.lowest))) for (key, _), cores in groups.items()]
     return tuple(sorted(kinds, key=lambda kind: kind.cores[0].lowest))
-
-
-class _CoreKey(NamedTuple):
-    """What the cores of a kind have in common; a tuple, as a host has thousands of cores and few kinds."""
-
-    node: NodeId
-    llc: int | None
-    free: int
-    whole: bool
-    full: bool
-    isolable: bool
-    split: CpuId | None
-    scattered: CpuId | None
 
 
 def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[DeviceKind, ...]:

@@ -31,9 +31,9 @@ class CoreKind:
     whole: bool
     full: bool
     isolable: bool
+    split: CpuId | None
+    scattered: CpuId | None
     cores: tuple[CpuSet, ...]
-    split: CpuId | None = None
-    scattered: CpuId | None = None
 
 
 @dataclass(frozen=True, slots=True)
