@@ -25,7 +25,7 @@ SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 
 # The parts of a level's work before and after the turn of a search of our own: the last is for a proof alone.
 FIRST_PART: Final = 0.3
-LAST_PART: Final = 0.8
+LAST_PART: Final = 0.7
 
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
@@ -132,10 +132,8 @@ class Run:
             if improve is not None:
                 result = improve(self, f, Turn(name, goal, result, solution, _below(goals, i), most))
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
-                part = most * LAST_PART
-                result = self.solve(
-                    f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=Aim.PROOF
-                )
+                part, aim = most * LAST_PART, Aim.BOTH if name == "priority" else Aim.PROOF
+                result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=aim)
             solution = result.solution
             value = goal.value(solution)
             bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
@@ -214,7 +212,8 @@ def _sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -
     bound = tighter(result.bound, known.bound)
     solutions = [solution for solution in (known.solution, result.solution) if solution]
     value = better(goal.value(solution) for solution in solutions)
-    solution = next(solution for solution in reversed(solutions) if goal.value(solution) == value)
+    # Of equals the one that was known: it may be the better one for the level below.
+    solution = next(solution for solution in solutions if goal.value(solution) == value)
     outcome = Outcome.OPTIMAL if value == bound else result.outcome
     return Solved(outcome, solution, bound, result.work)
 

@@ -6,31 +6,49 @@ The order of the neighbourhoods comes from a fixed seed and each has its work, s
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.host import NodeId, PackageId
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
-from numaplan.placement.levels import Run, Turn, maximizes
+from numaplan.placement.levels import WORK, Run, Turn, maximizes
 
-# How many neighbourhoods are tried; how many in vain, on hosts of few nodes, of many, and where only the goal counts
-# but the rounds serve the level below too; after how many in vain each becomes larger; and CP-SAT's deterministic time.
+# How many neighbourhoods are tried, and the most work for all of them in parts of what the solver has for the level.
 ROUNDS: Final = 160
-STALE_FEW: Final = 30
-STALE_MANY: Final = 60
-STALE_ABOVE: Final = 20
-GROWS: Final = 20
-WORK_FEW: Final = 0.15
-WORK_MANY: Final = 0.08
+ALL_WORK: Final = 5.0
 # Fewer nodes than this are no matter for neighbourhoods: the model as a whole does.
 FEWEST_NODES: Final = 4
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
+# A value of so many times its bound is far from it: any nodes gain there, and it takes long.
+FAR: Final = 3
 # So many packages leave a choice of some.
 FEWEST_PACKAGES: Final = 4
-# The nodes of a neighbourhood, in turn: of whole packages, as cells and VFs mostly stay in one, or any.
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How neighbourhoods are chosen and solved.
+
+    `sizes`: how many nodes, in turn, and whether of whole packages, in which cells and VFs mostly stay. `work` is
+    CP-SAT's deterministic time for one. After `stale` in vain there are no more, after every `grows` each is larger.
+    """
+
+    sizes: tuple[tuple[int, bool], ...]
+    work: float
+    stale: int
+    grows: int
+    aim: Aim
+
+
 SIZES: Final = ((4, True), (6, True), (6, False))
+FEW: Final = Manner(SIZES, work=0.15, stale=30, grows=20, aim=Aim.ANSWER)
+MANY: Final = Manner(SIZES, work=0.08, stale=60, grows=20, aim=Aim.ANSWER)
+# Where every guest can be placed it is soon found out, and cheaply; else the goal needs the freedom to pay any cost.
+CHEAP: Final = Manner(SIZES, work=0.08, stale=20, grows=20, aim=Aim.ANSWER)
+DEAR: Final = Manner(((5, False),), work=0.1, stale=60, grows=60, aim=Aim.BOTH)
 
 
 def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
@@ -40,67 +58,85 @@ def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
     below = turn.below if many else None
     if len(nodes) < FEWEST_NODES or (known.outcome is Outcome.OPTIMAL and below is None):
         return known
-    search = _Search(f, turn, below, work=WORK_MANY if many else WORK_FEW)
-    dice = random.Random(0)  # noqa: S311  # an order, no secret
-    packages = _packages(f.problem.facts)
     share = run.seconds(turn.name)
     end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
-    most = STALE_ABOVE if below is not None else STALE_MANY if many else STALE_FEW
-    stale = 0
-    for number in range(round(ROUNDS * turn.effort * run.budget.scale)):
-        left = run.budget.remaining()
-        if search.value == known.bound or stale == most:
-            break
-        if left is not None and left <= end:
-            break
-        run.tell(turn.name, search.value, known.bound)
-        grown = stale // GROWS
-        around = _around(dice, packages, number, grown)
-        better = search.try_nodes(around, None if left is None else left - end, 1 + grown)
-        stale = 0 if better else stale + 1
-    solution = max((known.solution, search.solution), key=search.rank)
+    if below is None:
+        search = _Search(f, turn, known.solution)
+        far = not maximizes(turn.name) and search.value > FAR * max(known.bound, 1)
+        search.go_on(run, FEW if not many else DEAR if far else MANY, end)
+        found = [search.solution]
+    else:
+        cheap = _Search(f, turn, turn.start or known.solution, below)
+        cheap.go_on(run, CHEAP, end)
+        dear = _Search(f, turn, known.solution)
+        if cheap.value != known.bound:
+            dear.go_on(run, DEAR, end)
+        found = [cheap.solution, dear.solution]
+    solution = max(found, key=lambda solution: _rank(turn, below, solution))
     outcome = Outcome.OPTIMAL if turn.goal.value(solution) == known.bound else known.outcome
     return Solved(outcome, solution, known.bound, known.work)
 
 
-class _Search:
-    """The best solution so far, by the goal and then by the one below."""
+def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[int, int]:
+    """The greater the better: by the goal, then by the one below."""
+    value = turn.goal.value(solution)
+    return value if maximizes(turn.name) else -value, 0 if below is None else -below.value(solution)
 
-    def __init__(self, f: Formulation, turn: Turn, below: Linear | None, *, work: float) -> None:
+
+class _Search:
+    """A solution that becomes better by the goal, and with the same goal by the one below."""
+
+    def __init__(self, f: Formulation, turn: Turn, solution: tuple[int, ...], below: Linear | None = None) -> None:
         self._f = f
-        self._work = work
-        self._goal, self._below = turn.goal, below
-        self._sign = 1 if maximizes(turn.name) else -1
-        self.solution = turn.known.solution if below is None else turn.start or turn.known.solution
-        self._aim = turn.goal * -self._sign
+        self._turn = turn
+        self._below = below
+        self.solution = solution
+        self._objective = turn.goal * (-1 if maximizes(turn.name) else 1)
         if below is not None:
-            # Enough that nothing is given up for the one below; `rank` decides.
-            self._aim = self._aim * (abs(below.value(self.solution)) + 1) + below
+            # Enough that little is given up for the one below; `_rank` decides.
+            self._objective = self._objective * (abs(below.value(solution)) + 1) + below
 
     @property
     def value(self) -> int:
         """Of the goal."""
-        return self._goal.value(self.solution)
+        return self._turn.goal.value(self.solution)
 
-    def rank(self, solution: Sequence[int]) -> tuple[int, int]:
-        """The greater the better."""
-        return self._sign * self._goal.value(solution), 0 if self._below is None else -self._below.value(solution)
+    def go_on(self, run: Run, manner: Manner, end: float) -> None:
+        """Tries neighbourhoods until the bound is met, nothing is gained, or only `end` is left on the clock."""
+        turn = self._turn
+        dice = random.Random(0)  # noqa: S311  # an order, no secret
+        packages = _packages(self._f.problem.facts)
+        part = turn.effort * run.budget.scale
+        work, stale = 0.0, 0
+        for number in range(round(ROUNDS * part)):
+            left = run.budget.remaining()
+            if self.value == turn.known.bound or stale == manner.stale or work >= ALL_WORK * WORK[turn.name] * part:
+                break
+            if left is not None and left <= end:
+                break
+            run.tell(turn.name, self.value, turn.known.bound)
+            grown = stale // manner.grows
+            size, whole = manner.sizes[number % len(manner.sizes)]
+            around = _around(dice, packages, size + 2 * grown, whole=whole)
+            before = self.value
+            work += self._try_nodes(around, manner, grown, None if left is None else left - end)
+            stale = 0 if self.value != before else stale + 1
 
-    def try_nodes(self, around: frozenset[NodeId], seconds: float | None, grown: int) -> bool:
-        """Plans what lies on these nodes anew; whether the goal gained."""
+    def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> float:
+        """Plans what lies on these nodes anew; the work that it took."""
         found = self._f.model.solve(
-            self._aim,
+            self._objective,
             maximize=False,
-            work=self._work * grown,
+            work=manner.work * (1 + grown),
             seconds=seconds,
             hint=dict(enumerate(self.solution)),
             fixed=_elsewhere(self._f, self.solution, around),
-            aim=Aim.ANSWER,
+            aim=manner.aim,
         )
-        before = self.value
-        if found.solution and self.rank(found.solution) >= self.rank(self.solution):
-            self.solution = found.solution
-        return self.value != before
+        if found.solution:
+            pair = (found.solution, self.solution)
+            self.solution = max(pair, key=lambda solution: _rank(self._turn, self._below, solution))
+        return found.work
 
 
 def _packages(facts: HostFacts) -> list[tuple[NodeId, ...]]:
@@ -111,11 +147,12 @@ def _packages(facts: HostFacts) -> list[tuple[NodeId, ...]]:
     return [tuple(nodes) for nodes in together.values()]
 
 
-def _around(dice: random.Random, packages: Sequence[tuple[NodeId, ...]], number: int, grown: int) -> frozenset[NodeId]:
-    """The nodes of the neighbourhood with that number."""
+def _around(
+    dice: random.Random, packages: Sequence[tuple[NodeId, ...]], size: int, *, whole: bool
+) -> frozenset[NodeId]:
+    """About `size` nodes, but not nearly all."""
     nodes = [node for package in packages for node in package]
-    size, whole = SIZES[number % len(SIZES)]
-    most = min(size + 2 * grown, len(nodes) * 2 // 3)
+    most = min(size, len(nodes) * 2 // 3)
     if not whole or len(packages) < FEWEST_PACKAGES:
         return frozenset(dice.sample(nodes, most))
     found: list[NodeId] = []
