@@ -23,7 +23,7 @@ WORK: Final[Mapping[str, float]] = {
 # The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
 SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 
-# The parts of a level's work before and after the turn of a search of our own: the last is for a proof alone.
+# The parts of a level's work before and after the turn of a search of our own: the last is mostly for a proof alone.
 FIRST_PART: Final = 0.3
 LAST_PART: Final = 0.7
 
@@ -117,7 +117,7 @@ class Run:
     ) -> Reached:
         """Optimises `goals` one after the other with `effort` times the work that is theirs.
 
-        `improve` has its turn where the solver did not finish in a part of that; the solver then goes on from there.
+        `improve` has its turn after a part of that; where nothing is proven by then, the solver goes on from there.
         From a `solution` on something is always found, though the clock has run out.
         """
         bounds: list[Bound] = []
@@ -132,6 +132,7 @@ class Run:
             if improve is not None:
                 result = improve(self, f, Turn(name, goal, result, solution, _below(goals, i), most))
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
+                # Of priorities a search for both has proven more than one for a proof alone, of costs less.
                 part, aim = most * LAST_PART, Aim.BOTH if name == "priority" else Aim.PROOF
                 result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=aim)
             solution = result.solution

@@ -33,7 +33,8 @@ class Manner:
     """How neighbourhoods are chosen and solved.
 
     `sizes`: how many nodes, in turn, and whether of whole packages, in which cells and VFs mostly stay. `work` is
-    CP-SAT's deterministic time for one. After `stale` in vain there are no more, after every `grows` each is larger.
+    CP-SAT's deterministic time for one. After `stale` in vain there are no more, after every `grows` each is larger;
+    where the two are the same, none ever is.
     """
 
     sizes: tuple[tuple[int, bool], ...]
