@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml.etree import fromstring
 
 from numaplan.domxml.read import read_guest
 from numaplan.model.guest import Guest, GuestController
@@ -45,6 +46,18 @@ def taken(driver: Any, data: bytes) -> bytes | None:  # noqa: ANN401  # the bind
     domain.undefine()
     assert isinstance(rendered, bytes)
     return rendered
+
+
+def may_be_asked(data: bytes) -> bool:
+    """Whether libvirt 9 knows all words of a domain and survives it.
+
+    It has no word of a topology's clusters, and writes behind its array for a distance to a cell that is not there
+    (virDomainNumaDefNodeDistanceParseXML in src/conf/numa_conf.c; later releases refuse it).
+    """
+    cells = fromstring(data).findall("cpu/numa/cell")
+    ids = {cell.get("id", str(place)) for place, cell in enumerate(cells)}
+    siblings = {sibling.get("id") for cell in cells for sibling in cell.findall("distances/sibling")}
+    return b"clusters=" not in data and siblings <= ids
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # any field of any noun
@@ -93,9 +106,8 @@ def test_libvirts_rendering_of_a_domain_says_what_we_read_before(driver: Any, re
     every = 1 if request.config.getoption("--every-document") else EVERY
     asked = 0
     for name, original, _ in documents()[::every]:
-        # libvirt 9 has no word of a topology's clusters.
         data = re.sub(rb"<domain\b([^>]*?)\stype=(['\"])\w+\2", rb"<domain\1 type='test'", original, count=1)
-        rendered = None if b"clusters=" in data else taken(driver, data)
+        rendered = taken(driver, data) if may_be_asked(data) else None
         if rendered is not None:
             asked += 1
             assert_same(read_guest(data, name), read_guest(rendered, name), name)
