@@ -71,7 +71,7 @@ def _real(snapshot: Snapshot) -> Snapshot:
     """The host with the bus numbers beyond 255 in further PCI domains."""
 
     def moved(address: PciAddress) -> PciAddress:
-        return replace(address, domain=address.bus >> 8, bus=address.bus & 0xFF)
+        return address._replace(domain=address.bus >> 8, bus=address.bus & 0xFF)
 
     pci = tuple(
         replace(

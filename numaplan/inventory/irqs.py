@@ -34,9 +34,11 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _AFFINITY: Final[Files] = (("smp_affinity_list", parse_cpu_bits), ("smp_affinity", parse_mask_bits))
 _EFFECTIVE: Final[Files] = (("effective_affinity_list", parse_cpu_bits), ("effective_affinity", parse_mask_bits))
 _NODE: Final[Files] = (("node", parse_id),)
+_FIRST: Final = tuple(files[0][0] for files in (_AFFINITY, _EFFECTIVE, _NODE))
 _FILES: Final = frozenset({"affinity_hint", "spurious"} | {name for name, _ in (*_AFFINITY, *_EFFECTIVE, *_NODE)})
 # show_interrupts() there: counts for each CPU, the chip, its own number with "-edge" or "Level" behind it, and after
 # two blanks or more the handlers.
+_WIDTH: Final = 11
 _COLUMN = re.compile(r"CPU[0-9]+", re.ASCII)
 _HANDLED = re.compile(r"(\S+)(?: +[0-9]+)?(?:-\S+| +(?:Level|Edge) *(?:-\S+)?)? *(?:  (\S.*))?", re.ASCII)
 
@@ -46,7 +48,12 @@ class Handled:
     """A line of /proc/interrupts: the function that its chip is named for, if it is, and the names of its handlers."""
 
     device: PciAddress | None
-    actions: tuple[str, ...]
+    names: str = ""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The handlers, sorted."""
+        return tuple(sorted({name.strip() for name in self.names.split(", ")} - {""}))
 
 
 class _Served(NamedTuple):
@@ -88,7 +95,7 @@ def read_irqs(
     names: dict[int, Sequence[str]] = {}
     served: dict[int, _Served] = {}
     for number in sorted(owners):
-        names[number] = tree.names(f"{IRQ_ROOT}/{number}")
+        names[number] = tree.read_ahead(f"{IRQ_ROOT}/{number}", _FIRST)
         served[number] = _read_served(tree, f"{IRQ_ROOT}/{number}", names=names[number], ids=ids)
     actions = {number: tuple(name for name in each if name not in _FILES) for number, each in names.items()}
     if not any(actions.values()):
@@ -112,24 +119,30 @@ def read_irqs(
 
 def parse_interrupts(text: str) -> Mapping[int, Handled]:
     """Numbered lines of /proc/interrupts, those without a handler too; raises ValueError for another file."""
-    header, *lines = text.splitlines() or [""]
+    header, *lines = text.split("\n")
     columns = header.split()
     if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
         raise ValueError("no table of interrupts")
     table = {}
     for line in lines:
-        number, _, rest = line.strip().partition(":")
+        head, _, rest = line.partition(":")
+        number = head.strip()
         if not _NUMBER.fullmatch(number):
             continue  # "NMI" and its kin are none that anybody could move
-        parts = rest.split(None, len(columns))
-        match = _HANDLED.fullmatch(parts[-1].rstrip()) if len(parts) > len(columns) else None
+        match = _HANDLED.fullmatch(_behind_counts(rest, len(columns)).rstrip())
         if match is None:
             raise ValueError(f"no chip and number for interrupt {number}")
-        names = (match[2] or "").split(", ")
-        table[int(number)] = Handled(
-            parse_pci_name(match[1].rpartition("-")[2]), tuple(sorted({name.strip() for name in names} - {""}))
-        )
+        table[int(number)] = Handled(parse_pci_name(match[1].rpartition("-")[2]), match[2] or "")
     return table
+
+
+def _behind_counts(text: str, columns: int) -> str:
+    """What follows the counts of so many CPUs, each right-justified in eleven places; else, as words, where it may."""
+    end = columns * _WIDTH
+    if text[end - 1 : end].isdigit() and text[end : end + 1] == " ":
+        return text[end:].lstrip()
+    parts = text.split(None, columns)
+    return parts[-1] if len(parts) > columns else ""
 
 
 def parse_line(text: str) -> int:

@@ -34,6 +34,7 @@ _MODALIAS = re.compile(
     re.ASCII,
 )
 _GROUP = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_AHEAD: Final = ("modalias", "numa_node")
 _COUNTS: Final = frozenset({"sriov_totalvfs", "sriov_numvfs"})
 # The SR-IOV capability counts VFs in 16 bits.
 _MOST_VFS: Final = 65535
@@ -65,7 +66,7 @@ def read_pci(
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
     for address, folder in folders.items():
-        names = tree.names(folder)
+        names = tree.read_ahead(folder, _AHEAD)
         physfn = _read_link(tree, folder, name="physfn", names=names)
         if physfn is None:
             ids = _read_ids(tree, folder, names=names)

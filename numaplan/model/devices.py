@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from numaplan.model.host import NodeId
 
@@ -16,18 +16,16 @@ BRIDGE_CLASS_PREFIX = "06"
 NETWORK_CLASS_PREFIX = "02"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PciAddress:
-    """domain:bus:slot.function; orders numerically, prints as ``0000:3b:02.0``, the domain in four or more digits."""
+class PciAddress(NamedTuple):
+    """domain:bus:slot.function; orders numerically, prints as ``0000:3b:02.0``, the domain in four or more digits.
+
+    A tuple, since hosts have thousands, and each is a key in several tables.
+    """
 
     domain: int
     bus: int
     slot: int
     function: int
-
-    def __hash__(self) -> int:
-        """As quick as can be: hosts have thousands, and each is a key in several tables."""
-        return self.domain << 16 | self.bus << 8 | self.slot << 3 | self.function
 
     @classmethod
     def parse(cls, text: str) -> "PciAddress":

@@ -3,9 +3,10 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from numaplan.sources.store import NAMES_LIMIT, Kind, UnreadableError, limit_of
@@ -17,6 +18,7 @@ _PAGE: Final = 4096
 # /proc may give a line at a time.
 _WHOLE: Final = ("sys/", "proc/irq/")
 _REMEMBERED: Final = 1024
+_NOTHING: Final[Mapping[str, os.DirEntry[str]]] = MappingProxyType({})
 # O_NONBLOCK: a file may have become a fifo since it was looked at, and /proc/kmsg would wait for the next message.
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -76,6 +78,26 @@ class DirectoryStore:
             raise UnreadableError("is a directory") from None
         finally:
             os.close(descriptor)
+
+    def read_ahead(self, folder: str, names: Iterable[str]) -> Mapping[str, bytes]:
+        """Files of less than a page, which is what an attribute has."""
+        listed = self._entries.get(folder, _NOTHING)
+        found: dict[str, bytes] = {}
+        for name in names:
+            entry = listed.get(name)
+            if entry is None or not entry.is_file(follow_symlinks=False):
+                continue
+            try:
+                descriptor = os.open(entry.path, _FLAGS)
+                try:
+                    data = os.read(descriptor, _PAGE)
+                finally:
+                    os.close(descriptor)
+            except OSError:
+                continue
+            if 0 < len(data) < _PAGE:
+                found[f"{folder}/{name}"] = data
+        return found
 
     def below(self, path: str) -> "DirectoryStore":
         """The same directory, opened further down."""

@@ -3,14 +3,14 @@
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from numaplan.sources.hypervisor import read_hypervisor
 from numaplan.sources.netlink import read_netlink
 from numaplan.sources.ovs import read_openvswitch
 from numaplan.sources.processes import read_processes
-from numaplan.sources.store import ROWS_FOLDER, Kind, Store, UnreadableError, rows_path
+from numaplan.sources.store import ROWS_FOLDER, AheadStore, Kind, Store, UnreadableError, rows_path
 from numaplan.sources.udev import read_udev
 
 # A door gives its rows as what JSON can hold, or None where the host has no such thing; DoorError says what failed.
@@ -65,6 +65,10 @@ class LiveStore:
         if rows is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return json.dumps(rows, ensure_ascii=True).encode("ascii") + b"\n"
+
+    def read_ahead(self, folder: str, names: Iterable[str]) -> Mapping[str, bytes]:
+        """The files'; no door is opened for it."""
+        return self._files.read_ahead(folder, names) if isinstance(self._files, AheadStore) else {}
 
     def below(self, path: str) -> Store:
         """The files alone: rows are of the whole host."""

@@ -1,8 +1,8 @@
 """What a `HostTree` asks of the place its files come from: one look at one path, no link followed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 FILE_LIMIT: Final = 1 << 20
 # What netlink, libvirt and their kin say of a host stands beside sys/ and proc/ in a capture, one file a source.
@@ -59,6 +59,18 @@ class Store(Protocol):
 
     def below(self, path: str) -> "Store":
         """The same files with `path` as the root."""
+        ...
+
+
+@runtime_checkable
+class AheadStore(Store, Protocol):
+    """A store that reads several files of a folder in fewer steps than one by one."""
+
+    def read_ahead(self, folder: str, names: Iterable[str]) -> Mapping[str, bytes]:
+        """Attributes of a real folder that was listed before, by path: those of `names` that are small regular files.
+
+        All else is left out, faults too: `read` says what is the matter with it.
+        """
         ...
 
 

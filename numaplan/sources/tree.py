@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from numaplan.model.host import Source
 from numaplan.model.snapshot import Gap
 from numaplan.sources.opening import open_store
-from numaplan.sources.store import Kind, Store, UnreadableError, join, rows_path
+from numaplan.sources.store import AheadStore, Kind, Store, UnreadableError, join, rows_path
 
 # The file is not there, or belongs to a device or process that has gone (ENODEV, ENXIO, ESRCH), or the driver has no
 # such fact to tell (EOPNOTSUPP: phys_port_name and its kin in net/core/net-sysfs.c).
@@ -70,6 +70,7 @@ class HostTree:
     def __init__(self, store: Store, source: Source) -> None:
         self.source = source
         self._store = store
+        self._ahead = store if isinstance(store, AheadStore) else None
         self._texts: dict[str, str] = {}
         self._failures: dict[str, _Failure] = {}
         self._listings: dict[str, tuple[str, ...]] = {}
@@ -152,6 +153,18 @@ class HostTree:
         if names is None:
             names = self._listings[path] = self._list(path)
         return names
+
+    def read_ahead(self, folder: str, names: Iterable[str]) -> tuple[str, ...]:
+        """The entries of a directory, of whose files these are going to be asked for: the store may read them at once.
+
+        A fault there is found again, and told, by who asks for the file.
+        """
+        known = folder in self._listings
+        listed = self.names(folder)
+        if not known and self._ahead is not None and folder in self._folders:
+            for path, data in self._ahead.read_ahead(folder, names).items():
+                self._texts.setdefault(path, data.decode("utf-8", "surrogateescape"))
+        return listed
 
     def exists(self, path: str) -> bool:
         """Whether something stands there once links are followed."""

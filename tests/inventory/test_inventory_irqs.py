@@ -218,6 +218,20 @@ def test_the_table_of_interrupts_names_handlers_and_with_new_kernels_the_functio
     assert named == {25: "0000:00:02.0", 28: "0000:01:00.0"}
 
 
+@pytest.mark.parametrize("count", ["4294967295", "0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  25:{} {} {}   chip  3-edge  a, b",
+        "  25: {} {} {}  chip  3-edge  b, a",
+        " 25: {:1} {:1} {:1} chip  3-edge  a, b",
+    ],
+)
+def test_the_handlers_stand_behind_the_counts_however_wide(line: str, count: str) -> None:
+    table = parse_interrupts(f"  CPU0 CPU1 CPU2\n{line.format(*[f'{count:>10}'] * 3)}\n")
+    assert table[25].actions == ("a", "b")
+
+
 @pytest.mark.parametrize("text", ["", "\n", "garbage\n", "CPU0 x\n", " CPU0\n 5: 1\n", " CPU0\n 5: 1  A B C\n"])
 def test_what_is_no_table_of_interrupts_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no "):

@@ -95,6 +95,60 @@ def test_a_file_that_became_a_fifo_does_not_block(capture: Path, monkeypatch: py
     assert host.gaps == (Gap(ONLINE, "is no regular file"),)
 
 
+def attributes(capture: Path) -> str:
+    """A folder that holds an attribute, and whatever is none."""
+    folder = capture / "sys/folder"
+    (folder / "inner").mkdir(parents=True)
+    os.mkfifo(folder / "fifo")
+    (folder / "link").symlink_to("plain")
+    for name, text in {"plain": "1\n", "other": "\udcff\n", "empty": "", "page": "x" * 4096, "beside": "2\n"}.items():
+        (folder / name).write_text(text, errors="surrogateescape")
+    return "sys/folder"
+
+
+def test_attributes_alone_are_read_ahead(capture: Path) -> None:
+    folder = attributes(capture)
+    files = DirectoryStore(capture)
+    assert files.read_ahead(folder, ["plain"]) == {}, "it was not listed"
+    names = sorted(files.names(folder))
+    assert files.read_ahead(folder, {*names, "absent"} - {"beside"}) == {
+        f"{folder}/plain": b"1\n",
+        f"{folder}/other": b"\xff\n",
+    }
+
+
+def test_what_was_read_ahead_is_not_read_again(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = attributes(capture)
+    (capture / "sys/way").symlink_to("folder")
+    host, plain = open_tree(capture), open_tree(capture)
+    texts = {name: plain.text(f"{folder}/{name}") for name in plain.names(folder)}
+    ahead = texts.keys() - {"beside"}
+    assert host.read_ahead("sys/way", ahead) == host.read_ahead(folder, ahead) == plain.names(folder)
+    kernel = Kernel(os.open, errno.EIO, 1)
+    monkeypatch.setattr(os, "open", kernel)
+    assert host.text(f"{folder}/plain") == "1\n"
+    assert host.text(f"{folder}/other") == "\udcff\n"
+    assert kernel.calls == 0
+    assert host.text(f"{folder}/beside") is None
+    assert kernel.calls == 1
+    monkeypatch.undo()
+    assert {name: host.text(f"{folder}/{name}") for name in texts} == texts | {"beside": None}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EBUSY])
+def test_a_fault_of_reading_ahead_is_met_by_who_asks(
+    capture: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    folder = attributes(capture)
+    host = open_tree(capture)
+    kernel = Kernel(os.open, number, 2)
+    monkeypatch.setattr(os, "open", kernel)
+    host.read_ahead(folder, ["plain"])
+    assert kernel.calls == 1
+    assert host.text(f"{folder}/plain") == ("1\n" if number == errno.EBUSY else None)
+    assert [gap.what for gap in host.gaps] == ([] if number == errno.EBUSY else [f"{folder}/plain"])
+
+
 class Kernel:
     """Answers the next calls of one function with an errno, then lets it work; counts the calls."""
 
