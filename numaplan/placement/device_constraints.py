@@ -1,20 +1,23 @@
 """The hard constraints on VFs and other passed-through devices."""
 
 from collections import defaultdict
+from functools import cache, partial
 
 from numaplan.model.devices import PciAddress
 from numaplan.placement.cpsat import Linear, total
-from numaplan.placement.formulation import DeviceKey, Formulation, device_key
+from numaplan.placement.formulation import DeviceKey, Formulation, device_key, near_kinds
 
 
 def devices(f: Formulation) -> None:
     """Every demand gets as many devices as it asks for, near enough, and every device goes to one guest."""
+    near_of = cache(partial(near_kinds, f.problem))
     demands: dict[DeviceKey, list[tuple[Linear, int]]] = defaultdict(list)
     for u, unit in enumerate(f.units):
         for demand in unit.guests.devices:
             for option, guests in f.options(u):
                 if option.keep is None:
-                    demands[device_key(f.problem, u, demand, option.nodes)].append((guests, demand.count))
+                    near = near_of(demand.kinds, demand.affinity, option.nodes)
+                    demands[device_key(f.problem, u, demand, near)].append((guests, demand.count))
     for key, parts in demands.items():
         flows = {i: f.model.integer(0, len(f.problem.device_kinds[i].members)) for i, _ in key.kinds}
         f.model.equal(total(flows.values()) - total(guests * count for guests, count in parts))

@@ -12,7 +12,7 @@ from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlaceme
 from numaplan.model.request import EmulatorPolicy, GuestRequest, InterfaceRequest, IothreadPolicy, ThreadPolicy
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.floating import floating_cpus, idle_siblings
-from numaplan.placement.formulation import DeviceKey, Formulation, MemoryKey, device_key, memory_key
+from numaplan.placement.formulation import DeviceKey, Formulation, MemoryKey, device_key, memory_key, near_kinds
 from numaplan.placement.handout import name_cpus
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import Option
@@ -142,7 +142,8 @@ def _name_devices(
     for u, option in chosen.items():
         if option.keep is None:
             for d, demand in enumerate(f.units[u].guests.devices):
-                demands[device_key(f.problem, u, demand, option.nodes)].append((u, d, demand.count))
+                near = near_kinds(f.problem, demand.kinds, demand.affinity, option.nodes)
+                demands[device_key(f.problem, u, demand, near)].append((u, d, demand.count))
     named: dict[tuple[int, int], tuple[PciAddress, ...]] = {}
     for key, wanted in demands.items():
         items = supply[key]

@@ -30,7 +30,7 @@ class HostFacts:
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
     `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
-    CPU's LLC (a place in `llcs`) and core.
+    CPU's LLC (a place in `llcs`) and core. `beside` a node are itself and those that share a package with it.
     `pool_left` is how many more shared vCPUs a node's pool takes. `capacity_kib` holds free memory by node and page
     size in KiB. `held_devices` are those of guests that stay, `busy_devices` those that the host itself uses, and why.
     `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
@@ -44,6 +44,7 @@ class HostFacts:
     nodes: tuple[NodeId, ...]
     node_of: Mapping[CpuId, NodeId]
     packages_of: Mapping[NodeId, frozenset[PackageId]]
+    beside: Mapping[NodeId, frozenset[NodeId]]
     distances: Mapping[tuple[NodeId, NodeId], int]
     llcs: tuple[CpuSet, ...]
     llc_of: Mapping[CpuId, int]
@@ -104,6 +105,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     returning = [guest for guest in snapshot.guests if guest.name in names]
     node_of = {cpu: node.id for node in snapshot.nodes for cpu in node.cpus}
     online = snapshot.cpus.online
+    packages_of = {node.id: frozenset(node.packages) for node in snapshot.nodes}
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
     switch = switch_share(snapshot, reserved)
@@ -119,7 +121,11 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         threads=max((len(core.cpus) for core in snapshot.cores), default=1),
         nodes=tuple(node.id for node in snapshot.nodes),
         node_of=node_of,
-        packages_of={node.id: frozenset(node.packages) for node in snapshot.nodes},
+        packages_of=packages_of,
+        beside={
+            node: frozenset(other for other, its in packages_of.items() if other == node or its & own)
+            for node, own in packages_of.items()
+        },
         distances=_distances(snapshot),
         llcs=llcs,
         llc_of={cpu: i for i, cpus in enumerate(llcs) for cpu in cpus},

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.model.request import GuestRequest
+from numaplan.model.request import Affinity, GuestRequest
 from numaplan.placement.cpsat import ZERO, Linear, Model, total
-from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, GuestClass, Option, Problem
+from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, GuestClass, Option, Problem, near_enough
 
 Region = tuple[NodeId, int | None]
 
@@ -166,13 +166,18 @@ def memory_key(problem: Problem, cell: CellDemand, option: Option, k: int) -> Me
     return MemoryKey(cell.memory_kib, cell.page_sizes_kib, places)
 
 
-def device_key(problem: Problem, unit: int, demand: DeviceDemand, nodes: tuple[NodeId, ...]) -> DeviceKey:
-    """The key of a demand of a guest on `nodes`."""
-    near = tuple(
-        (i, problem.device_cost(problem.device_kinds[i], nodes))
-        for i in demand.kinds
-        if problem.admits(demand, problem.device_kinds[i], nodes)
+def near_kinds(
+    problem: Problem, kinds: Sequence[int], affinity: Affinity, nodes: tuple[NodeId, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Those of `kinds` that are near enough to a guest on `nodes`, and what one device of each costs it."""
+    facts, known = problem.facts, problem.device_kinds
+    return tuple(
+        (i, problem.device_cost(known[i], nodes)) for i in kinds if near_enough(facts, affinity, known[i].node, nodes)
     )
+
+
+def device_key(problem: Problem, unit: int, demand: DeviceDemand, near: tuple[tuple[int, int], ...]) -> DeviceKey:
+    """The key of a demand of a guest that is `near` these kinds."""
     bundled = any(problem.device_kinds[i].bundle is not None for i, _ in near)
     return DeviceKey(near, demand.mbps, demand.count if demand.distinct else None, unit if bundled else None)
 

@@ -47,7 +47,12 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
 def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[DeviceKind, ...]:
     """The kinds of device that some guest asks for and may have."""
     filters = sorted({_filter(facts, entry) for guest in guests for entry in entries(guest)}, key=repr)
-    last = _unrequested(facts, guests)
+    return _kinds_of(facts, tuple(filters), _unrequested(facts, guests))
+
+
+@lru_cache(maxsize=64)  # as above
+def _kinds_of(facts: HostFacts, filters: "tuple[_Filter, ...]", last: frozenset[PciAddress]) -> tuple[DeviceKind, ...]:
+    """The kinds of device that some filter accepts, those with devices in `last` behind the others."""
     wanted: dict[PciAddress, tuple[int, ...]] = {}
     below: dict[PciAddress | None, list[int]] = {}
     for device in facts.snapshot.pci:

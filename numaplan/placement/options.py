@@ -4,12 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cache, lru_cache, partial
 from itertools import islice
 from typing import Final
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
+    Affinity,
     DeviceRequest,
     EmulatorPolicy,
     GuestRequest,
@@ -55,17 +57,20 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     for guest in request.guests:
         alone = guest.name in linked or guest.name in existing or _may_use_bundle(facts, kinds, guest)
         groups[_needs(guest), guest.name if alone else None].append(guest)
+    # Guests differ in names and devices more than in cells, and lie in the same ways.
+    nodes_of = cache(lambda cell: fitting_nodes(facts, cell, cores=cores))
+    supply = cache(partial(_supply, facts, kinds))
     classes = []
     truncated = False
     for members in groups.values():
         first = members[0]
         cells = tuple(_cell_demand(facts, first, i) for i in range(len(first.cells)))
         devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(first))
-        found = ways(facts, cells, distinct=first.distinct_nodes, cores=cores)
+        found = ways(facts, cells, [nodes_of(cell) for cell in cells], distinct=first.distinct_nodes)
         options = [
             Option(nodes, _node_cost(facts, first, nodes))
             for nodes in islice(found, MAX_OPTIONS)
-            if all(_devices_in_reach(facts, demand, nodes, kinds=kinds) for demand in devices)
+            if all(supply(demand.kinds, demand.affinity, nodes) >= demand.count for demand in devices)
             and ports_in_reach(facts, first, nodes)
         ]
         truncated = truncated or next(found, None) is not None
@@ -111,6 +116,7 @@ def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tu
     return Option(nodes, _node_cost(facts, guest, nodes) + facts.policy.costs.vf * sum(distances), keep)
 
 
+@lru_cache(maxsize=4096)  # a conflict is found by asking of the same guests again and again
 def _needs(guest: GuestRequest) -> GuestRequest:
     interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
     return replace(guest, name="", vm="", interfaces=interfaces)
@@ -176,13 +182,17 @@ def _device_demand(
     return DeviceDemand(entry.name, entry.count, matching, entry.affinity, mbps=entry.mbps, distinct=entry.distinct_pfs)
 
 
+def fitting_nodes(facts: HostFacts, cell: CellDemand, *, cores: tuple[CoreKind, ...]) -> tuple[NodeId, ...]:
+    """The nodes that lack nothing for a cell."""
+    return tuple(node for node in facts.nodes if cell_lack(facts, cell, node, cores=cores) is None)
+
+
 def ways(
-    facts: HostFacts, cells: tuple[CellDemand, ...], *, distinct: bool, cores: tuple[CoreKind, ...]
+    facts: HostFacts, cells: tuple[CellDemand, ...], possible: Sequence[Sequence[NodeId]], *, distinct: bool
 ) -> Iterator[tuple[NodeId, ...]]:
-    """Nodes for every cell, near ones first; of equal cells the one with the lower number gets the lower node."""
-    possible = [
-        tuple(node for node in facts.nodes if cell_lack(facts, cell, node, cores=cores) is None) for cell in cells
-    ]
+    """Nodes for every cell out of its `possible` ones, near ones first; of equal cells the one with the lower number
+    gets the lower node.
+    """
 
     def extend(chosen: tuple[NodeId, ...]) -> Iterator[tuple[NodeId, ...]]:
         k = len(chosen)
@@ -191,7 +201,7 @@ def ways(
             return
         nodes = possible[k]
         if chosen:
-            nodes = tuple(sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node)))
+            nodes = sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node))
         for node in nodes:
             if distinct and (node in chosen or not _have_nodes_apart(possible[k + 1 :], {*chosen, node})):
                 continue
@@ -218,11 +228,15 @@ def _have_nodes_apart(possible: Sequence[Sequence[NodeId]], used: AbstractSet[No
     return all(seat(k, set()) for k in range(len(possible)))
 
 
-def _devices_in_reach(
-    facts: HostFacts, demand: DeviceDemand, nodes: tuple[NodeId, ...], *, kinds: tuple[DeviceKind, ...]
-) -> bool:
-    near = [kinds[i] for i in demand.kinds if near_enough(facts, demand.affinity, kinds[i].node, nodes)]
-    return sum(len(kind.members) for kind in near) >= demand.count
+def _supply(
+    facts: HostFacts,
+    kinds: tuple[DeviceKind, ...],
+    which: tuple[int, ...],
+    affinity: Affinity,
+    nodes: tuple[NodeId, ...],
+) -> int:
+    """How many devices of `which` kinds are near enough to `nodes`."""
+    return sum(len(kinds[i].members) for i in which if near_enough(facts, affinity, kinds[i].node, nodes))
 
 
 def _node_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> int:

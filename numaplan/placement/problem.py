@@ -6,6 +6,7 @@ a kind. So the search stays small, and symmetric answers are not tried twice.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
@@ -13,6 +14,8 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
 from numaplan.model.request import Affinity, GuestRequest
 from numaplan.placement.facts import HostFacts
+
+_NOWHERE: Final[frozenset[NodeId]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +180,4 @@ def near_enough(facts: HostFacts, affinity: Affinity, device_node: NodeId | None
         case Affinity.REQUIRED:
             return device_node in nodes
         case Affinity.SOCKET:
-            if device_node is None or device_node not in facts.nodes:
-                return False
-            if device_node in nodes:
-                return True
-            return any(facts.packages(device_node) & facts.packages(node) for node in nodes)
+            return device_node is not None and not facts.beside.get(device_node, _NOWHERE).isdisjoint(nodes)

@@ -157,7 +157,7 @@ def boundless(facts: HostFacts) -> HostFacts:
 
 
 def relaxed(guest: GuestRequest, kept: Collection[Aspect]) -> GuestRequest:
-    """`guest` with nothing asked for but `kept`; to be placed on a host that is `boundless`."""
+    """`guest`, required, with nothing asked for but `kept`; to be placed on a host that is `boundless`."""
 
     def has(kind: Kind, index: int = 0) -> bool:
         return Aspect(kind, index) in kept
@@ -166,6 +166,7 @@ def relaxed(guest: GuestRequest, kept: Collection[Aspect]) -> GuestRequest:
     own = has(Kind.EMULATOR)
     return replace(
         guest,
+        required=True,
         cells=tuple(_relaxed_cell(cell, kept, vcpus=vcpus) for cell in guest.cells),
         dedicated_vcpus=guest.dedicated_vcpus & vcpus,
         distinct_nodes=guest.distinct_nodes and has(Kind.DISTINCT_NODES),

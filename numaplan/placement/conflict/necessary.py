@@ -20,7 +20,7 @@ _FEW: Final = 4
 class Share:
     """Guests with the same needs and what a conflict needs of them. `proven`: that it needs each of `kept`.
 
-    `guests` are its members with nothing asked for but what is kept.
+    `guests` are its members, all required, with nothing asked for but what is kept.
     """
 
     members: tuple[GuestRequest, ...]
@@ -39,7 +39,7 @@ Shares = tuple[Share, ...]
 
 def relaxed_problem(policy: HostPolicy, facts: HostFacts, shares: Sequence[Share]) -> Problem:
     """The problem of guests that ask for no more than is kept, all of them required."""
-    guests = tuple(replace(guest, required=True) for share in shares for guest in share.guests)
+    guests = tuple(guest for share in shares for guest in share.guests)
     return build_problem(Request(policy, guests), boundless(facts))
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, InterfaceRequest
 from numaplan.placement.lacks import cell_lack
-from numaplan.placement.options import MAX_OPTIONS, ports_in_reach, uplink_node, ways
+from numaplan.placement.options import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node, ways
 from numaplan.placement.problem import GuestClass, Problem, near_enough
 
 
@@ -19,7 +19,8 @@ def no_port_near(problem: Problem, guests: GuestClass) -> str | None:
     bound = [p for p in guests.request.interfaces if p.type.is_port and p.affinity is not Affinity.PREFERRED]
     if not bound:
         return None
-    found = ways(facts, guests.cells, distinct=guests.request.distinct_nodes, cores=problem.core_kinds)
+    possible = [fitting_nodes(facts, cell, cores=problem.core_kinds) for cell in guests.cells]
+    found = ways(facts, guests.cells, possible, distinct=guests.request.distinct_nodes)
     open_ways = list(islice(found, MAX_OPTIONS))
     if any(ports_in_reach(facts, guests.request, nodes) for nodes in open_ways):
         return None

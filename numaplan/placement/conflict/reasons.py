@@ -10,7 +10,7 @@ from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack
-from numaplan.placement.options import build_problem, ways
+from numaplan.placement.options import build_problem, fitting_nodes, ways
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
 
@@ -142,13 +142,10 @@ def _no_node(problem: Problem, guests: GuestClass) -> str | None:
 
 def _no_nodes_apart(problem: Problem, guests: GuestClass) -> str | None:
     distinct = guests.request.distinct_nodes
-    if next(ways(problem.facts, guests.cells, distinct=distinct, cores=problem.core_kinds), None) is not None:
+    possible = [fitting_nodes(problem.facts, cell, cores=problem.core_kinds) for cell in guests.cells]
+    if next(ways(problem.facts, guests.cells, possible, distinct=distinct), None) is not None:
         return None
-    able = [
-        node
-        for node in problem.facts.nodes
-        if any(cell_lack(problem.facts, cell, node, cores=problem.core_kinds) is None for cell in guests.cells)
-    ]
+    able = [node for node in problem.facts.nodes if any(node in nodes for nodes in possible)]
     return (
         f"its {len(guests.cells)} cells need nodes of their own, and only {len(able)} of {len(problem.facts.nodes)}"
         f" can take one: {_nodes_in_turn(problem, guests)}"

@@ -5,8 +5,8 @@ A search finds pigeonholes hard to refute; a sum does not. Every count here is n
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Final
+from functools import partial, reduce
+from typing import Final, NamedTuple
 
 from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
@@ -19,8 +19,7 @@ from numaplan.units import format_size
 _PAIRED: Final = 24
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Pool:
+class Pool(NamedTuple):
     """Where a resource lies: a node, and which part of what is there (a page size, a device kind, a PF)."""
 
     node: NodeId | None
@@ -118,8 +117,9 @@ def excesses(problem: Problem) -> Iterator[Excess]:
 
 def resources(problem: Problem) -> Iterator[Resource]:
     """Everything that is counted, the plainest first."""
-    yield from _cpus(problem)
-    yield _shared(problem)
+    places = [_places(guests) for guests in problem.classes]
+    yield from _cpus(problem, places)
+    yield _shared(problem, places)
     yield from _memory(problem)
     yield from _devices(problem)
 
@@ -159,38 +159,45 @@ def _reaches(items: Sequence[Item]) -> list[frozenset[Pool]]:
     return list(dict.fromkeys([everywhere, *single, *pairs]))
 
 
-def _items(problem: Problem, amounts: Sequence[Sequence[int]]) -> tuple[Item, ...]:
-    """Items of amounts cell by cell; cells that always share a node are one."""
+# Where each cell of a class can lie; one place for all where they always share a node.
+_Places = Sequence[frozenset[Pool]]
+
+
+def _places(guests: GuestClass) -> _Places:
+    together = len(guests.cells) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options)
+    return [
+        frozenset({Pool(option.nodes[k]) for option in guests.options})
+        for k in range(1 if together else len(guests.cells))
+    ]
+
+
+def _items(problem: Problem, places: Sequence[_Places], need: Callable[[CellDemand], int]) -> tuple[Item, ...]:
+    """Items of what cells need; cells that always share a node are one."""
     items = []
     for c, guests in enumerate(problem.classes):
-        count = len(guests.members)
-        if len(guests.cells) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options):
-            items.append(Item(c, count, sum(amounts[c]), _reach(guests, 0)))
-        else:
-            items += [Item(c, count, amount, _reach(guests, k)) for k, amount in enumerate(amounts[c])]
+        count, amounts = len(guests.members), [need(cell) for cell in guests.cells]
+        if len(places[c]) < len(amounts):
+            amounts = [sum(amounts)]
+        items += [Item(c, count, amount, reach) for amount, reach in zip(amounts, places[c], strict=True)]
     return tuple(items)
 
 
-def _reach(guests: GuestClass, cell: int) -> frozenset[Pool]:
-    return frozenset(Pool(option.nodes[cell]) for option in guests.options)
-
-
-def _cpus(problem: Problem) -> Iterator[Resource]:
+def _cpus(problem: Problem, places: Sequence[_Places]) -> Iterator[Resource]:
     width, kinds = problem.facts.threads, problem.core_kinds
     for count in CORE_COUNTS:
-        have = {
-            Pool(node): sum(count.have(kind, width) for kind in kinds if kind.node == node)
-            for node in problem.facts.nodes
-        }
-        amounts = [[count.need(cell, width) for cell in guests.cells] for guests in problem.classes]
-        yield Resource(count.noun, have, _items(problem, amounts))
+        have = dict.fromkeys(map(Pool, problem.facts.nodes), 0)
+        for kind in kinds:
+            have[Pool(kind.node)] += count.have(kind, width)
+        yield Resource(count.noun, have, _items(problem, places, partial(_need, count, width)))
 
 
-def _shared(problem: Problem) -> Resource:
+def _need(count: CoreCount, width: int, cell: CellDemand) -> int:
+    return count.need(cell, width)
+
+
+def _shared(problem: Problem, places: Sequence[_Places]) -> Resource:
     have = {Pool(node): left for node, left in problem.facts.pool_left.items()}
-    return Resource(
-        "shared vCPUs", have, _items(problem, [[cell.shared for cell in guests.cells] for guests in problem.classes])
-    )
+    return Resource("shared vCPUs", have, _items(problem, places, lambda cell: cell.shared))
 
 
 def _memory(problem: Problem) -> Iterator[Resource]:
