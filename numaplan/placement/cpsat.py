@@ -80,7 +80,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """`solution` holds one value a variable, and is empty unless optimal or feasible; `bound` bounds the objective.
+    """`solution` holds one value a variable, and is empty unless optimal or feasible; `bound` bounds the objective,
+    and is beyond everything where nothing is known.
 
     `work` is CP-SAT's deterministic time: the same on every machine and under any load.
     """
@@ -210,7 +211,9 @@ class Model:
                 domain[0], domain[1] = self._bounds[var]
         outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
         found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
-        bound = sign * round(response.best_objective_bound) + objective.constant if found else 0
+        # Where nothing was found, the bound may be CP-SAT's default of 0, which is none of something that may be less.
+        told = found or (outcome is Outcome.UNKNOWN and not maximize and self.lower(objective) >= objective.constant)
+        bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
         return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
 
 

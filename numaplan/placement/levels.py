@@ -83,13 +83,12 @@ Best = Callable[[str, Sequence[Bound]], int | None]
 class Turn:
     """A level that a search of our own is to better: `known` is what the solver found with its part of the work.
 
-    `start` is what the level started from; `below`, the smaller the better, settles between equals.
+    Where it had none yet, its outcome is UNKNOWN. `below`, the smaller the better, settles between equals.
     """
 
     name: str
     goal: Linear
     known: Solved
-    start: tuple[int, ...]
     below: Linear | None
     effort: float
 
@@ -117,20 +116,24 @@ class Run:
     ) -> Reached:
         """Optimises `goals` one after the other with `effort` times the work that is theirs.
 
-        `improve` has its turn after a part of that; where nothing is proven by then, the solver goes on from there.
+        `improve` has its turn after a part of that, and before where there is a bound already; where nothing is proven
+        by then, the solver goes on from there.
         From a `solution` on something is always found, though the clock has run out.
         """
         bounds: list[Bound] = []
         for i, (name, goal) in enumerate(goals):
             doubt = name not in UPPER and not all(bound.proven for bound in bounds)
             most = effort * UNPROVABLE if doubt else effort
-            known, part = best(name, bounds), most if improve is None else most * FIRST_PART
-            clock = 1.0 if improve is None else FIRST_PART
-            result = self.solve(f, goal, name, solution=solution, best=known, effort=part, clock=clock)
+            known, below = best(name, bounds), _below(goals, i)
+            if improve is not None and known is not None and solution:
+                untold = Solved(Outcome.UNKNOWN, solution, known, 0.0)
+                solution = improve(self, f, Turn(name, goal, untold, below, most)).solution
+            part = 1.0 if improve is None else FIRST_PART
+            result = self.solve(f, goal, name, solution=solution, best=known, effort=most * part, clock=part)
             if not result.solution:
                 return Reached(result.outcome)
             if improve is not None:
-                result = improve(self, f, Turn(name, goal, result, solution, _below(goals, i), most))
+                result = improve(self, f, Turn(name, goal, result, below, most))
             if improve is not None and result.outcome is not Outcome.OPTIMAL:
                 # Of priorities a search for both has proven more than one for a proof alone, of costs less.
                 part, aim = most * LAST_PART, Aim.BOTH if name == "priority" else Aim.PROOF
@@ -182,9 +185,9 @@ class Run:
         if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
             # The clock ended it where deterministic work is left over.
             self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
-        if result.outcome is Outcome.UNKNOWN:
-            return known
-        return _sharpened(result, known, goal, maximize=maximizes(name)) if result.solution else result
+        if result.outcome is Outcome.INFEASIBLE:
+            return result
+        return _sharpened(result, known, goal, maximize=maximizes(name))
 
     def seconds(self, name: str, part: float = 1.0) -> float | None:
         """What one step of a level may take of what is left on the clock: what it does not use is there for others."""
@@ -208,15 +211,17 @@ def _below(goals: Goals, i: int) -> Linear | None:
 
 
 def _sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:
-    """The better of two solutions, with the better of two bounds."""
+    """The better of two solutions, if there is one, with the better of two bounds."""
     better, tighter = (max, min) if maximize else (min, max)
     bound = tighter(result.bound, known.bound)
-    solutions = [solution for solution in (known.solution, result.solution) if solution]
-    value = better(goal.value(solution) for solution in solutions)
+    found = [each for each in (known, result) if each.solution]
+    if not found:
+        return Solved(Outcome.UNKNOWN, (), bound, result.work)
+    value = better(goal.value(each.solution) for each in found)
     # Of equals the one that was known: it may be the better one for the level below.
-    solution = next(solution for solution in solutions if goal.value(solution) == value)
-    outcome = Outcome.OPTIMAL if value == bound else result.outcome
-    return Solved(outcome, solution, bound, result.work)
+    best = next(each for each in found if goal.value(each.solution) == value)
+    outcome = Outcome.OPTIMAL if value == bound else found[-1].outcome
+    return Solved(outcome, best.solution, bound, result.work)
 
 
 def hold(f: Formulation, name: str, goal: Linear, value: int) -> None:

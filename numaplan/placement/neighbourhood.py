@@ -22,6 +22,8 @@ ALL_WORK: Final = 5.0
 FEWEST_NODES: Final = 4
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
+# So often nodes are drawn, until some are found that were not shown to hold nothing better.
+DRAWS: Final = 20
 # A value of so many times its bound is far from it: any nodes gain there, and it takes long.
 FAR: Final = 3
 # So many packages leave a choice of some.
@@ -53,29 +55,29 @@ DEAR: Final = Manner(((5, False),), work=0.1, stale=60, grows=60, aim=Aim.BOTH)
 
 
 def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
-    """A solution at least as good as the known one, whose bound stays."""
+    """A solution at least as good as the known one, whose bound stays.
+
+    On many nodes the level below is out of the solver's reach unless it starts from a good solution: so before the
+    solver's turn, one is looked for that is good at both.
+    """
     known, nodes = turn.known, f.problem.facts.nodes
-    many = len(nodes) >= MANY_NODES
-    below = turn.below if many else None
-    if len(nodes) < FEWEST_NODES or (known.outcome is Outcome.OPTIMAL and below is None):
+    many, fresh = len(nodes) >= MANY_NODES, known.outcome is Outcome.UNKNOWN
+    below = turn.below if many and fresh else None
+    if len(nodes) < FEWEST_NODES or known.outcome is Outcome.OPTIMAL or (fresh and below is None):
         return known
     share = run.seconds(turn.name)
     end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
-    if below is None:
-        search = _Search(f, turn, known.solution)
-        far = not maximizes(turn.name) and search.value > FAR * max(known.bound, 1)
-        search.go_on(run, FEW if not many else DEAR if far else MANY, end)
-        found = [search.solution]
-    else:
-        cheap = _Search(f, turn, turn.start or known.solution, below)
-        cheap.go_on(run, CHEAP, end)
-        dear = _Search(f, turn, known.solution)
-        if cheap.value != known.bound:
-            dear.go_on(run, DEAR, end)
-        found = [cheap.solution, dear.solution]
-    solution = max(found, key=lambda solution: _rank(turn, below, solution))
+    manner = CHEAP if fresh else _manner(turn, many=many)
+    solution = _Search(f, turn, below).go_on(run, manner, end)
     outcome = Outcome.OPTIMAL if turn.goal.value(solution) == known.bound else known.outcome
     return Solved(outcome, solution, known.bound, known.work)
+
+
+def _manner(turn: Turn, *, many: bool) -> Manner:
+    if not many:
+        return FEW
+    far = not maximizes(turn.name) and turn.goal.value(turn.known.solution) > FAR * max(turn.known.bound, 1)
+    return DEAR if far or turn.below is not None else MANY
 
 
 def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[int, int]:
@@ -87,41 +89,44 @@ def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[in
 class _Search:
     """A solution that becomes better by the goal, and with the same goal by the one below."""
 
-    def __init__(self, f: Formulation, turn: Turn, solution: tuple[int, ...], below: Linear | None = None) -> None:
+    def __init__(self, f: Formulation, turn: Turn, below: Linear | None) -> None:
         self._f = f
         self._turn = turn
         self._below = below
-        self.solution = solution
+        self._dice = random.Random(0)  # noqa: S311  # an order, no secret
+        self._solution = solution = turn.known.solution
+        # Neighbourhoods in which nothing betters this solution, nor in any part of them.
+        self._best_of: list[frozenset[NodeId]] = []
         self._objective = turn.goal * (-1 if maximizes(turn.name) else 1)
         if below is not None:
             # Enough that little is given up for the one below; `_rank` decides.
             self._objective = self._objective * (abs(below.value(solution)) + 1) + below
 
     @property
-    def value(self) -> int:
-        """Of the goal."""
-        return self._turn.goal.value(self.solution)
+    def _value(self) -> int:
+        return self._turn.goal.value(self._solution)
 
-    def go_on(self, run: Run, manner: Manner, end: float) -> None:
-        """Tries neighbourhoods until the bound is met, nothing is gained, or only `end` is left on the clock."""
+    def go_on(self, run: Run, manner: Manner, end: float) -> tuple[int, ...]:
+        """What is found until the bound is met, nothing is gained, or only `end` is left on the clock."""
         turn = self._turn
-        dice = random.Random(0)  # noqa: S311  # an order, no secret
         packages = _packages(self._f.problem.facts)
         part = turn.effort * run.budget.scale
         work, stale = 0.0, 0
         for number in range(round(ROUNDS * part)):
             left = run.budget.remaining()
-            if self.value == turn.known.bound or stale == manner.stale or work >= ALL_WORK * WORK[turn.name] * part:
+            if self._value == turn.known.bound or stale == manner.stale or work >= ALL_WORK * WORK[turn.name] * part:
                 break
             if left is not None and left <= end:
                 break
-            run.tell(turn.name, self.value, turn.known.bound)
+            run.tell(turn.name, self._value, turn.known.bound)
             grown = stale // manner.grows
             size, whole = manner.sizes[number % len(manner.sizes)]
-            around = _around(dice, packages, size + 2 * grown, whole=whole)
-            before = self.value
-            work += self._try_nodes(around, manner, grown, None if left is None else left - end)
-            stale = 0 if self.value != before else stale + 1
+            around = self._untried(packages, size + 2 * grown, whole=whole)
+            before = self._value
+            if around is not None:
+                work += self._try_nodes(around, manner, grown, None if left is None else left - end)
+            stale = 0 if self._value != before else stale + 1
+        return self._solution
 
     def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> float:
         """Plans what lies on these nodes anew; the work that it took."""
@@ -130,14 +135,27 @@ class _Search:
             maximize=False,
             work=manner.work * (1 + grown),
             seconds=seconds,
-            hint=dict(enumerate(self.solution)),
-            fixed=_elsewhere(self._f, self.solution, around),
+            hint=dict(enumerate(self._solution)),
+            fixed=_elsewhere(self._f, self._solution, around),
             aim=manner.aim,
         )
-        if found.solution:
-            pair = (found.solution, self.solution)
-            self.solution = max(pair, key=lambda solution: _rank(self._turn, self._below, solution))
+        if found.solution and self._rank(found.solution) > self._rank(self._solution):
+            self._solution = found.solution
+            self._best_of.clear()
+        if found.outcome is Outcome.OPTIMAL:
+            self._best_of.append(around)
         return found.work
+
+    def _rank(self, solution: Sequence[int]) -> tuple[int, int]:
+        return _rank(self._turn, self._below, solution)
+
+    def _untried(self, packages: Sequence[tuple[NodeId, ...]], size: int, *, whole: bool) -> frozenset[NodeId] | None:
+        """Nodes that may hold something better; None where they are not soon found."""
+        for _ in range(DRAWS):
+            around = _around(self._dice, packages, size, whole=whole)
+            if not any(around <= known for known in self._best_of):
+                return around
+        return None
 
 
 def _packages(facts: HostFacts) -> list[tuple[NodeId, ...]]:

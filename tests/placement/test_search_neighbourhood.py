@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.placement import objective
@@ -37,7 +38,7 @@ def test_neighbourhoods_better_the_goal_and_say_no_more_of_the_bound(kind: int) 
     f, priority, cost, start = made(kind, 1)
     hold(f, "priority", priority, priority.value(start))
     known = Solved(Outcome.FEASIBLE, start, 0, 0.0)
-    found = improve(Run(Budget()), f, Turn("cross_node_cost", cost, known, start, None, 0.05))
+    found = improve(Run(Budget()), f, Turn("cross_node_cost", cost, known, None, 0.05))
     assert cost.value(found.solution) < cost.value(start)
     assert (found.outcome, found.bound) == (Outcome.FEASIBLE, 0)
     assert is_solution(f, found.solution)
@@ -47,17 +48,26 @@ def test_on_many_nodes_the_cheaper_of_two_plans_of_one_priority_is_taken() -> No
     f, priority, cost, start = made(4, 1)
     dear = f.model.solve(cost, maximize=True, work=1, fixed=dict(placed(f, start))).solution
     assert cost.value(dear) > cost.value(start)
-    bound = priority.value(start)
-    known = Solved(Outcome.OPTIMAL, dear, bound, 0.0)
-    found = improve(Run(Budget()), f, Turn("priority", priority, known, start, cost, 1.0))
-    assert (found.outcome, priority.value(found.solution)) == (Outcome.OPTIMAL, bound)
-    assert cost.value(found.solution) <= cost.value(start)
+    known = Solved(Outcome.UNKNOWN, dear, FAR, 0.0)
+    found = improve(Run(Budget()), f, Turn("priority", priority, known, cost, 0.1))
+    assert (found.outcome, found.bound) == (Outcome.UNKNOWN, FAR)
+    assert priority.value(found.solution) >= priority.value(dear)
+    assert cost.value(found.solution) < cost.value(dear)
+    assert is_solution(f, found.solution)
 
 
-def test_what_is_proven_on_few_nodes_is_left_alone() -> None:
+def test_what_meets_its_bound_on_many_nodes_is_proven_before_the_solver_is_asked() -> None:
+    f, priority, cost, start = made(4, 1)
+    known = Solved(Outcome.UNKNOWN, start, priority.value(start), 0.0)
+    found = improve(Run(Budget()), f, Turn("priority", priority, known, cost, 1.0))
+    assert found == Solved(Outcome.OPTIMAL, start, known.bound, 0.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OPTIMAL, Outcome.UNKNOWN])
+def test_on_few_nodes_what_is_proven_or_was_not_tried_is_left_alone(outcome: Outcome) -> None:
     f, priority, cost, start = made(3, 1)
-    known = Solved(Outcome.OPTIMAL, start, FAR, 0.0)
-    assert improve(Run(Budget()), f, Turn("priority", priority, known, start, cost, 1.0)) is known
+    known = Solved(outcome, start, FAR, 0.0)
+    assert improve(Run(Budget()), f, Turn("priority", priority, known, cost, 1.0)) is known
 
 
 @DRAWS
@@ -71,6 +81,21 @@ def test_every_aim_has_the_same_optimum(case: Case) -> None:
         for one in found:
             assert one.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
             assert one.outcome is Outcome.INFEASIBLE or goal.value(one.solution) == one.bound
+
+
+@DRAWS
+@given(requests_and_hosts(), st.sampled_from([0.0, 1e-4, 1e-3, 1e-2]), st.sampled_from(Aim))
+def test_no_bound_is_beyond_the_optimum_however_soon_a_solve_ends(case: Case, work: float, aim: Aim) -> None:
+    problem = build_problem(case.request, host_facts(case.request, case.snapshot))
+    f = formulate(problem, coarse_units(problem), fine=False)
+    cost = objective.cross_node_cost(f)
+    for goal, maximize in ((objective.priority(f), True), (cost, False), (cost * -1, False), (cost * -1, True)):
+        best = f.model.solve(goal, maximize=maximize, work=10)
+        soon = f.model.solve(goal, maximize=maximize, work=work, aim=aim)
+        if best.outcome is Outcome.OPTIMAL:
+            value = goal.value(best.solution)
+            assert soon.bound >= value if maximize else soon.bound <= value
+            assert soon.outcome is not Outcome.OPTIMAL or soon.bound == value
 
 
 def placed(f: Formulation, solution: tuple[int, ...]) -> list[tuple[int, int]]:
