@@ -33,6 +33,7 @@ class LiveStore:
 
     def __init__(self, files: Store, doors: Mapping[str, Door] = DOORS) -> None:
         self._files = files
+        self._ahead = files if isinstance(files, AheadStore) else None
         self._doors = {rows_path(name): door for name, door in doors.items()}
 
     def kind(self, path: str) -> Kind:
@@ -68,7 +69,7 @@ class LiveStore:
 
     def read_ahead(self, folder: str, names: Iterable[str]) -> Mapping[str, bytes]:
         """The files'; no door is opened for it."""
-        return self._files.read_ahead(folder, names) if isinstance(self._files, AheadStore) else {}
+        return {} if self._ahead is None else self._ahead.read_ahead(folder, names)
 
     def below(self, path: str) -> Store:
         """The files alone: rows are of the whole host."""
