@@ -1,17 +1,21 @@
 """Files opened are counted: none twice, none that nothing needs."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from benchmarks.inventory import unpack
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
+from numaplan.sources.opening import open_store
 from numaplan.sources.store import Kind, Store
-from numaplan.sources.tree import HostTree
-from tests.inventory.trees import BrokenStore, opened, snapshot
+from numaplan.sources.tree import HostTree, open_tree
+from tests.inventory.trees import BrokenStore, capture, opened, snapshot
 
 
 @dataclass
@@ -63,6 +67,34 @@ def test_no_file_is_read_and_no_folder_is_listed_twice(name: str) -> None:
     store = counted(name)
     assert {path: count for path, count in store.read_.items() if count > 1} == {}
     assert {path: count for path, count in store.listed.items() if count > 1} == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "host-cxl",
+        "host-flat",
+        "procfs-fixtures",
+        "ocp-sno_sno",
+        "ocp-bare-metal_worker1.internal",
+        "hwloc-256ppc-8n8s4t",
+    ],
+)
+def test_a_capture_reads_the_same_unpacked_and_no_file_is_opened_twice(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack(open_store(capture(name))[0], tmp_path)
+    opens: Counter[object] = Counter()
+    real = os.open
+
+    def count(path: str, *rest: int) -> int:
+        opens[path] += 1
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "open", count)
+    assert read_host(open_tree(tmp_path)) == snapshot(name)
+    assert len(opens) > 1
+    assert {path: times for path, times in opens.items() if times > 1} == {}
 
 
 def idle(name: str, paths: Collection[str]) -> list[str]:
