@@ -125,7 +125,7 @@ def test_other_words_for_true_and_false_are_refused(word: str) -> None:
     assert f"expected true or false, found '{word}'" in refused(vm(f"required: {word}"))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7))
 def test_a_pci_address_means_the_same_with_and_without_quotes(domain: int, bus: int, slot: int, function: int) -> None:
     address = PciAddress(domain, bus, slot, function)
@@ -134,7 +134,7 @@ def test_a_pci_address_means_the_same_with_and_without_quotes(domain: int, bus: 
         assert guest(f"devices:\n- name: a\n  address: {text}").devices[0].address == address
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 255), min_size=6, max_size=6))
 def test_a_mac_means_the_same_with_and_without_quotes(octets: list[int]) -> None:
     octets[0] &= 0xFE
