@@ -37,7 +37,7 @@ _NODE: Final[Files] = (("node", parse_id),)
 _FIRST: Final = tuple(files[0][0] for files in (_AFFINITY, _EFFECTIVE, _NODE))
 _FILES: Final = frozenset({"affinity_hint", "spurious"} | {name for name, _ in (*_AFFINITY, *_EFFECTIVE, *_NODE)})
 # show_interrupts() there: counts for each CPU, the chip, its own number with "-edge" or "Level" behind it, and after
-# two blanks or more the handlers.
+# two blanks or more the handlers. A count is right-justified in ten places, and a blank parts it from the next.
 _WIDTH: Final = 11
 _COLUMN = re.compile(r"CPU[0-9]+", re.ASCII)
 _HANDLED = re.compile(r"(\S+)(?: +[0-9]+)?(?:-\S+| +(?:Level|Edge) *(?:-\S+)?)? *(?:  (\S.*))?", re.ASCII)
@@ -48,7 +48,7 @@ class Handled:
     """A line of /proc/interrupts: the function that its chip is named for, if it is, and the names of its handlers."""
 
     device: PciAddress | None
-    names: str = ""
+    names: str
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -95,8 +95,10 @@ def read_irqs(
     names: dict[int, Sequence[str]] = {}
     served: dict[int, _Served] = {}
     for number in sorted(owners):
-        names[number] = tree.read_ahead(f"{IRQ_ROOT}/{number}", _FIRST)
-        served[number] = _read_served(tree, f"{IRQ_ROOT}/{number}", names=names[number], ids=ids)
+        folder = f"{IRQ_ROOT}/{number}"
+        names[number] = tree.names(folder)
+        tree.read_ahead(folder, _FIRST)
+        served[number] = _read_served(tree, folder, names=names[number], ids=ids)
     actions = {number: tuple(name for name in each if name not in _FILES) for number, each in names.items()}
     if not any(actions.values()):
         table = table or _read_table(tree)
@@ -123,23 +125,24 @@ def parse_interrupts(text: str) -> Mapping[int, Handled]:
     columns = header.split()
     if not columns or not all(_COLUMN.fullmatch(column) for column in columns):
         raise ValueError("no table of interrupts")
+    aligned = len(header.rstrip()[header.index("CPU") :]) == (len(columns) - 1) * _WIDTH + len(columns[-1])
     table = {}
     for line in lines:
         head, _, rest = line.partition(":")
         number = head.strip()
         if not _NUMBER.fullmatch(number):
             continue  # "NMI" and its kin are none that anybody could move
-        match = _HANDLED.fullmatch(_behind_counts(rest, len(columns)).rstrip())
+        match = _HANDLED.fullmatch(_behind_counts(rest, len(columns), aligned=aligned).rstrip())
         if match is None:
             raise ValueError(f"no chip and number for interrupt {number}")
         table[int(number)] = Handled(parse_pci_name(match[1].rpartition("-")[2]), match[2] or "")
     return table
 
 
-def _behind_counts(text: str, columns: int) -> str:
-    """What follows the counts of so many CPUs, each right-justified in eleven places; else, as words, where it may."""
+def _behind_counts(text: str, columns: int, *, aligned: bool) -> str:
+    """What follows the counts of so many CPUs: by its place under a header that is `aligned`, else word by word."""
     end = columns * _WIDTH
-    if text[end - 1 : end].isdigit() and text[end : end + 1] == " ":
+    if aligned and text[end - 1 : end].isdigit() and text[end : end + 1] == " ":
         return text[end:].lstrip()
     parts = text.split(None, columns)
     return parts[-1] if len(parts) > columns else ""

@@ -66,9 +66,10 @@ def read_pci(
     found: dict[PciAddress, PciDevice] = {}
     vf_links: dict[PciAddress, tuple[PciAddress, ...]] = {}
     for address, folder in folders.items():
-        names = tree.read_ahead(folder, _AHEAD)
+        names = tree.names(folder)
         physfn = _read_link(tree, folder, name="physfn", names=names)
         if physfn is None:
+            tree.read_ahead(folder, _AHEAD)
             ids = _read_ids(tree, folder, names=names)
         else:
             ids = _read_vf_ids(tree, folder, names=names, kin=kin.setdefault(physfn, []))

@@ -50,7 +50,7 @@ def device_kinds(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Devi
     return _kinds_of(facts, tuple(filters), _unrequested(facts, guests))
 
 
-@lru_cache(maxsize=64)  # as above
+@lru_cache(maxsize=4)  # as above
 def _kinds_of(facts: HostFacts, filters: "tuple[_Filter, ...]", last: frozenset[PciAddress]) -> tuple[DeviceKind, ...]:
     """The kinds of device that some filter accepts, those with devices in `last` behind the others."""
     wanted: dict[PciAddress, tuple[int, ...]] = {}

@@ -154,17 +154,16 @@ class HostTree:
             names = self._listings[path] = self._list(path)
         return names
 
-    def read_ahead(self, folder: str, names: Iterable[str]) -> tuple[str, ...]:
-        """The entries of a directory, of whose files these are going to be asked for: the store may read them at once.
+    def read_ahead(self, folder: str, names: Iterable[str]) -> None:
+        """Tells that these files of a listed directory are going to be asked for: the store may read them at once.
 
         A fault there is found again, and told, by who asks for the file.
         """
-        known = folder in self._listings
-        listed = self.names(folder)
-        if not known and self._ahead is not None and folder in self._folders:
-            for path, data in self._ahead.read_ahead(folder, names).items():
-                self._texts.setdefault(path, data.decode("utf-8", "surrogateescape"))
-        return listed
+        if self._ahead is None or folder not in self._folders:
+            return
+        untold = [name for name in names if f"{folder}/{name}" not in self._texts]
+        for path, data in self._ahead.read_ahead(folder, untold).items():
+            self._texts[path] = data.decode("utf-8", "surrogateescape")
 
     def exists(self, path: str) -> bool:
         """Whether something stands there once links are followed."""

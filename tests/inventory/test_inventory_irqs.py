@@ -218,6 +218,7 @@ def test_the_table_of_interrupts_names_handlers_and_with_new_kernels_the_functio
     assert named == {25: "0000:00:02.0", 28: "0000:01:00.0"}
 
 
+@pytest.mark.parametrize("header", ["  CPU0 CPU1 CPU2", "            CPU0       CPU1       CPU2       "])
 @pytest.mark.parametrize("count", ["4294967295", "0"])
 @pytest.mark.parametrize(
     "line",
@@ -227,9 +228,14 @@ def test_the_table_of_interrupts_names_handlers_and_with_new_kernels_the_functio
         " 25: {:1} {:1} {:1} chip  3-edge  a, b",
     ],
 )
-def test_the_handlers_stand_behind_the_counts_however_wide(line: str, count: str) -> None:
-    table = parse_interrupts(f"  CPU0 CPU1 CPU2\n{line.format(*[f'{count:>10}'] * 3)}\n")
+def test_the_handlers_stand_behind_the_counts_however_wide(line: str, count: str, header: str) -> None:
+    table = parse_interrupts(f"{header}\n{line.format(*[f'{count:>10}'] * 3)}\n")
     assert table[25].actions == ("a", "b")
+
+
+def test_where_the_columns_are_narrow_a_digit_in_their_place_says_nothing() -> None:
+    table = parse_interrupts("  CPU0 CPU1\n 5: 1 1 chip 3-edge  eth0 rx-7, b\n")
+    assert table[5].actions == ("b", "eth0 rx-7")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "garbage\n", "CPU0 x\n", " CPU0\n 5: 1\n", " CPU0\n 5: 1  A B C\n"])

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.inventory import unpack
+from benchmarks.synthetic import Shape, make_host
 from numaplan.inventory.host import read_host
 from numaplan.model.host import Source
+from numaplan.sources.capture import MANIFEST
 from numaplan.sources.opening import open_store
 from numaplan.sources.store import Kind, Store
 from numaplan.sources.tree import HostTree, open_tree
@@ -80,7 +82,7 @@ def test_no_file_is_read_and_no_folder_is_listed_twice(name: str) -> None:
         "hwloc-256ppc-8n8s4t",
     ],
 )
-def test_a_capture_reads_the_same_unpacked_and_no_file_is_opened_twice(
+def test_a_capture_reads_the_same_unpacked_and_no_file_is_opened_twice_or_in_vain(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unpack(open_store(capture(name))[0], tmp_path)
@@ -95,6 +97,25 @@ def test_a_capture_reads_the_same_unpacked_and_no_file_is_opened_twice(
     assert read_host(open_tree(tmp_path)) == snapshot(name)
     assert len(opens) > 1
     assert {path: times for path, times in opens.items() if times > 1} == {}
+    asked = [*counted(name).read_, MANIFEST]
+    assert [path for path in opens if not str(path).endswith(tuple(f"/{each}" for each in asked))] == []
+
+
+def test_of_many_vfs_no_file_is_opened_that_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_host(tmp_path, Shape(16, 2, 256))
+    store = CountingStore(open_store(tmp_path)[0])
+    whole = read_host(HostTree(store, Source.CAPTURE))
+    assert max(len(device.sriov.vfs) for device in whole.pci if device.sriov is not None) > 8
+    opens: set[str] = set()
+    real = os.open
+
+    def note(path: str, *rest: int) -> int:
+        opens.add(path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, "open", note)
+    assert read_host(open_tree(tmp_path)) == whole
+    assert opens == {f"{tmp_path}/{path}" for path in store.read_ if (tmp_path / path).is_file()}
 
 
 def idle(name: str, paths: Collection[str]) -> list[str]:
