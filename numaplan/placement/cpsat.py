@@ -6,10 +6,10 @@ pandas that nothing here needs. It is not a public interface, so pyproject.toml 
 
 import _thread
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ortools.sat.python import cp_model_helper as cpsat
 
@@ -51,6 +51,14 @@ class Linear:
 ZERO: Final = Linear()
 
 
+class Row(NamedTuple):
+    """One constraint of a model: low <= the sum of (variable, coefficient) terms <= high, no variable twice."""
+
+    low: int
+    terms: tuple[tuple[int, int], ...]
+    high: int
+
+
 def total(parts: Iterable[Linear]) -> Linear:
     """The sum of `parts`."""
     terms: list[tuple[int, int]] = []
@@ -59,6 +67,14 @@ def total(parts: Iterable[Linear]) -> Linear:
         terms.extend(part.terms)
         constant += part.constant
     return Linear(tuple(terms), constant)
+
+
+def merged(expression: Linear) -> dict[int, int]:
+    """The coefficient of each variable in an expression that may name one several times."""
+    coefficients: dict[int, int] = {}
+    for var, coef in expression.terms:
+        coefficients[var] = coefficients.get(var, 0) + coef
+    return coefficients
 
 
 class Aim(StrEnum):
@@ -111,6 +127,29 @@ class Model:
         """A new variable in 0..1."""
         return self.integer(0, 1)
 
+    def copy(self) -> "Model":
+        """The same variables and constraints once more."""
+        other = Model()
+        other._proto.copy_from(self._proto)  # noqa: SLF001  # another of the same class
+        other._bounds = list(self._bounds)  # noqa: SLF001
+        return other
+
+    @property
+    def size(self) -> int:
+        """How many variables it has."""
+        return len(self._bounds)
+
+    def range(self, var: int) -> tuple[int, int]:
+        """The smallest and the largest value of a variable."""
+        return self._bounds[var]
+
+    def rows(self) -> Iterator[Row]:
+        """Its constraints, in the order in which they came."""
+        for constraint in self._proto.constraints:
+            linear = constraint.linear
+            low, high = linear.domain
+            yield Row(low, tuple(zip(linear.vars, linear.coeffs, strict=True)), high)
+
     def upper(self, expression: Linear) -> int:
         """The largest value that the variables' bounds allow."""
         return expression.constant + sum(
@@ -127,12 +166,10 @@ class Model:
 
     def between(self, low: int, expression: Linear, high: int) -> None:
         """Demands low <= expression <= high."""
-        merged: dict[int, int] = {}
-        for var, coef in expression.terms:
-            merged[var] = merged.get(var, 0) + coef
+        coefficients = merged(expression)
         constraint = self._proto.constraints.add().linear
-        constraint.vars.extend(list(merged))
-        constraint.coeffs.extend(list(merged.values()))
+        constraint.vars.extend(list(coefficients))
+        constraint.coeffs.extend(list(coefficients.values()))
         constraint.domain.extend([low - expression.constant, high - expression.constant])
 
     def at_most(self, expression: Linear, high: int) -> None:
@@ -169,15 +206,13 @@ class Model:
 
         `fixed` variables have one value in this solve alone; `tick` is called now and then while it goes on.
         """
-        merged: dict[int, int] = {}
-        for var, coef in objective.terms:
-            merged[var] = merged.get(var, 0) + coef
+        costs = merged(objective)
         proto = self._proto
         proto.clear_objective()
         proto.clear_solution_hint()
         sign = -1 if maximize else 1
-        proto.objective.vars.extend(list(merged))
-        proto.objective.coeffs.extend([sign * coef for coef in merged.values()])
+        proto.objective.vars.extend(list(costs))
+        proto.objective.coeffs.extend([sign * coef for coef in costs.values()])
         if hint:
             proto.solution_hint.vars.extend(list(hint))
             proto.solution_hint.values.extend(list(hint.values()))

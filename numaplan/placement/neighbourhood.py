@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.host import NodeId, PackageId
-from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved
+from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import WORK, Run, Turn, maximizes
@@ -68,7 +68,7 @@ def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
     share = run.seconds(turn.name)
     end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
     manner = CHEAP if fresh else _manner(turn, many=many)
-    solution = _Search(f, turn, below).go_on(run, manner, end)
+    solution = Search(f, turn, below).go_on(run, manner, end)
     outcome = Outcome.OPTIMAL if turn.goal.value(solution) == known.bound else known.outcome
     return Solved(outcome, solution, known.bound, known.work)
 
@@ -86,13 +86,26 @@ def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[in
     return value if maximizes(turn.name) else -value, 0 if below is None else -below.value(solution)
 
 
-class _Search:
-    """A solution that becomes better by the goal, and with the same goal by the one below."""
+class Search:
+    """A solution that becomes better by the goal, and with the same goal by the one below.
 
-    def __init__(self, f: Formulation, turn: Turn, below: Linear | None) -> None:
+    `model` is the formulation's, or that with more in it; `told` is what is reported instead of the goal's value.
+    """
+
+    def __init__(
+        self,
+        f: Formulation,
+        turn: Turn,
+        below: Linear | None = None,
+        *,
+        model: Model | None = None,
+        told: int | None = None,
+    ) -> None:
         self._f = f
         self._turn = turn
         self._below = below
+        self._model = f.model if model is None else model
+        self._told = told
         self._dice = random.Random(0)  # noqa: S311  # an order, no secret
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
@@ -118,7 +131,7 @@ class _Search:
                 break
             if left is not None and left <= end:
                 break
-            run.tell(turn.name, self._value, turn.known.bound)
+            run.tell(turn.name, self._value if self._told is None else self._told, turn.known.bound)
             grown = stale // manner.grows
             size, whole = manner.sizes[number % len(manner.sizes)]
             around = self._untried(packages, size + 2 * grown, whole=whole)
@@ -130,7 +143,7 @@ class _Search:
 
     def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> float:
         """Plans what lies on these nodes anew; the work that it took."""
-        found = self._f.model.solve(
+        found = self._model.solve(
             self._objective,
             maximize=False,
             work=manner.work * (1 + grown),
@@ -182,10 +195,20 @@ def _around(
 
 
 def _elsewhere(f: Formulation, solution: Sequence[int], around: frozenset[NodeId]) -> dict[int, int]:
-    """How many go each way that does not stay inside `around`."""
-    return {
-        count.terms[0][0]: count.value(solution)
+    """How many go each way that does not stay inside `around`, and what they use of the other nodes.
+
+    What guests in there may take from afar stays open: devices, and memory that need not be of the cell's own node.
+    """
+    held = [
+        count
         for u in range(len(f.units))
         for option, count in f.options(u)
         if not around.issuperset(option.nodes)
-    }
+    ]
+    for i, use in f.kind_use.items():
+        if f.problem.core_kinds[i].node not in around:
+            held += (use.isolated, use.whole, *(count for _, count in use.patterns))
+    for key, flows in f.memory_flows.items():
+        if len(key.places) == 1 and key.places[0][0] not in around:
+            held += flows.values()
+    return {var: solution[var] for x in held for var, _ in x.terms}

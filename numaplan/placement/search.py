@@ -20,6 +20,7 @@ from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
+from numaplan.placement.symmetry import Symmetry
 
 __all__ = ["Bound", "Budget", "Progress", "Searched", "feasible", "search"]
 
@@ -58,14 +59,8 @@ def search(problem: Problem, budget: Budget) -> Searched:
     first = _first(coarse, goals[-1][1])
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
-    most = sum(unit.count * unit.guests.request.priority for unit in coarse.units)
-    upper = run.levels(
-        coarse,
-        goals,
-        solution=first,
-        best=lambda name, _: most if name == "priority" else None,
-        improve=improve,
-    )
+    symmetry = Symmetry(run, coarse, dict(goals))
+    upper = run.levels(coarse, goals, solution=first, best=symmetry.best, improve=symmetry.improve)
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
