@@ -76,7 +76,7 @@ def _times(end: int, count: int) -> int:
 
 
 def _rounded(model: Model, row: Row) -> Iterator[tuple[tuple[tuple[int, int], ...], int]]:
-    """What follows from terms of which none is negative being at most so much: the whole parts of both sides, divided."""
+    """What follows where terms of which none is negative are at most so much: both sides divided, whole parts."""
     if row.high * 2 > UNBOUNDED or any(coef < 0 or model.range(var)[0] < 0 for var, coef in row.terms):
         return
     coefs = {coef for _, coef in row.terms}
@@ -98,7 +98,7 @@ def _alike(model: Model, rows: Sequence[Row], costs: Mapping[int, int]) -> tuple
     of_row = _numbered((row.low, row.high) for row in rows)
     known = -1
     while (count := max(of_var) + max(of_row, default=0)) != known:
-        if max(of_var) > MOST_LEFT * model.size:
+        if max(of_var) + 1 > MOST_LEFT * model.size:
             return None
         known = count
         of_row = _numbered(

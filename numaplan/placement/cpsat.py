@@ -130,8 +130,8 @@ class Model:
     def copy(self) -> "Model":
         """The same variables and constraints once more."""
         other = Model()
-        other._proto.copy_from(self._proto)  # noqa: SLF001  # another of the same class
-        other._bounds = list(self._bounds)  # noqa: SLF001
+        other._proto.copy_from(self._proto)  # another of the same class
+        other._bounds = list(self._bounds)
         return other
 
     @property

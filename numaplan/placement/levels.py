@@ -134,9 +134,12 @@ class Run:
                 return Reached(result.outcome)
             if improve is not None:
                 result = improve(self, f, Turn(name, goal, result, below, most))
-            if improve is not None and result.outcome is not Outcome.OPTIMAL:
-                # Of priorities a search for both has proven more than one for a proof alone, of costs less.
-                part, aim = most * LAST_PART, Aim.BOTH if name == "priority" else Aim.PROOF
+            # Of priorities a search for both has proven more than one for a proof alone, of costs less.
+            aim = Aim.BOTH if name == "priority" else Aim.PROOF
+            # Where the first turn has not raised a bound that was known before it, a longer one hardly does.
+            hopeless = aim is Aim.PROOF and result.bound == known
+            if improve is not None and result.outcome is not Outcome.OPTIMAL and not hopeless:
+                part = most * LAST_PART
                 result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=aim)
             solution = result.solution
             value = goal.value(solution)

@@ -15,9 +15,8 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import WORK, Run, Turn, maximizes
 
-# How many neighbourhoods are tried, and the most work for all of them in parts of what the solver has for the level.
+# How many neighbourhoods are tried.
 ROUNDS: Final = 160
-ALL_WORK: Final = 5.0
 # Fewer nodes than this are no matter for neighbourhoods: the model as a whole does.
 FEWEST_NODES: Final = 4
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
@@ -36,7 +35,8 @@ class Manner:
 
     `sizes`: how many nodes, in turn, and whether of whole packages, in which cells and VFs mostly stay. `work` is
     CP-SAT's deterministic time for one. After `stale` in vain there are no more, after every `grows` each is larger;
-    where the two are the same, none ever is.
+    where the two are the same, none ever is. `most` is the most work for all of them, in parts of what the solver has
+    for the level.
     """
 
     sizes: tuple[tuple[int, bool], ...]
@@ -44,6 +44,7 @@ class Manner:
     stale: int
     grows: int
     aim: Aim
+    most: float = 5.0
 
 
 SIZES: Final = ((4, True), (6, True), (6, False))
@@ -76,8 +77,12 @@ def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
 def _manner(turn: Turn, *, many: bool) -> Manner:
     if not many:
         return FEW
-    far = not maximizes(turn.name) and turn.goal.value(turn.known.solution) > FAR * max(turn.known.bound, 1)
-    return DEAR if far or turn.below is not None else MANY
+    return DEAR if is_far(turn) or turn.below is not None else MANY
+
+
+def is_far(turn: Turn) -> bool:
+    """Whether the known value is far above its bound."""
+    return not maximizes(turn.name) and turn.goal.value(turn.known.solution) > FAR * max(turn.known.bound, 1)
 
 
 def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[int, int]:
@@ -90,6 +95,7 @@ class Search:
     """A solution that becomes better by the goal, and with the same goal by the one below.
 
     `model` is the formulation's, or that with more in it; `told` is what is reported instead of the goal's value.
+    `work` is what it has taken, in CP-SAT's deterministic time.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class Search:
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
         self._best_of: list[frozenset[NodeId]] = []
+        self.work = 0.0
         self._objective = turn.goal * (-1 if maximizes(turn.name) else 1)
         if below is not None:
             # Enough that little is given up for the one below; `_rank` decides.
@@ -124,10 +131,12 @@ class Search:
         turn = self._turn
         packages = _packages(self._f.problem.facts)
         part = turn.effort * run.budget.scale
-        work, stale = 0.0, 0
+        stale = 0
         for number in range(round(ROUNDS * part)):
             left = run.budget.remaining()
-            if self._value == turn.known.bound or stale == manner.stale or work >= ALL_WORK * WORK[turn.name] * part:
+            if self._value == turn.known.bound or stale == manner.stale:
+                break
+            if self.work >= manner.most * WORK[turn.name] * part:
                 break
             if left is not None and left <= end:
                 break
@@ -137,12 +146,12 @@ class Search:
             around = self._untried(packages, size + 2 * grown, whole=whole)
             before = self._value
             if around is not None:
-                work += self._try_nodes(around, manner, grown, None if left is None else left - end)
+                self._try_nodes(around, manner, grown, None if left is None else left - end)
             stale = 0 if self._value != before else stale + 1
         return self._solution
 
-    def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> float:
-        """Plans what lies on these nodes anew; the work that it took."""
+    def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> None:
+        """Plans what lies on these nodes anew."""
         found = self._model.solve(
             self._objective,
             maximize=False,
@@ -157,7 +166,7 @@ class Search:
             self._best_of.clear()
         if found.outcome is Outcome.OPTIMAL:
             self._best_of.append(around)
-        return found.work
+        self.work += found.work
 
     def _rank(self, solution: Sequence[int]) -> tuple[int, int]:
         return _rank(self._turn, self._below, solution)
@@ -199,12 +208,7 @@ def _elsewhere(f: Formulation, solution: Sequence[int], around: frozenset[NodeId
 
     What guests in there may take from afar stays open: devices, and memory that need not be of the cell's own node.
     """
-    held = [
-        count
-        for u in range(len(f.units))
-        for option, count in f.options(u)
-        if not around.issuperset(option.nodes)
-    ]
+    held = [count for u in range(len(f.units)) for option, count in f.options(u) if not around.issuperset(option.nodes)]
     for i, use in f.kind_use.items():
         if f.problem.core_kinds[i].node not in around:
             held += (use.isolated, use.whole, *(count for _, count in use.patterns))

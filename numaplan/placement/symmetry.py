@@ -1,124 +1,155 @@
-"""What a large host's symmetry tells: what no plan beats, before one is searched for, and what the best would look like.
+"""What a large host's symmetry tells before a plan is searched for: what none beats, and what the best would look like.
 
 The aggregate (aggregate.py) of the coarse model has few variables, so its best sums are soon found. Their value is a
-bound. And they say how many guests of a class lie on nodes of a kind, and how: a plan with such sums is looked for a
-few nodes at a time, each guest too many somewhere costing more than any plan. It begins with the best sums that are
-nearest to the known plan's, for there may be many; where these lead nowhere, with those that were found first.
+bound. And they say how many guests of a class lie on nodes of a kind, and how: a plan with such sums is looked for, a
+few nodes at a time, a guest too many somewhere costing more than any VF. There may be many best sums, so it begins with
+those that are nearest to the known plan's, and goes on with those that were found first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.placement.aggregate import Aggregate, aggregate
-from numaplan.placement.cpsat import UNBOUNDED, Linear, Outcome, Solved, total
+from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import WORK, Bound, Run, Turn, maximizes
-from numaplan.placement.neighbourhood import MANY, MANY_NODES, ROUNDS, Manner, Search, improve
+from numaplan.placement.neighbourhood import MANY, MANY_NODES, ROUNDS, Manner, Search, improve, is_far
 
 # The parts of a level's work for its best sums, and for the nearest of these to a plan's.
 SUMS_PART: Final = 0.3
 NEAR_PART: Final = 0.1
 # What a guest too many is worth beside a plan's cost.
 AWAY: Final = 1_000
-TOWARDS: Final = replace(MANY, stale=40)
-BRIEF: Final = replace(MANY, stale=20)
+# How a plan with the sums is sought, and how it is bettered then, before the solver's turn.
+TOWARDS: Final = replace(MANY, stale=40, most=1.2)
+BRIEF: Final = replace(MANY, stale=20, most=1.0)
+# Where more than this part of the priority finds no place, which guests are left out is another choice, and the best
+# sums are hardly ever met: a search that wants them then ends at a worse plan.
+LEFT_OUT: Final = 0.01
+# A plan of so many times its bound is good enough not to begin anew.
 CLOSE: Final = 1.01
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """The aggregate for a level, and its solution."""
+    """The aggregate for a level, and what was found of it."""
 
     aggregate: Aggregate
     found: Solved
 
+    def pairs(self) -> Iterator[tuple[tuple[int, ...], Linear]]:
+        """Each class of variables with its sum."""
+        return zip(self.aggregate.classes, self.aggregate.sums, strict=True)
+
 
 class Symmetry:
-    """Bounds of the levels of coarse `f`, and plans that are nearer to them."""
+    """Bounds of the two upper levels of coarse `f`, and plans that come near them."""
 
     def __init__(self, run: Run, f: Formulation, goals: Mapping[str, Linear]) -> None:
         self._run = run
         self._f = f
         self._goals = goals
-        self._most = sum(unit.count * unit.guests.request.priority for unit in f.units)
-        self._sums: dict[str, _Sums] = {}
+        self._most = {"priority": sum(unit.count * unit.guests.request.priority for unit in f.units)}
         self._choices = {count.terms[0][0] for choice in f.choice for count in choice.values()}
+        self._sums: dict[str, _Sums] = {}
+        # What is left of the work of all searches, in parts of the level's.
+        self._left = MANY.most
+        self._begun = False
 
     def best(self, name: str, _above: Sequence[Bound]) -> int | None:
         """What no plan beats at a level, those above it being held; None where that is not known."""
-        anyway = self._most if name == "priority" else None
-        f, run, goal = self._f, self._run, self._goals[name]
-        if len(f.problem.facts.nodes) < MANY_NODES or round(ROUNDS * run.budget.scale) == 0:
+        anyway, goal, run = self._most.get(name), self._goals[name], self._run
+        seconds = run.seconds(name, SUMS_PART)
+        in_haste = round(ROUNDS * run.budget.scale) == 0 or (seconds is not None and seconds <= 0)
+        if in_haste or len(self._f.problem.facts.nodes) < MANY_NODES:
             return anyway
-        small = aggregate(f.model, goal)
+        small = aggregate(self._f.model, goal)
         if small is None:
             return anyway
-        found = small.model.solve(
-            small.expression(goal),
-            maximize=maximizes(name),
-            work=WORK[name] * run.budget.scale * SUMS_PART,
-            seconds=run.seconds(name, SUMS_PART),
-        )
+        work = WORK[name] * run.budget.scale * SUMS_PART
+        found = small.model.solve(small.expression(goal), maximize=maximizes(name), work=work, seconds=seconds)
         self._sums[name] = _Sums(small, found)
         if found.outcome is Outcome.INFEASIBLE or abs(found.bound) >= UNBOUNDED:
             return anyway
         return found.bound if anyway is None else min(anyway, found.bound)
 
     def improve(self, run: Run, f: Formulation, turn: Turn) -> Solved:
-        """Betters a plan as neighbourhood.py does, and at the lower of two levels by the best sums."""
-        sums = self._sums.get(turn.name)
-        if turn.below is not None or sums is None or not sums.found.solution:
+        """Betters a plan as neighbourhood.py does; at the lower level, where there are sums, by these first.
+
+        Far from its bound the solver has its turn first: it gains much there, a few nodes at a time little.
+        """
+        sums, known = self._sums.get(turn.name), turn.known
+        if turn.below is not None or sums is None or not sums.found.solution or self._leaves_out(turn):
             return improve(run, f, turn)
-        known = turn.known
         share = run.seconds(turn.name)
         end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
-        if known.outcome is Outcome.UNKNOWN:
-            best = self._by(self._nearest(turn, sums), turn, sums, BRIEF, end)
-        else:
-            best = self._free(turn, MANY, end)
-            if turn.goal.value(best) > known.bound * CLOSE:
-                other = self._by(sums.found.solution, turn, sums, MANY, end)
-                best = min(best, other, key=turn.goal.value)
-        return Solved(Outcome.OPTIMAL if turn.goal.value(best) == known.bound else known.outcome, best, known.bound, 0)
+        fresh = known.outcome is Outcome.UNKNOWN
+        if not self._begun and not (fresh and is_far(turn)):
+            self._begun = True
+            turn = self._by(self._nearest(turn, sums), turn, sums, end)
+        if not fresh:
+            turn = self._search(turn, MANY, end)
+            if _value(turn) > known.bound * CLOSE:
+                turn = min(turn, self._by(sums.found.solution, turn, sums, end), key=_value)
+        outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
+        return Solved(outcome, turn.known.solution, known.bound, known.work)
 
-    def _by(self, wanted: tuple[int, ...], turn: Turn, sums: _Sums, manner: Manner, end: float) -> tuple[int, ...]:
-        found = self._towards(wanted, turn, sums, end) if wanted else turn.known.solution
-        return self._free(replace(turn, known=replace(turn.known, solution=found)), manner, end)
+    def _leaves_out(self, turn: Turn) -> bool:
+        """Whether more than some few of the guests are not placed."""
+        most = self._most["priority"]
+        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * most
 
-    def _free(self, turn: Turn, manner: Manner, end: float) -> tuple[int, ...]:
-        return Search(self._f, turn).go_on(self._run, manner, end)
+    def _by(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
+        """Goes towards the wanted sums, if there are any, and then wherever something is gained."""
+        return self._search(self._towards(wanted, turn, sums, end) if wanted else turn, BRIEF, end)
 
     def _nearest(self, turn: Turn, sums: _Sums) -> tuple[int, ...]:
-        """Sums as good as the best that have the fewest guests where the known plan has none."""
+        """Sums as good as the best that have the fewest guests where the known plan has none; none: not found."""
         small = sums.aggregate
         goal = small.expression(turn.goal)
         model = small.model.copy()
         model.at_most(goal, goal.value(sums.found.solution))
         have = small.hint(turn.known.solution)
         away = []
-        for alike, x in zip(small.classes, small.sums, strict=True):
+        for alike, x in sums.pairs():
             if alike[0] in self._choices:
                 away.append(model.integer(0, model.upper(x)))
                 model.at_most(x - away[-1], have[x.terms[0][0]])
-        part = NEAR_PART * self._run.budget.scale
+        work = WORK[turn.name] * self._run.budget.scale * NEAR_PART
         seconds = self._run.seconds(turn.name, NEAR_PART)
-        return model.solve(total(away), maximize=False, work=WORK[turn.name] * part, seconds=seconds).solution
+        return model.solve(total(away), maximize=False, work=work, seconds=seconds).solution
 
-    def _towards(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> tuple[int, ...]:
-        """A plan that has the wanted sums, as nearly as is found; its cost is the least of what that leaves."""
+    def _towards(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
+        """A plan with the wanted sums, or nearly so."""
         plan = turn.known.solution
         model = self._f.model.copy()
-        away = []
-        values = []
-        for alike, x in zip(sums.aggregate.classes, sums.aggregate.sums, strict=True):
+        away, values = [], []
+        for alike, x in sums.pairs():
             if alike[0] in self._choices:
                 here = total(Linear(((var, 1),)) for var in alike)
-                most = x.value(wanted)
                 away.append(model.integer(0, model.upper(here)))
-                model.at_most(here - away[-1], most)
-                values.append(max(0, here.value(plan) - most))
+                model.at_most(here - away[-1], x.value(wanted))
+                values.append(max(0, here.value(plan) - x.value(wanted)))
         goal = turn.goal + total(away) * AWAY
-        towards = replace(turn, goal=goal, known=replace(turn.known, solution=(*plan, *values)))
-        search = Search(self._f, towards, model=model, told=turn.goal.value(plan))
-        return search.go_on(self._run, TOWARDS, end)[: len(plan)]
+        towards = replace(_from(turn, (*plan, *values)), goal=goal)
+        found = self._search(towards, TOWARDS, end, model=model, told=_value(turn))
+        return _from(turn, found.known.solution[: len(plan)])
+
+    def _search(
+        self, turn: Turn, manner: Manner, end: float, *, model: Model | None = None, told: int | None = None
+    ) -> Turn:
+        """Betters what is known until the manner or the work of all searches ends it."""
+        search = Search(self._f, turn, model=model, told=told)
+        found = search.go_on(self._run, replace(manner, most=min(manner.most, self._left)), end)
+        self._left -= search.work / (WORK[turn.name] * turn.effort * self._run.budget.scale)
+        return _from(turn, found)
+
+
+def _value(turn: Turn) -> int:
+    return turn.goal.value(turn.known.solution)
+
+
+def _from(turn: Turn, solution: tuple[int, ...]) -> Turn:
+    """The same with another known solution."""
+    return replace(turn, known=replace(turn.known, solution=solution))
