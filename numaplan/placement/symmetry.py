@@ -26,7 +26,9 @@ TOWARDS: Final = replace(MANY, stale=40, most=1.2)
 BRIEF: Final = replace(MANY, stale=20, most=1.0)
 # Where more than this part of the priority finds no place, which guests are left out is another choice, and the best
 # sums are hardly ever met: a search that wants them then ends at a worse plan.
-LEFT_OUT: Final = 0.01
+LEFT_OUT: Final = 0.013
+# How many times a level's share of the clock a turn may take: on a large host no level has more to gain by it.
+CLOCK: Final = 1.8
 # A plan of so many times its bound is good enough not to begin anew.
 CLOSE: Final = 1.01
 
@@ -82,7 +84,7 @@ class Symmetry:
         sums, known = self._sums.get(turn.name), turn.known
         if turn.below is not None or sums is None or not sums.found.solution or self._leaves_out(turn):
             return improve(run, f, turn)
-        share = run.seconds(turn.name)
+        share = run.seconds(turn.name, CLOCK)
         end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
         fresh = known.outcome is Outcome.UNKNOWN
         if not self._begun and not (fresh and is_far(turn)):
