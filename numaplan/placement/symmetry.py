@@ -89,11 +89,11 @@ class Symmetry:
         fresh = known.outcome is Outcome.UNKNOWN
         if not self._begun and not (fresh and is_far(turn)):
             self._begun = True
-            turn = self._by(self._nearest(turn, sums), turn, sums, end)
+            turn = self._by(self._nearest(turn, sums) or sums.found.solution, turn, sums, end)
         if not fresh:
-            turn = self._search(turn, MANY, end)
             if _value(turn) > known.bound * CLOSE:
                 turn = min(turn, self._by(sums.found.solution, turn, sums, end), key=_value)
+            turn = self._search(turn, MANY, end)
         outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
         return Solved(outcome, turn.known.solution, known.bound, known.work)
 
@@ -103,8 +103,8 @@ class Symmetry:
         return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * most
 
     def _by(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
-        """Goes towards the wanted sums, if there are any, and then wherever something is gained."""
-        return self._search(self._towards(wanted, turn, sums, end) if wanted else turn, BRIEF, end)
+        """Goes towards the wanted sums, and then wherever something is gained."""
+        return self._search(self._towards(wanted, turn, sums, end), BRIEF, end)
 
     def _nearest(self, turn: Turn, sums: _Sums) -> tuple[int, ...]:
         """Sums as good as the best that have the fewest guests where the known plan has none; none: not found."""
