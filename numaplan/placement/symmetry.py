@@ -52,7 +52,7 @@ class Symmetry:
         self._run = run
         self._f = f
         self._goals = goals
-        self._most = {"priority": sum(unit.count * unit.guests.request.priority for unit in f.units)}
+        self._most = sum(unit.count * unit.guests.request.priority for unit in f.units)
         self._choices = {count.terms[0][0] for choice in f.choice for count in choice.values()}
         self._sums: dict[str, _Sums] = {}
         # What is left of the work of all searches, in parts of the level's.
@@ -61,7 +61,8 @@ class Symmetry:
 
     def best(self, name: str, _above: Sequence[Bound]) -> int | None:
         """What no plan beats at a level, those above it being held; None where that is not known."""
-        anyway, goal, run = self._most.get(name), self._goals[name], self._run
+        anyway = self._most if name == "priority" else None
+        goal, run = self._goals[name], self._run
         seconds = run.seconds(name, SUMS_PART)
         in_haste = round(ROUNDS * run.budget.scale) == 0 or (seconds is not None and seconds <= 0)
         if in_haste or len(self._f.problem.facts.nodes) < MANY_NODES:
@@ -84,6 +85,8 @@ class Symmetry:
         sums, known = self._sums.get(turn.name), turn.known
         if turn.below is not None or sums is None or not sums.found.solution or self._leaves_out(turn):
             return improve(run, f, turn)
+        if _value(turn) == known.bound:
+            return replace(known, outcome=Outcome.OPTIMAL)
         share = run.seconds(turn.name, CLOCK)
         end = 0.0 if share is None else (run.budget.remaining() or 0.0) - share
         fresh = known.outcome is Outcome.UNKNOWN
@@ -92,19 +95,22 @@ class Symmetry:
             turn = self._by(self._nearest(turn, sums) or sums.found.solution, turn, sums, end)
         if not fresh:
             if _value(turn) > known.bound * CLOSE:
-                turn = min(turn, self._by(sums.found.solution, turn, sums, end), key=_value)
+                turn = self._by(sums.found.solution, turn, sums, end)
             turn = self._search(turn, MANY, end)
         outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
         return Solved(outcome, turn.known.solution, known.bound, known.work)
 
     def _leaves_out(self, turn: Turn) -> bool:
         """Whether more than some few of the guests are not placed."""
-        most = self._most["priority"]
-        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * most
+        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * self._most
 
     def _by(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
-        """Goes towards the wanted sums, and then wherever something is gained."""
-        return self._search(self._towards(wanted, turn, sums, end), BRIEF, end)
+        """Goes towards the wanted sums, and then wherever something is gained; back where that was of no use.
+
+        On the way to the sums a plan may become dearer.
+        """
+        found = self._search(self._towards(wanted, turn, sums, end), BRIEF, end)
+        return min(turn, found, key=_value)
 
     def _nearest(self, turn: Turn, sums: _Sums) -> tuple[int, ...]:
         """Sums as good as the best that have the fewest guests where the known plan has none; none: not found."""

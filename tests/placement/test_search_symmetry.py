@@ -13,10 +13,10 @@ from numaplan.placement import aggregate as aggregates
 from numaplan.placement import objective, symmetry
 from numaplan.placement.aggregate import aggregate
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome
+from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, Solved
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, coarse_units
-from numaplan.placement.levels import Budget, Goals, Progress, Reached, Run, hold
+from numaplan.placement.levels import Budget, Goals, Progress, Reached, Run, Turn, hold
 from numaplan.placement.options import build_problem
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.search import search
@@ -89,7 +89,7 @@ def test_rounded_constraints_keep_every_packing_of_like_bins(
         patch.setattr(aggregates, "MOST_LEFT", EVERYTHING)
         small = aggregate(model, goal)
     assert small is not None
-    assert len(small.classes) == 1 + len(set(zip(sizes, worths, strict=True))) or len(small.classes) == 1 + len(sizes)
+    assert len(small.classes) == 1 + len(set(zip(sizes, worths, strict=True)))
     best = model.solve(goal, maximize=True, work=5)
     bound = small.model.solve(small.expression(goal), maximize=True, work=5)
     assert (best.outcome, bound.outcome) == (Outcome.OPTIMAL, Outcome.OPTIMAL)
@@ -175,6 +175,37 @@ def test_a_plan_of_the_best_sums_is_found_and_so_proven_on_the_largest_host() ->
     # What is told is what a plan costs, not what it is away from the sums that are looked for.
     told_cost = [progress.value for progress in told if progress.level == "cross_node_cost" and progress.value]
     assert told_cost == sorted(told_cost, reverse=True)
+
+
+def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None:
+    """It is sent towards the dearest sums of all, and nothing betters it after that."""
+    made = make_instance(HOSTS[4], 0.95, 4)
+    f, priority, cost = coarse(made.request, made.snapshot)
+    run = Run(Budget())
+    known = Symmetry(run, f, {"priority": priority, "cross_node_cost": cost})
+    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
+    hold(f, "priority", priority, priority.value(start))
+    assert known.best("cross_node_cost", ()) is not None
+    small = aggregate(f.model, cost)
+    assert small is not None
+    dear = small.model.solve(small.expression(cost), maximize=True, work=1).solution
+    turn = Turn("cross_node_cost", cost, Solved(Outcome.UNKNOWN, start, cost.value(start) // 2, 0.0), None, 0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(symmetry, "BRIEF", dataclasses.replace(symmetry.BRIEF, stale=0))
+        patch.setattr(Symmetry, "_nearest", lambda *_: dear)
+        found = known.improve(run, f, turn)
+    assert cost.value(found.solution) <= cost.value(start)
+
+
+def test_what_meets_its_bound_is_proven_whatever_the_sums() -> None:
+    made = make_instance(HOSTS[4], 0.5, 1)
+    f, priority, cost = coarse(made.request, made.snapshot)
+    run = Run(Budget())
+    known = Symmetry(run, f, {"priority": priority, "cross_node_cost": cost})
+    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
+    assert known.best("cross_node_cost", ()) is not None
+    turn = Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, cost.value(start), 0.0), None, 1.0)
+    assert known.improve(run, f, turn) == Solved(Outcome.OPTIMAL, start, cost.value(start), 0.0)
 
 
 def test_bounds_by_sums_are_no_better_than_what_the_solver_finds() -> None:
