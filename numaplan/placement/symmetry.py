@@ -29,6 +29,8 @@ BRIEF: Final = replace(MANY, stale=20, most=1.0)
 LEFT_OUT: Final = 0.013
 # How many times a level's share of the clock a turn may take: on a large host no level has more to gain by it.
 CLOCK: Final = 1.8
+# The part of a turn's clock that is kept for what follows the way towards the sums.
+WAY_BACK: Final = 0.4
 # A plan of so many times its bound is good enough not to begin anew.
 CLOSE: Final = 1.01
 
@@ -109,7 +111,9 @@ class Symmetry:
 
         On the way to the sums a plan may become dearer.
         """
-        found = self._search(self._towards(wanted, turn, sums, end), BRIEF, end)
+        left = self._run.budget.remaining()
+        way_end = end if left is None else end + max(0.0, left - end) * WAY_BACK
+        found = self._search(self._towards(wanted, turn, sums, way_end), BRIEF, end)
         return min(turn, found, key=_value)
 
     def _nearest(self, turn: Turn, sums: _Sums) -> tuple[int, ...]:
