@@ -78,11 +78,15 @@ def merged(expression: Linear) -> dict[int, int]:
 
 
 class Aim(StrEnum):
-    """What a solve spends its work on: good answers and a proof, an answer to a small question, or a proof alone."""
+    """What a solve spends its work on: good answers and a proof, an answer to a small question, or a proof alone.
+
+    A lean proof does without probing, which on a large host takes more memory than all else.
+    """
 
     BOTH = "both"
     ANSWER = "answer"
     PROOF = "proof"
+    LEAN_PROOF = "lean proof"
 
 
 class Outcome(StrEnum):
@@ -227,7 +231,9 @@ class Model:
             parameters.cp_model_probing_level = 0
         if aim is Aim.ANSWER:
             parameters.max_presolve_iterations = 1
-        parameters.optimize_with_lb_tree_search = aim is Aim.PROOF
+        if aim is Aim.LEAN_PROOF:
+            parameters.cp_model_probing_level = 0
+        parameters.optimize_with_lb_tree_search = aim in (Aim.PROOF, Aim.LEAN_PROOF)
         parameters.max_deterministic_time = work
         if seconds is not None:
             parameters.max_time_in_seconds = seconds

@@ -27,6 +27,9 @@ SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 FIRST_PART: Final = 0.3
 LAST_PART: Final = 0.7
 
+# What the last is for: of priorities a search for both has proven more than one for a proof alone, of costs less.
+LAST_AIM: Final[Mapping[str, Aim]] = {"priority": Aim.BOTH, "cross_node_cost": Aim.PROOF}
+
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
 UPPER: Final = frozenset({"priority", "cross_node_cost"})
@@ -134,10 +137,9 @@ class Run:
                 return Reached(result.outcome)
             if improve is not None:
                 result = improve(self, f, Turn(name, goal, result, below, most))
-            # Of priorities a search for both has proven more than one for a proof alone, of costs less.
-            aim = Aim.BOTH if name == "priority" else Aim.PROOF
+            aim = LAST_AIM.get(name, Aim.LEAN_PROOF)
             # Where the first turn has not raised a bound that was known before it, a longer one hardly does.
-            hopeless = aim is Aim.PROOF and result.bound == known
+            hopeless = aim is not Aim.BOTH and result.bound == known
             if improve is not None and result.outcome is not Outcome.OPTIMAL and not hopeless:
                 part = most * LAST_PART
                 result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=aim)
