@@ -154,14 +154,19 @@ def test_a_search_by_sums_reaches_the_same_levels(case: Case) -> None:
         assert [dataclasses.astuple(b) for b in by_sums.bounds] == [dataclasses.astuple(b) for b in plain.bounds]
 
 
-def upper(seed: int, fill: float, budget: Budget) -> tuple[Formulation, Goals, Reached]:
-    """The two upper levels of a request to the largest host."""
+def begun(run: Run, seed: int, fill: float) -> tuple[Formulation, tuple[Linear, Linear], Symmetry, tuple[int, ...]]:
+    """A request to the largest host with its priority and cost, what symmetry tells of it, and a greedy plan."""
     made = make_instance(HOSTS[4], fill, seed)
     f, priority, cost = coarse(made.request, made.snapshot)
-    goals = (("priority", priority), ("cross_node_cost", cost))
-    run = Run(budget)
     start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
-    known = Symmetry(run, f, dict(goals))
+    return f, (priority, cost), Symmetry(run, f, {"priority": priority, "cross_node_cost": cost}), start
+
+
+def upper(seed: int, fill: float, budget: Budget) -> tuple[Formulation, Goals, Reached]:
+    """The two upper levels of a request to the largest host."""
+    run = Run(budget)
+    f, (priority, cost), known, start = begun(run, seed, fill)
+    goals = (("priority", priority), ("cross_node_cost", cost))
     return f, goals, run.levels(f, goals, solution=start, best=known.best, improve=known.improve)
 
 
@@ -179,11 +184,8 @@ def test_a_plan_of_the_best_sums_is_found_and_so_proven_on_the_largest_host() ->
 
 def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None:
     """It is sent towards the dearest sums of all, and nothing betters it after that."""
-    made = make_instance(HOSTS[4], 0.95, 4)
-    f, priority, cost = coarse(made.request, made.snapshot)
     run = Run(Budget())
-    known = Symmetry(run, f, {"priority": priority, "cross_node_cost": cost})
-    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
+    f, (priority, cost), known, start = begun(run, 4, 0.95)
     hold(f, "priority", priority, priority.value(start))
     assert known.best("cross_node_cost", ()) is not None
     small = aggregate(f.model, cost)
@@ -198,11 +200,8 @@ def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None
 
 
 def test_what_meets_its_bound_is_proven_whatever_the_sums() -> None:
-    made = make_instance(HOSTS[4], 0.5, 1)
-    f, priority, cost = coarse(made.request, made.snapshot)
     run = Run(Budget())
-    known = Symmetry(run, f, {"priority": priority, "cross_node_cost": cost})
-    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
+    f, (_, cost), known, start = begun(run, 1, 0.5)
     assert known.best("cross_node_cost", ()) is not None
     turn = Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, cost.value(start), 0.0), None, 1.0)
     assert known.improve(run, f, turn) == Solved(Outcome.OPTIMAL, start, cost.value(start), 0.0)
