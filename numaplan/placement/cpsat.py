@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NotRequired, TypedDict, Unpack
 
 from ortools.sat.python import cp_model_helper as cpsat
 
@@ -194,103 +194,133 @@ class Model:
         if most > 0:
             self.at_most(expression + switch * most, most)
 
-    def solve(
-        self,
-        objective: Linear,
-        *,
-        maximize: bool,
-        work: float,
-        seconds: float | None = None,
-        hint: Mapping[int, int] | None = None,
-        fixed: Mapping[int, int] | None = None,
-        tick: Callable[[], None] | None = None,
-        aim: Aim = Aim.BOTH,
-    ) -> Solved:
-        """Optimises within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
+    def solve(self, objective: Linear, *, tick: Callable[[], None] | None = None, **task: Unpack["Task"]) -> Solved:
+        """Optimises; `tick` is called now and then while it goes on."""
+        solving = self.solving(objective, **task)
+        try:
+            solving.start()
+            return solving.wait(tick)
+        finally:
+            solving.stop()
 
-        `fixed` variables have one value in this solve alone; `tick` is called now and then while it goes on.
-        """
+    def solving(self, objective: Linear, **task: Unpack["Task"]) -> "Solving":
+        """A solve that is yet to be started; what becomes of the model meanwhile is no matter to it."""
+        maximize = task["maximize"]
+        hint, fixed = task.get("hint") or {}, task.get("fixed") or {}
+        proto = self._proto.__class__()
+        proto.copy_from(self._proto)
         costs = merged(objective)
-        proto = self._proto
-        proto.clear_objective()
-        proto.clear_solution_hint()
         sign = -1 if maximize else 1
         proto.objective.vars.extend(list(costs))
         proto.objective.coeffs.extend([sign * coef for coef in costs.values()])
-        if hint:
-            proto.solution_hint.vars.extend(list(hint))
-            proto.solution_hint.values.extend(list(hint.values()))
-        parameters = cpsat.SatParameters()
-        # Several workers race each other, and then the same input would not give the same plan.
-        parameters.num_workers = 1
-        parameters.linearization_level = 2
-        is_small = objective is ZERO or aim is Aim.ANSWER
-        if is_small:
-            # Guests that are alike are counted, not named, so that there is little symmetry to look for.
-            parameters.symmetry_level = 0
-        if is_small or aim is Aim.LEAN_PROOF:
-            # Nor does a question that is answered in milliseconds gain by probing.
-            parameters.cp_model_probing_level = 0
-        if aim is Aim.ANSWER:
-            parameters.max_presolve_iterations = 1
-        parameters.optimize_with_lb_tree_search = aim in (Aim.PROOF, Aim.LEAN_PROOF)
-        parameters.max_deterministic_time = work
-        if seconds is not None:
-            parameters.max_time_in_seconds = seconds
-        # CP-SAT would take Ctrl-C for itself, end this one solve, and nobody else would hear of it.
-        parameters.catch_sigint_signal = False
-        solver = cpsat.SolveWrapper()
-        solver.set_parameters(parameters)
-        for var, value in (fixed or {}).items():
+        proto.solution_hint.vars.extend(list(hint))
+        proto.solution_hint.values.extend(list(hint.values()))
+        for var, value in fixed.items():
             domain = proto.variables[var].domain
             domain[0] = domain[1] = value
-        try:
-            response = _interruptible(solver, proto, tick)
-        finally:
-            for var in fixed or ():
-                domain = proto.variables[var].domain
-                domain[0], domain[1] = self._bounds[var]
-        outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
-        found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
         # Where nothing was found, the bound may be CP-SAT's default of 0, which is none of something that may be less.
-        told = found or (outcome is Outcome.UNKNOWN and not maximize and self.lower(objective) >= objective.constant)
-        bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
-        return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
+        bounded = not maximize and self.lower(objective) >= objective.constant
+
+        def solved(response: cpsat.CpSolverResponse) -> Solved:
+            outcome = _OUTCOMES.get(response.status, Outcome.UNKNOWN)
+            found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
+            told = found or (outcome is Outcome.UNKNOWN and bounded)
+            bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
+            return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
+
+        return Solving(proto, _parameters(task, is_question=objective is ZERO), solved)
 
 
-def _interruptible(
-    solver: cpsat.SolveWrapper, proto: cpsat.CpModelProto, tick: Callable[[], None] | None
-) -> cpsat.CpSolverResponse:
-    """Solves beside this thread, which stays free to hear an interrupt, and then stops the solver and passes it on."""
-    found: list[cpsat.CpSolverResponse] = []
-    signs: list[str] = []
-    # A bare lock and a bare thread: an interrupt may come at any step of Event.wait, Thread.start or Thread.join, and
-    # then leaves their own locks taken, or nobody who knows of the thread.
-    done = threading.Lock()
-    done.acquire()
+class Task(TypedDict):
+    """How an objective is optimised: within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
 
-    def run() -> None:
-        signs.append("begun")
+    `fixed` variables have one value in this solve alone.
+    """
+
+    maximize: bool
+    work: float
+    seconds: NotRequired[float | None]
+    hint: NotRequired[Mapping[int, int] | None]
+    fixed: NotRequired[Mapping[int, int] | None]
+    aim: NotRequired[Aim]
+
+
+def _parameters(task: Task, *, is_question: bool) -> cpsat.SatParameters:
+    parameters = cpsat.SatParameters()
+    # Several workers race each other, and then the same input would not give the same plan.
+    parameters.num_workers = 1
+    parameters.linearization_level = 2
+    aim = task.get("aim", Aim.BOTH)
+    is_small = is_question or aim is Aim.ANSWER
+    if is_small:
+        # Guests that are alike are counted, not named, so that there is little symmetry to look for.
+        parameters.symmetry_level = 0
+    if is_small or aim is Aim.LEAN_PROOF:
+        # Nor does a question that is answered in milliseconds gain by probing.
+        parameters.cp_model_probing_level = 0
+    if aim is Aim.ANSWER:
+        parameters.max_presolve_iterations = 1
+    parameters.optimize_with_lb_tree_search = aim in (Aim.PROOF, Aim.LEAN_PROOF)
+    parameters.max_deterministic_time = task["work"]
+    seconds = task.get("seconds")
+    if seconds is not None:
+        parameters.max_time_in_seconds = seconds
+    # CP-SAT would take Ctrl-C for itself, end this one solve, and nobody else would hear of it.
+    parameters.catch_sigint_signal = False
+    return parameters
+
+
+class Solving:
+    """A solve that goes on beside this thread, which stays free to hear an interrupt, or to start another.
+
+    Who starts it must stop it in the end, whatever happened: no process may end under a solver that still works.
+    """
+
+    def __init__(
+        self,
+        proto: cpsat.CpModelProto,
+        parameters: cpsat.SatParameters,
+        solved: Callable[[cpsat.CpSolverResponse], Solved],
+    ) -> None:
+        self._proto = proto
+        self._solver = cpsat.SolveWrapper()
+        self._solver.set_parameters(parameters)
+        self._solved = solved
+        self._found: list[cpsat.CpSolverResponse] = []
+        self._signs: list[str] = []
+        # A bare lock and a bare thread: an interrupt may come at any step of Event.wait, Thread.start or Thread.join,
+        # and then leaves their own locks taken, or nobody who knows of the thread.
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def start(self) -> None:
+        """Begins; once."""
+        self._signs.append("started")
+        _thread.start_new_thread(self._run, ())
+
+    def _run(self) -> None:
+        self._signs.append("begun")
         try:
-            found.append(solver.solve(proto))  # type: ignore[no-untyped-call]  # the stub of the interface is partial
+            self._found.append(self._solver.solve(self._proto))  # type: ignore[no-untyped-call]  # a partial stub
         finally:
-            signs.append("ended")
-            done.release()
+            self._signs.append("ended")
+            self._done.release()
 
-    try:
-        _thread.start_new_thread(run, ())
-        while not done.acquire(timeout=-1 if tick is None else TICK_S):
+    def wait(self, tick: Callable[[], None] | None = None) -> Solved:
+        """What it ends with; once. `tick` is called now and then until it does."""
+        while not self._done.acquire(timeout=-1 if tick is None else TICK_S):
             if tick is not None:
                 tick()
-    except KeyboardInterrupt:
+        return self._solved(self._found[0])
+
+    def stop(self) -> None:
+        """Ends it, where it has not ended."""
         # A solve that has only just begun does not hear the first call; one that has not begun by then never will.
         ticks = 0
-        while "ended" not in signs and ("begun" in signs or ticks < MOST_TICKS):
-            solver.stop_search()
-            done.acquire(timeout=TICK_S)
+        while self._signs and "ended" not in self._signs and ("begun" in self._signs or ticks < MOST_TICKS):
+            self._solver.stop_search()
+            self._done.acquire(timeout=TICK_S)
             ticks += 1
-        raise
-    return found[0]
 
 
 _OUTCOMES: Final = {

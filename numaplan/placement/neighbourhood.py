@@ -1,16 +1,17 @@
 """Betters a coarse solution on a large host: a few nodes at a time are planned anew, all others held.
 
-The order of the neighbourhoods comes from a fixed seed and each has its work, so the same input gives the same answer.
+Two such neighbourhoods are solved at a time, on a core each where there are two. Their order comes from a fixed seed,
+each has its work, and what they find is taken over in that order: so the same input gives the same answer.
 """
 
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.host import NodeId, PackageId
-from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved
+from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved, Solving
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import WORK, Run, Turn, maximizes
@@ -21,6 +22,9 @@ ROUNDS: Final = 160
 FEWEST_NODES: Final = 4
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
+# So many neighbourhoods are solved at once, each from what was known as it began: on one core as on many, since the
+# answer must not depend on these.
+SIDE_BY_SIDE: Final = 2
 # So often nodes are drawn, until some are found that were not shown to hold nothing better.
 DRAWS: Final = 20
 # A value of so many times its bound is far from it: any nodes gain there, and it takes long.
@@ -91,6 +95,15 @@ def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[in
     return value if maximizes(turn.name) else -value, 0 if below is None else -below.value(solution)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A neighbourhood under way: the nodes `around` are planned anew, all others are held as they were `before`."""
+
+    around: frozenset[NodeId]
+    before: tuple[int, ...]
+    solving: Solving
+
+
 class Search:
     """A solution that becomes better by the goal, and with the same goal by the one below.
 
@@ -116,6 +129,9 @@ class Search:
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
         self._best_of: list[frozenset[NodeId]] = []
+        self._trials: deque[_Trial] = deque()
+        # How many in a row brought the goal nothing.
+        self._stale = 0
         self.work = 0.0
         self._objective = turn.goal * (-1 if maximizes(turn.name) else 1)
         if below is not None:
@@ -126,33 +142,47 @@ class Search:
     def _value(self) -> int:
         return self._turn.goal.value(self._solution)
 
+    @property
+    def _is_best(self) -> bool:
+        return self._value == self._turn.known.bound
+
     def go_on(self, run: Run, manner: Manner, end: float) -> tuple[int, ...]:
-        """What is found until the bound is met, nothing is gained, or only `end` is left on the clock."""
+        """What is found until the bound is met, nothing is gained, or only `end` is left on the clock; once."""
         turn = self._turn
         packages = _packages(self._f.problem.facts)
         part = turn.effort * run.budget.scale
-        stale = 0
-        for number in range(round(ROUNDS * part)):
-            left = run.budget.remaining()
-            if self._value == turn.known.bound or stale == manner.stale:
-                break
-            if self.work >= manner.most * WORK[turn.name] * part:
-                break
-            if left is not None and left <= end:
-                break
-            run.tell(turn.name, self._value if self._told is None else self._told, turn.known.bound)
-            grown = stale // manner.grows
-            size, whole = manner.sizes[number % len(manner.sizes)]
-            around = self._untried(packages, size + 2 * grown, whole=whole)
-            before = self._value
-            if around is not None:
-                self._try_nodes(around, manner, grown, None if left is None else left - end)
-            stale = 0 if self._value != before else stale + 1
+        most = manner.most * WORK[turn.name] * part
+        try:
+            for number in range(round(ROUNDS * part)):
+                self._make_room(manner.stale)
+                left = run.budget.remaining()
+                if self._is_best or self._stale >= manner.stale or self.work >= most:
+                    break
+                if left is not None and left <= end:
+                    break
+                run.tell(turn.name, self._value if self._told is None else self._told, turn.known.bound)
+                grown = self._stale // manner.grows
+                size, whole = manner.sizes[number % len(manner.sizes)]
+                around = self._untried(packages, size + 2 * grown, whole=whole)
+                if around is None:
+                    self._stale += 1
+                else:
+                    self._try_nodes(around, manner, grown, None if left is None else left - end)
+            while self._trials and not self._is_best:
+                self._take_first()
+        finally:
+            for trial in self._trials:
+                trial.solving.stop()
         return self._solution
 
+    def _make_room(self, stale: int) -> None:
+        """Waits until another neighbourhood may be tried beside those that are."""
+        while len(self._trials) == SIDE_BY_SIDE or (self._trials and self._stale + len(self._trials) >= stale):
+            self._take_first()
+
     def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> None:
-        """Plans what lies on these nodes anew."""
-        found = self._model.solve(
+        """Begins to plan anew what lies on these nodes."""
+        solving = self._model.solving(
             self._objective,
             maximize=False,
             work=manner.work * (1 + grown),
@@ -161,21 +191,33 @@ class Search:
             fixed=_elsewhere(self._f, self._solution, around),
             aim=manner.aim,
         )
+        self._trials.append(_Trial(around, self._solution, solving))
+        solving.start()
+
+    def _take_first(self) -> None:
+        """Waits for the neighbourhood that was begun first, and takes over what was found there if it is better."""
+        trial, value = self._trials[0], self._value
+        found = trial.solving.wait()
+        self._trials.popleft()
+        self.work += found.work
+        fresh = trial.before is self._solution
+        # What was found from an older solution may collide with what became of it meanwhile: the better one stays.
         if found.solution and self._rank(found.solution) > self._rank(self._solution):
             self._solution = found.solution
             self._best_of.clear()
-        if found.outcome is Outcome.OPTIMAL:
-            self._best_of.append(around)
-        self.work += found.work
+        if found.outcome is Outcome.OPTIMAL and fresh:
+            self._best_of.append(trial.around)
+        self._stale = 0 if self._value != value else self._stale + 1
 
     def _rank(self, solution: Sequence[int]) -> tuple[int, int]:
         return _rank(self._turn, self._below, solution)
 
     def _untried(self, packages: Sequence[tuple[NodeId, ...]], size: int, *, whole: bool) -> frozenset[NodeId] | None:
         """Nodes that may hold something better; None where they are not soon found."""
+        known = self._best_of + [trial.around for trial in self._trials]
         for _ in range(DRAWS):
             around = _around(self._dice, packages, size, whole=whole)
-            if not any(around <= known for known in self._best_of):
+            if not any(around <= nodes for nodes in known):
                 return around
         return None
 

@@ -28,7 +28,7 @@ BRIEF: Final = replace(MANY, stale=20, most=1.0)
 # sums are hardly ever met: a search that wants them then ends at a worse plan.
 LEFT_OUT: Final = 0.013
 # How many times a level's share of the clock a turn may take: on a large host no level has more to gain by it.
-CLOCK: Final = 1.8
+CLOCK: Final = 2.0
 # The part of a turn's clock that is kept for what follows the way towards the sums.
 WAY_BACK: Final = 0.4
 # A plan of so many times its bound is good enough not to begin anew.
@@ -60,6 +60,8 @@ class Symmetry:
         # What is left of the work of all searches, in parts of the level's.
         self._left = MANY.most
         self._begun = False
+        # How long the last way towards the sums took, in seconds of the clock.
+        self._took = 0.0
 
     def best(self, name: str, _above: Sequence[Bound]) -> int | None:
         """What no plan beats at a level, those above it being held; None where that is not known."""
@@ -96,7 +98,8 @@ class Symmetry:
             self._begun = True
             turn = self._by(self._nearest(turn, sums) or sums.found.solution, turn, sums, end)
         if not fresh:
-            if _value(turn) > known.bound * CLOSE:
+            turn = self._search(turn, BRIEF, end)
+            if _value(turn) > known.bound * CLOSE and self._has_time(end):
                 turn = self._by(sums.found.solution, turn, sums, end)
             turn = self._search(turn, MANY, end)
         outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
@@ -114,7 +117,13 @@ class Symmetry:
         left = self._run.budget.remaining()
         way_end = end if left is None else end + max(0.0, left - end) * WAY_BACK
         found = self._search(self._towards(wanted, turn, sums, way_end), BRIEF, end)
+        self._took = (left or 0.0) - (self._run.budget.remaining() or 0.0)
         return min(turn, found, key=_value)
+
+    def _has_time(self, end: float) -> bool:
+        """Whether a way towards the sums can take as long again as it did."""
+        left = self._run.budget.remaining()
+        return left is None or left - end >= self._took
 
     def _nearest(self, turn: Turn, sums: _Sums) -> tuple[int, ...]:
         """Sums as good as the best that have the fewest guests where the known plan has none; none: not found."""

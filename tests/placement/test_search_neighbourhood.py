@@ -1,5 +1,8 @@
 """Neighbourhoods only ever better a solution, and a solve answers the same whatever it spends its work on."""
 
+import _thread
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,10 +10,10 @@ from hypothesis import strategies as st
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.placement import objective
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
+from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, Solving
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, coarse_units
-from numaplan.placement.levels import Budget, Run, Turn, hold
+from numaplan.placement.levels import Budget, Progress, Run, Turn, hold
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.options import build_problem
 from numaplan.placement.start import starts
@@ -68,6 +71,54 @@ def test_on_few_nodes_what_is_proven_or_was_not_tried_is_left_alone(outcome: Out
     f, priority, cost, start = made(3, 1)
     known = Solved(outcome, start, FAR, 0.0)
     assert improve(Run(Budget()), f, Turn("priority", priority, known, cost, 1.0)) is known
+
+
+def turn_for_cost(kind: int) -> tuple[Formulation, Turn]:
+    """The cost of a greedy plan, to be bettered a little."""
+    f, priority, cost, start = made(kind, 1)
+    hold(f, "priority", priority, priority.value(start))
+    return f, Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, 0, 0.0), None, 0.1)
+
+
+@pytest.mark.parametrize("kind", [3, 4])
+def test_two_at_a_time_find_what_they_find_one_after_the_other(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    f, turn = turn_for_cost(kind)
+    start, wait = Solving.start, Solving.wait
+    under_way: set[Solving] = set()
+    most: list[int] = []
+
+    def started(solving: Solving) -> None:
+        under_way.add(solving)
+        most.append(len(under_way))
+        start(solving)
+
+    def waited(solving: Solving, tick: Callable[[], None] | None = None) -> Solved:
+        found = wait(solving, tick)
+        under_way.remove(solving)
+        return found
+
+    monkeypatch.setattr(Solving, "start", started)
+    monkeypatch.setattr(Solving, "wait", waited)
+    beside = improve(Run(Budget()), f, turn)
+    assert max(most) == 2
+    monkeypatch.setattr(Solving, "start", lambda _: None)
+    monkeypatch.setattr(Solving, "wait", lambda solving, tick=None: [start(solving), wait(solving, tick)][1])
+    assert improve(Run(Budget()), f, turn) == beside
+
+
+def test_no_solver_is_left_working_after_an_interrupt() -> None:
+    f, turn = turn_for_cost(4)
+    told: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 4:
+            raise KeyboardInterrupt
+
+    before = _thread._count()
+    with pytest.raises(KeyboardInterrupt):
+        improve(Run(Budget(report=interrupt)), f, turn)
+    assert _thread._count() == before
 
 
 @DRAWS
