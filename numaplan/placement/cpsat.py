@@ -306,6 +306,11 @@ class Solving:
             self._signs.append("ended")
             self._done.release()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it was started and has not ended."""
+        return bool(self._signs) and "ended" not in self._signs
+
     def wait(self, tick: Callable[[], None] | None = None) -> Solved:
         """What it ends with; once. `tick` is called now and then until it does."""
         while not self._done.acquire(timeout=-1 if tick is None else TICK_S):
@@ -317,7 +322,7 @@ class Solving:
         """Ends it, where it has not ended."""
         # A solve that has only just begun does not hear the first call; one that has not begun by then never will.
         ticks = 0
-        while self._signs and "ended" not in self._signs and ("begun" in self._signs or ticks < MOST_TICKS):
+        while self.is_working and ("begun" in self._signs or ticks < MOST_TICKS):
             self._solver.stop_search()
             self._done.acquire(timeout=TICK_S)
             ticks += 1

@@ -1,7 +1,7 @@
 """Betters a coarse solution on a large host: a few nodes at a time are planned anew, all others held.
 
-Two such neighbourhoods are solved at a time, on a core each where there are two. Their order comes from a fixed seed,
-each has its work, and what they find is taken over in that order: so the same input gives the same answer.
+On many nodes two such neighbourhoods are solved at a time, on a core each where there are two. Their order comes from a
+fixed seed, each has its work, and what they find is taken over in that order: so the same input gives the same answer.
 """
 
 import random
@@ -22,9 +22,6 @@ ROUNDS: Final = 160
 FEWEST_NODES: Final = 4
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
-# So many neighbourhoods are solved at once, each from what was known as it began: on one core as on many, since the
-# answer must not depend on these.
-SIDE_BY_SIDE: Final = 2
 # So often nodes are drawn, until some are found that were not shown to hold nothing better.
 DRAWS: Final = 20
 # A value of so many times its bound is far from it: any nodes gain there, and it takes long.
@@ -40,7 +37,8 @@ class Manner:
     `sizes`: how many nodes, in turn, and whether of whole packages, in which cells and VFs mostly stay. `work` is
     CP-SAT's deterministic time for one. After `stale` in vain there are no more, after every `grows` each is larger;
     where the two are the same, none ever is. `most` is the most work for all of them, in parts of what the solver has
-    for the level.
+    for the level. `at_once` are solved at a time, on one core as on many, since the answer must not depend on these:
+    on few nodes they would mostly collide.
     """
 
     sizes: tuple[tuple[int, bool], ...]
@@ -49,10 +47,11 @@ class Manner:
     grows: int
     aim: Aim
     most: float = 5.0
+    at_once: int = 2
 
 
 SIZES: Final = ((4, True), (6, True), (6, False))
-FEW: Final = Manner(SIZES, work=0.15, stale=30, grows=20, aim=Aim.ANSWER)
+FEW: Final = Manner(SIZES, work=0.15, stale=30, grows=20, aim=Aim.ANSWER, at_once=1)
 MANY: Final = Manner(SIZES, work=0.08, stale=60, grows=20, aim=Aim.ANSWER)
 # Where every guest can be placed it is soon found out, and cheaply; else the goal needs the freedom to pay any cost.
 CHEAP: Final = Manner(SIZES, work=0.08, stale=20, grows=20, aim=Aim.ANSWER)
@@ -154,7 +153,7 @@ class Search:
         most = manner.most * WORK[turn.name] * part
         try:
             for number in range(round(ROUNDS * part)):
-                self._make_room(manner.stale)
+                self._make_room(manner)
                 left = run.budget.remaining()
                 if self._is_best or self._stale >= manner.stale or self.work >= most:
                     break
@@ -175,9 +174,9 @@ class Search:
                 trial.solving.stop()
         return self._solution
 
-    def _make_room(self, stale: int) -> None:
+    def _make_room(self, manner: Manner) -> None:
         """Waits until another neighbourhood may be tried beside those that are."""
-        while len(self._trials) == SIDE_BY_SIDE or (self._trials and self._stale + len(self._trials) >= stale):
+        while self._trials and len(self._trials) >= min(manner.at_once, manner.stale - self._stale):
             self._take_first()
 
     def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> None:
