@@ -7,8 +7,8 @@ medians and maxima of times. `--repeat 20` instead plans each of the hosts so of
 
 columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, of
 the same; the cost of exactly the guests of the best first fit, ours : its own; instances of which priority and cost are
-proven, and all levels; the largest ratio of cost to its bound; CPU seconds (the search has one thread) to a first plan,
-to the end of priority and cost, and in all; peak MiB.
+proven, and all levels; the largest ratio of cost to its bound; CPU seconds to a first plan, to the end of priority and
+cost, and in all (on 16 nodes two solves go on at a time, so on two cores some two thirds of that go by); peak MiB.
 """
 
 import argparse

@@ -76,7 +76,7 @@ def turn_for_cost() -> tuple[Formulation, Turn]:
     """The cost of a greedy plan on many nodes, to be bettered a little."""
     f, priority, cost, start = made(4, 1)
     hold(f, "priority", priority, priority.value(start))
-    return f, Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, 0, 0.0), None, 0.1)
+    return f, Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, 0, 0.0), None, 0.05)
 
 
 def test_two_at_a_time_find_what_they_find_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
