@@ -84,7 +84,8 @@ class Symmetry:
     def improve(self, run: Run, f: Formulation, turn: Turn) -> Solved:
         """Betters a plan as neighbourhood.py does; at the lower level, where there are sums, by these first.
 
-        Far from its bound the solver has its turn first: it gains much there, a few nodes at a time little.
+        Far from its bound the solver has its turn first: it gains much there, a few nodes at a time little. After it,
+        what is soon gained comes first, then a second way towards the sums, then the rest.
         """
         sums, known = self._sums.get(turn.name), turn.known
         if turn.below is not None or sums is None or not sums.found.solution or self._leaves_out(turn):

@@ -199,6 +199,27 @@ def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None
     assert cost.value(found.solution) <= cost.value(start)
 
 
+@pytest.mark.parametrize(("clock", "took", "ways"), [(100.0, 30.0, 2), (100.0, 50.0, 1), (None, 50.0, 2)])
+def test_a_second_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
+    clock: float | None, took: float, ways: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn has 80 of these 100 seconds."""
+    left = [clock]
+    run = Run(Budget(remaining=lambda: left[-1]))
+    f, (_, cost), known, start = begun(run, 1, 0.5)
+    assert known.best("cross_node_cost", ()) is not None
+
+    def towards(_: Symmetry, __: tuple[int, ...], turn: Turn, *___: object) -> Turn:
+        left.append(None if left[-1] is None else left[-1] - took)
+        return turn
+
+    monkeypatch.setattr(Symmetry, "_towards", towards)
+    monkeypatch.setattr(Symmetry, "_search", lambda _, turn, *__: turn)
+    turn = Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, cost.value(start) // 2, 0.0), None, 1.0)
+    assert known.improve(run, f, turn).solution == start
+    assert len(left) - 1 == ways
+
+
 def test_what_meets_its_bound_is_proven_whatever_the_sums() -> None:
     run = Run(Budget())
     f, (_, cost), known, start = begun(run, 1, 0.5)
