@@ -206,8 +206,8 @@ class Model:
     def solving(self, objective: Linear, **task: Unpack["Task"]) -> "Solving":
         """A solve that is yet to be started; what becomes of the model meanwhile is no matter to it."""
         maximize = task["maximize"]
-        hint, fixed = task.get("hint") or {}, task.get("fixed") or {}
-        proto = self._proto.__class__()
+        hint, fixed = task.get("hint", {}), task.get("fixed", {})
+        proto = cpsat.CpModelProto()
         proto.copy_from(self._proto)
         costs = merged(objective)
         sign = -1 if maximize else 1
@@ -234,14 +234,14 @@ class Model:
 class Task(TypedDict):
     """How an objective is optimised: within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
 
-    `fixed` variables have one value in this solve alone.
+    It begins at the values of `hint`, where there are any; `fixed` variables have one value in this solve alone.
     """
 
     maximize: bool
     work: float
     seconds: NotRequired[float | None]
-    hint: NotRequired[Mapping[int, int] | None]
-    fixed: NotRequired[Mapping[int, int] | None]
+    hint: NotRequired[Mapping[int, int]]
+    fixed: NotRequired[Mapping[int, int]]
     aim: NotRequired[Aim]
 
 

@@ -177,13 +177,12 @@ class Run:
             return known
         self.tell(name, goal.value(solution) if solution else None, limit)
         work = WORK[name] * self.budget.scale * effort
-        start = dict(enumerate(solution)) if solution else None
         result = f.model.solve(
             goal,
             maximize=maximizes(name),
             work=work,
             seconds=seconds,
-            hint=start,
+            hint=dict(enumerate(solution)),
             tick=lambda: self.tell(name, goal.value(solution) if solution else None, limit),
             aim=aim,
         )

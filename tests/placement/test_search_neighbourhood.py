@@ -95,12 +95,17 @@ def test_two_at_a_time_find_what_they_find_one_after_the_other(monkeypatch: pyte
         under_way.remove(solving)
         return found
 
+    def solved_when_asked_for(solving: Solving, tick: Callable[[], None] | None = None) -> Solved:
+        start(solving)
+        return wait(solving, tick)
+
     monkeypatch.setattr(Solving, "start", started)
     monkeypatch.setattr(Solving, "wait", waited)
     beside = improve(Run(Budget()), f, turn)
     assert max(most) == 2
+    assert turn.goal.value(beside.solution) < turn.goal.value(turn.known.solution)
     monkeypatch.setattr(Solving, "start", lambda _: None)
-    monkeypatch.setattr(Solving, "wait", lambda solving, tick=None: [start(solving), wait(solving, tick)][1])
+    monkeypatch.setattr(Solving, "wait", solved_when_asked_for)
     assert improve(Run(Budget()), f, turn) == beside
 
 
