@@ -15,8 +15,8 @@ from numaplan.placement.conflict.fillings import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.levels import WORK, Bound, Budget, Goals, Progress, Reached, Run, maximizes
-from numaplan.placement.neighbourhood import improve
+from numaplan.placement.levels import WORK, Bound, Budget, Goals, Progress, Reached, Run, hold, maximizes
+from numaplan.placement.neighbourhood import MANY_NODES, improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
@@ -29,6 +29,9 @@ JOINT_LIMIT: Final = 1_500
 
 # CP-SAT's deterministic time to complete a greedy plan.
 FIRST_WORK: Final = 0.1
+
+# The part of the priority's work to look for both upper levels at once.
+AT_ONCE: Final = 0.075
 
 # Whether there is a plan at all is worth more work than the best of priorities is.
 FEASIBLE_EFFORT: Final = 2.5
@@ -60,7 +63,9 @@ def search(problem: Problem, budget: Budget) -> Searched:
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
     symmetry = Symmetry(run, coarse, dict(goals))
-    upper = run.levels(coarse, goals, solution=first, best=symmetry.best, improve=symmetry.improve)
+    upper = _all_placed(run, coarse, goals, first) or run.levels(
+        coarse, goals, solution=first, best=symmetry.best, improve=symmetry.improve
+    )
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
@@ -89,6 +94,35 @@ def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
         if found.solution:
             return found.solution
     return ()
+
+
+def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) -> Reached | None:
+    """The upper levels, where all guests find a place at a cost that is soon proven; None: they do not, or not so soon.
+
+    Asked before the levels come in turn, where the first plan has left somebody out: a plan that was sought for the
+    priority alone is mostly far from the least cost, and finding it takes longer than both do at once.
+    """
+    (upper, placed), (name, cost) = goals
+    most, seconds = f.model.upper(placed), run.seconds(upper, AT_ONCE)
+    is_late = seconds is not None and seconds <= 0
+    if is_late or len(f.problem.facts.nodes) >= MANY_NODES or (first and placed.value(first) == most):
+        return None
+    model = f.model.copy()
+    model.at_least(placed, most)
+    found = model.solve(
+        cost,
+        maximize=False,
+        work=WORK[upper] * run.budget.scale * AT_ONCE,
+        seconds=seconds,
+        tick=lambda: run.tell(upper, placed.value(first) if first else None, most),
+    )
+    if found.outcome is not Outcome.OPTIMAL:
+        return None
+    reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))
+    for (level, goal), bound in zip(goals, reached, strict=True):
+        run.tell(level, bound.value, bound.bound)
+        hold(f, level, goal, bound.value)
+    return Reached(Outcome.FEASIBLE, found.solution, reached)
 
 
 def _is_hopeless(problem: Problem) -> bool:

@@ -1,0 +1,64 @@
+"""Both upper levels at once, where the first plan leaves somebody out: all find a place after all, or they do not."""
+
+from collections.abc import Iterator
+from unittest.mock import Mock, patch
+
+import pytest
+
+from numaplan.model.plan import Plan
+from numaplan.placement.levels import UPPER, Run
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.verify import verify
+from tests.hosts import host
+from tests.requests import ask, guest
+
+# Seven cores are left on each node: 4 + 3 on one and 3 + 2 + 2 on the other, which no greedy order finds.
+TIGHT = (4, 3, 3, 2, 2)
+HOST = "2n:8c:1t"
+RESERVED = "0,8"
+
+
+@pytest.fixture(autouse=True)
+def levels() -> Iterator[Mock]:
+    """What is asked for one level after the other."""
+    with patch.object(Run, "levels", autospec=True, side_effect=Run.levels) as spied:
+        yield spied
+
+
+def asked(levels: Mock) -> set[str]:
+    return {name for call in levels.call_args_list for name, _ in call.args[2]}
+
+
+def planned(sizes: tuple[int, ...], *, required: bool) -> Plan:
+    request = ask(*(guest(f"g{i}", size, required=required) for i, size in enumerate(sizes)), reserved=RESERVED)
+    snapshot = host(HOST)
+    plan = solve(request, snapshot, budget=Budget())
+    assert not verify(request, snapshot, plan)
+    return plan
+
+
+def upper(plan: Plan) -> dict[str, tuple[int, int, bool]]:
+    return {level.name: (level.value, level.bound, level.proven) for level in plan.levels[:2]}
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_where_all_find_a_place_after_all_neither_level_is_asked_for_by_itself(*, required: bool, levels: Mock) -> None:
+    plan = planned(TIGHT, required=required)
+    assert len(plan.placements) == len(TIGHT)
+    assert upper(plan) == {"priority": (len(TIGHT), len(TIGHT), True), "cross_node_cost": (0, 0, True)}
+    assert not UPPER & asked(levels)
+
+
+def test_where_one_finds_no_place_the_levels_are_asked_for_in_turn(levels: Mock) -> None:
+    plan = planned((*TIGHT, 1), required=False)
+    assert len(plan.placements) == len(TIGHT)
+    assert upper(plan) == {"priority": (len(TIGHT), len(TIGHT), True), "cross_node_cost": (0, 0, True)}
+    assert asked(levels) >= UPPER
+
+
+def test_where_that_is_not_asked_the_values_are_the_same(monkeypatch: pytest.MonkeyPatch, levels: Mock) -> None:
+    plan = planned(TIGHT, required=False)
+    monkeypatch.setattr("numaplan.placement.search.MANY_NODES", 0)
+    assert planned(TIGHT, required=False).levels == plan.levels
+    assert asked(levels) >= UPPER
