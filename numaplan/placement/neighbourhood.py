@@ -106,7 +106,8 @@ class _Trial:
 class Search:
     """A solution that becomes better by the goal, and with the same goal by the one below.
 
-    `model` is the formulation's, or that with more in it; `told` is what is reported instead of the goal's value.
+    `model` is the formulation's, or that with more in it; `told` is what is reported instead of the goal's value. The
+    neighbourhoods of another `order` are others.
     `work` is what it has taken, in CP-SAT's deterministic time.
     """
 
@@ -118,13 +119,14 @@ class Search:
         *,
         model: Model | None = None,
         told: int | None = None,
+        order: int = 0,
     ) -> None:
         self._f = f
         self._turn = turn
         self._below = below
         self._model = f.model if model is None else model
         self._told = told
-        self._dice = random.Random(0)  # noqa: S311  # an order, no secret
+        self._dice = random.Random(order)  # noqa: S311  # an order, no secret
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
         self._best_of: list[frozenset[NodeId]] = []

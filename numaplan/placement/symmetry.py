@@ -31,6 +31,8 @@ LEFT_OUT: Final = 0.013
 CLOCK: Final = 2.0
 # The part of a turn's clock that is kept for what follows the way towards the sums.
 WAY_BACK: Final = 0.4
+# So many ways towards the sums at most, whatever the clock says.
+MOST_WAYS: Final = 20
 # A plan of so many times its bound is good enough not to begin anew.
 CLOSE: Final = 1.01
 
@@ -60,6 +62,8 @@ class Symmetry:
         # What is left of the work of all searches, in parts of the level's.
         self._left = MANY.most
         self._begun = False
+        # Which of the orders of neighbourhoods is tried.
+        self._order = 0
         # How long the last way towards the sums took, in seconds of the clock.
         self._took = 0.0
 
@@ -103,6 +107,8 @@ class Symmetry:
             if _value(turn) > known.bound * CLOSE and self._has_time(end):
                 turn = self._by(sums.found.solution, turn, sums, end)
             turn = self._search(turn, MANY, end)
+            if share is not None:
+                turn = self._by_more(turn, sums, end)
         outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
         return Solved(outcome, turn.known.solution, known.bound, known.work)
 
@@ -120,6 +126,17 @@ class Symmetry:
         found = self._search(self._towards(wanted, turn, sums, way_end), BRIEF, end)
         self._took = (left or 0.0) - (self._run.budget.remaining() or 0.0)
         return min(turn, found, key=_value)
+
+    def _by_more(self, turn: Turn, sums: _Sums, end: float) -> Turn:
+        """Goes towards the nearest of the best sums while the clock allows, trying neighbourhoods in other orders."""
+        for order in range(1, MOST_WAYS):
+            worth, self._order = _value(turn), order
+            if worth <= turn.known.bound * CLOSE or not self._has_time(end):
+                break
+            turn = self._by(self._nearest(turn, sums) or sums.found.solution, turn, sums, end)
+            if _value(turn) < worth:
+                turn = self._search(turn, MANY, end)
+        return turn
 
     def _has_time(self, end: float) -> bool:
         """Whether a way towards the sums can take as long again as it did."""
@@ -155,14 +172,16 @@ class Symmetry:
                 values.append(max(0, here.value(plan) - x.value(wanted)))
         goal = turn.goal + total(away) * AWAY
         towards = replace(_from(turn, (*plan, *values)), goal=goal)
-        found = self._search(towards, TOWARDS, end, model=model, told=_value(turn))
+        # Against a clock the way is no longer than else, so that there is time for another.
+        manner = replace(TOWARDS, most=TOWARDS.most / max(1.0, self._run.budget.scale))
+        found = self._search(towards, manner, end, model=model, told=_value(turn))
         return _from(turn, found.known.solution[: len(plan)])
 
     def _search(
         self, turn: Turn, manner: Manner, end: float, *, model: Model | None = None, told: int | None = None
     ) -> Turn:
         """Betters what is known until the manner or the work of all searches ends it."""
-        search = Search(self._f, turn, model=model, told=told)
+        search = Search(self._f, turn, model=model, told=told, order=self._order)
         found = search.go_on(self._run, replace(manner, most=min(manner.most, self._left)), end)
         self._left -= search.work / (WORK[turn.name] * turn.effort * self._run.budget.scale)
         return _from(turn, found)

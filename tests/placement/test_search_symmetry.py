@@ -199,8 +199,10 @@ def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None
     assert cost.value(found.solution) <= cost.value(start)
 
 
-@pytest.mark.parametrize(("clock", "took", "ways"), [(100.0, 30.0, 2), (100.0, 50.0, 1), (None, 50.0, 2)])
-def test_a_second_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
+@pytest.mark.parametrize(
+    ("clock", "took", "ways"), [(100.0, 15.0, 5), (100.0, 30.0, 2), (100.0, 50.0, 1), (None, 50.0, 2)]
+)
+def test_another_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
     clock: float | None, took: float, ways: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn has 80 of these 100 seconds."""
