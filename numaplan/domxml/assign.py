@@ -1,10 +1,8 @@
 """Hands the planned VFs and devices to the guest: which element gets which PCI function.
 
-An interface of vnf.yaml is found in the XML by its MAC address, then by its alias, then by order among the interfaces
-of type hostdev that are left; what is not found is added. Of what is found only the source address changes.
+What of vnf.yaml is found in the XML (model/slots.py) has its source address changed and no more; what is not is added.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,10 +19,10 @@ from numaplan.domxml.devices import (
 from numaplan.domxml.element import New
 from numaplan.domxml.locality import Handed, address_attributes, guest_addresses
 from numaplan.domxml.numbers import pci_part
-from numaplan.domxml.slots import Slot, device_slots, interface_slots
 from numaplan.domxml.task import Task
 from numaplan.domxml.tree import Element
 from numaplan.model.devices import PciAddress
+from numaplan.model.slots import Matching, PciElement, Slot, device_slots, interface_slots
 
 _HOSTDEV: Final = "hostdev"
 
@@ -41,18 +39,15 @@ class _Board:
     def all(self) -> dict[Element, PciAddress | None]:
         return self.interfaces | self.hostdevs
 
-    def match(
-        self, slots: list[Slot], elements: Iterable[Element], fits: Callable[[Slot, Element], bool]
-    ) -> list[Slot]:
-        """Gives each slot the first element that fits and is free; returns the slots that are left."""
-        candidates = list(elements)
-        left = []
-        for slot in slots:
-            element = next((e for e in candidates if e not in self.given and fits(slot, e)), None)
-            if element is None:
-                left.append(slot)
-            else:
-                self.given[element] = slot
+    def match(self, slots: list[Slot]) -> list[Slot]:
+        """Gives each slot its element; returns the slots that have none."""
+        elements = list(self.all)
+        matching = Matching[Slot](
+            PciElement(element in self.hostdevs, mac_of(element), alias_of(element), address)
+            for element, address in self.all.items()
+        )
+        left = matching.by_order(matching.by_function(matching.by_name(slots), lambda slot, pci: slot.address == pci))
+        self.given = {elements[number]: slot for number, slot in matching.given.items()}
         return left
 
 
@@ -70,17 +65,16 @@ def patch_devices(task: Task) -> None:
         },
         dict(pci_hostdevs(task.document)),
     )
-    new_devices = _match_devices(board, devices)
-    new_interfaces = _match_interfaces(board, interfaces)
+    new = board.match([*interfaces, *devices])
     addresses: dict[Element, PciAddress] = {element: slot.address for element, slot in board.given.items()}
-    addresses |= _exchanged(task, board, new_interfaces + new_devices)
+    addresses |= _exchanged(task, board, new)
     for element, address in addresses.items():
         if board.all[element] != address:
             _notice(task, element, board.all[element], address)
             _readdress(task, element, address)
     _refuse_other_functions(task, board)
     _note_what_stays(task, board, addresses)
-    _show(task, board, [*new_interfaces, *new_devices], used)
+    _show(task, board, new, used)
 
 
 def _show(task: Task, board: _Board, news: list[Slot], used: set[str]) -> None:
@@ -118,22 +112,6 @@ def _show_at(task: Task, element: Element, at: PciAddress) -> None:
         return
     _write_address(task, address, at)
     task.edits.drop_attribute(address, "multifunction")
-
-
-def _match_devices(board: _Board, slots: list[Slot]) -> list[Slot]:
-    left = board.match(slots, board.all, lambda slot, element: board.all[element] == slot.address)
-    return board.match(left, board.hostdevs, lambda slot, element: alias_of(element) in slot.aliases)
-
-
-def _match_interfaces(board: _Board, slots: list[Slot]) -> list[Slot]:
-    left = board.match(
-        slots, board.interfaces, lambda slot, element: slot.mac is not None and mac_of(element) == slot.mac
-    )
-    # A slot's own alias goes before the one that it had under another count.
-    left = board.match(left, board.all, lambda slot, element: alias_of(element) in slot.aliases[:1])
-    left = board.match(left, board.all, lambda slot, element: alias_of(element) in slot.aliases[1:])
-    left = board.match(left, board.hostdevs, lambda slot, element: board.hostdevs[element] == slot.address)
-    return board.match(left, board.interfaces, lambda _slot, _element: True)
 
 
 def _refuse_other_types(task: Task, slots: list[Slot]) -> None:

@@ -7,10 +7,10 @@ from numaplan.domxml.devices import ALIAS_PREFIX
 from numaplan.domxml.element import Layout, New, render
 from numaplan.domxml.locality import node_of
 from numaplan.domxml.patch import patch_guest
-from numaplan.domxml.slots import interface_slots
 from numaplan.errors import InputError
 from numaplan.model.plan import Placement
 from numaplan.model.request import CpuCache, DeviceLocality, GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.slots import interface_slots
 from numaplan.model.snapshot import Snapshot
 
 

@@ -10,12 +10,12 @@ from numaplan.domxml.buses import Bus, Buses, guest_address, read_buses
 from numaplan.domxml.devices import device_elements
 from numaplan.domxml.distances import LOCAL, REMOTE
 from numaplan.domxml.element import New
-from numaplan.domxml.slots import Slot
 from numaplan.domxml.task import FLAG, Task
 from numaplan.domxml.tree import Element
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceLocality
+from numaplan.model.slots import Slot
 from numaplan.model.snapshot import Snapshot
 
 _BUS_LIMIT: Final = 256

@@ -81,6 +81,11 @@ class Placement:
         """The host nodes of its cells, in numeric order."""
         return tuple(sorted({cell.numa_node for cell in self.cells}))
 
+    @property
+    def functions(self) -> tuple[tuple[PciAddress, ...], ...]:
+        """The PCI functions of each SR-IOV interface, then of each device."""
+        return (*(interface.vfs for interface in self.interfaces), *((device.address,) for device in self.devices))
+
 
 @dataclass(frozen=True, slots=True)
 class Level:

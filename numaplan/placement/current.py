@@ -204,9 +204,10 @@ def _kept_devices(
     others: list[DevicePlacement] = []
     counts: list[tuple[int, int, int]] = []
     found = current_devices(facts, request, guest)
-    for d, (entry, addresses, demand) in enumerate(zip(entries(request), found, demands, strict=True)):
+    for d, (entry, functions, demand) in enumerate(zip(entries(request), found, demands, strict=True)):
+        addresses = tuple(address for address in functions if address is not None)
         used = Counter(kind_of.get(address, -1) for address in addresses)
-        if len(addresses) != demand.count or not set(used) <= set(demand.kinds):
+        if len(set(addresses)) != demand.count or not set(used) <= set(demand.kinds):
             return None
         if not all(near_enough(facts, demand.affinity, kinds[i].node, nodes) for i in used):
             return None
@@ -218,4 +219,7 @@ def _kept_devices(
             interfaces.append(InterfacePlacement(entry.name, addresses))
         else:
             others.append(DevicePlacement(entry.name, addresses[0]))
+    twice = Counter(address for functions in found for address in functions)
+    if any(count > 1 for count in twice.values()):
+        return None
     return tuple(interfaces), tuple(others), tuple(counts)

@@ -30,6 +30,7 @@ def devices(f: Formulation) -> None:
         used[i].append(amount)
     for i, amounts in used.items():
         f.model.at_most(total(amounts), len(f.problem.device_kinds[i].members))
+    _keep_once(f)
 
 
 def bandwidth(f: Formulation) -> None:
@@ -67,6 +68,19 @@ def _spread(f: Formulation, flows: dict[int, Linear], guests: Linear) -> None:
         by_pf[f.problem.device_kinds[i].pf].append(flow)
     for parts in by_pf.values():
         f.model.at_most(total(parts) - guests, 0)
+
+
+def _keep_once(f: Formulation) -> None:
+    """Where the XML of several guests names one device, at most one of them is kept as it is."""
+    keeping: dict[PciAddress, list[Linear]] = defaultdict(list)
+    for u in range(len(f.units)):
+        for option, kept in f.options(u):
+            for functions in () if option.keep is None else option.keep.placement.functions:
+                for address in functions:
+                    keeping[address].append(kept)
+    for guests in keeping.values():
+        if len(guests) > 1:
+            f.model.at_most(total(guests), 1)
 
 
 def _uses(f: Formulation) -> list[tuple[int | None, int, Linear, int]]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from numaplan.cpuset import CpuSet
@@ -14,7 +15,7 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.floating import floating_cpus, idle_siblings
 from numaplan.placement.formulation import DeviceKey, Formulation, MemoryKey, device_key, memory_key, near_kinds
 from numaplan.placement.handout import name_cpus
-from numaplan.placement.kinds import entries
+from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import Option
 from numaplan.placement.shape import guest_topology
 
@@ -42,7 +43,7 @@ def _placement(
     *,
     sets: list[tuple[CpuSet, ...]],
     memory: list[Place],
-    devices: list[tuple[PciAddress, ...]],
+    devices: Sequence[tuple[PciAddress, ...]],
 ) -> Placement:
     """One guest, without the CPUs that its other threads float on. `sets` are the CPUs of each cell set in order."""
     cells = []
@@ -129,9 +130,9 @@ def _name_memory(f: Formulation, solution: Sequence[int], *, chosen: Mapping[int
 
 def _name_devices(
     f: Formulation, solution: Sequence[int], *, chosen: Mapping[int, Option]
-) -> dict[int, list[tuple[PciAddress, ...]]]:
+) -> dict[int, Sequence[tuple[PciAddress, ...]]]:
     """The addresses for every entry, unit by unit."""
-    kept = {u: _kept_devices(option) for u, option in chosen.items() if option.keep is not None}
+    kept = {u: option.keep.placement.functions for u, option in chosen.items() if option.keep is not None}
     gone = {address for entries_ in kept.values() for addresses in entries_ for address in addresses}
     left = [[address for address in kind.members if address not in gone] for kind in f.problem.device_kinds]
     supply: dict[DeviceKey, list[PciAddress]] = {}
@@ -152,11 +153,38 @@ def _name_devices(
             step = len(wanted) if key.count is not None else 1
             start = n if key.count is not None else sum(c for _, _, c in wanted[:n])
             named[u, d] = tuple(sorted(items[start + i * step] for i in range(count)))
-    return {u: kept.get(u) or [named[u, d] for d in range(len(f.units[u].guests.devices))] for u in chosen}
+    owned = _own_first(f, named, kept=gone)
+    return {u: kept.get(u) or [owned[u, d] for d in range(len(f.units[u].guests.devices))] for u in chosen}
 
 
-def _kept_devices(option: Option) -> list[tuple[PciAddress, ...]]:
-    if option.keep is None:
-        return []
-    placement = option.keep.placement
-    return [*(i.vfs for i in placement.interfaces), *((d.address,) for d in placement.devices)]
+def _own_first(
+    f: Formulation, named: Mapping[tuple[int, int], tuple[PciAddress, ...]], *, kept: AbstractSet[PciAddress]
+) -> Mapping[tuple[int, int], tuple[PciAddress, ...]]:
+    """The same kinds, their members exchanged so that a guest keeps the functions that it has, each in its place."""
+    kinds = f.problem.device_kinds
+    kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
+    existing = {guest.name: guest for guest in f.problem.facts.snapshot.guests}
+    has = {
+        u: current_devices(f.problem.facts, f.units[u].guest, existing[f.units[u].guest.name])
+        for u in {u for u, _ in named}
+        if f.units[u].guest.name in existing
+    }
+    if not has:
+        return named
+    given = set(kept)
+    places: dict[tuple[int, int], list[PciAddress | None]] = {}
+    left: dict[tuple[int, int], list[int]] = {}
+    for (u, d), addresses in named.items():
+        places[u, d] = [None] * len(addresses)
+        left[u, d] = [kind_of[address] for address in addresses]
+        for place, address in enumerate(has[u][d] if u in has else ()):
+            if address is not None and address not in given and kind_of.get(address) in left[u, d]:
+                places[u, d][place] = address
+                given.add(address)
+                left[u, d].remove(kind_of[address])
+    free = [iter([address for address in kind.members if address not in given]) for kind in kinds]
+    found = {}
+    for key, own in places.items():
+        others = iter([next(free[i]) for i in left[key]])
+        found[key] = tuple(next(others) if address is None else address for address in own)
+    return found

@@ -1,7 +1,7 @@
 """Sorts a host's cores and devices into kinds of equals."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -10,6 +10,7 @@ from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.guest import Guest
 from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.slots import Matching, PciElement, Wanted, guest_elements, wanted_functions
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.problem import CoreKind, DeviceKind
 
@@ -125,29 +126,35 @@ def unusable(facts: HostFacts, device: PciDevice) -> str | None:
     return facts.busy_devices.get(device.address)
 
 
-def current_devices(facts: HostFacts, request: GuestRequest, guest: Guest) -> tuple[tuple[PciAddress, ...], ...]:
-    """The functions that a guest has already, by the entry of the request that they serve: by name, MAC, then order."""
-    held = [(interface.pci, interface.alias, interface.mac) for interface in guest.interfaces if interface.pci]
-    held += [(hostdev.pci, hostdev.alias, None) for hostdev in guest.hostdevs]
-    found: list[tuple[PciAddress, ...]] = []
-    for entry in entries(request):
-        wants = _filter(facts, entry)
-        mac = entry.mac if isinstance(entry, InterfaceRequest) else None
-        count = entry.count if isinstance(entry, InterfaceRequest) else 1
-        fitting = [item for item in held if item[0] in facts.devices and wants.accepts(facts, facts.devices[item[0]])]
-        named = [item for item in fitting if _is_named(item[1], entry.name) or (mac is not None and item[2] == mac)]
-        chosen = (named + [item for item in fitting if item not in named])[:count]
-        held = [item for item in held if item not in chosen]
-        found.append(tuple(address for address, _, _ in chosen))
-    return tuple(found)
+def current_devices(facts: HostFacts, request: GuestRequest, guest: Guest) -> tuple[tuple[PciAddress | None, ...], ...]:
+    """The functions that a guest has already, by the entry of the request that they serve; None: one that it lacks."""
+    elements = guest_elements(guest)
+    served = {wanted: element.pci for wanted, element, _ in _serving(facts, request, elements)}
+    return tuple(tuple(served.get(one) for one in functions) for functions in wanted_functions(request))
 
 
-def _is_named(alias: str | None, name: str) -> bool:
-    return alias is not None and (alias == name or alias.rpartition("-")[0] == name)
+def _serving(
+    facts: HostFacts, request: GuestRequest, elements: Sequence[PciElement]
+) -> Iterator[tuple[Wanted, PciElement, bool]]:
+    """What serves each wanted function, and whether that only because of the function that it has."""
+    filters = {
+        (wanted[0].name, wanted[0].is_device): _filter(facts, entry)
+        for wanted, entry in zip(wanted_functions(request), entries(request), strict=True)
+    }
+
+    def serves(one: Wanted, pci: PciAddress) -> bool:
+        return pci in facts.devices and filters[one.name, one.is_device].accepts(facts, facts.devices[pci])
+
+    matching = Matching[Wanted](elements)
+    left = matching.by_order(matching.by_name([one for functions in wanted_functions(request) for one in functions]))
+    lasting = set(matching.given)
+    matching.by_function(left, serves)
+    for number, one in matching.given.items():
+        yield one, elements[number], number not in lasting
 
 
 def _unrequested(facts: HostFacts, guests: Sequence[GuestRequest]) -> frozenset[PciAddress]:
-    """Functions that guests of the request have beyond what it asks for.
+    """Functions that guests of the request have beyond what it asks for, or in elements that go on naming them.
 
     They are given back with the rest, but the XML still names them: they go to somebody else last of all.
     """
@@ -156,8 +163,8 @@ def _unrequested(facts: HostFacts, guests: Sequence[GuestRequest]) -> frozenset[
     for request in guests:
         if request.name in existing:
             guest = existing[request.name]
-            asked = {address for found in current_devices(facts, request, guest) for address in found}
-            aside |= set(guest.pci_addresses) - asked
+            serving = _serving(facts, request, guest_elements(guest))
+            aside |= set(guest.pci_addresses) - {element.pci for _, element, by_chance in serving if not by_chance}
     return frozenset(aside)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from numaplan.cpuset import format_id_list
-from numaplan.domxml.slots import interface_slots
 from numaplan.model.guest import Guest
 from numaplan.model.plan import Placement
 from numaplan.model.request import (
@@ -18,6 +17,7 @@ from numaplan.model.request import (
     IothreadPolicy,
     Realtime,
 )
+from numaplan.model.slots import interface_slots
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.target import Rendered
 from numaplan.targets.asked import (

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from numaplan.domxml.slots import Slot, device_slots, interface_slots
 from numaplan.model.guest import CellId, Guest
 from numaplan.model.plan import Placement
 from numaplan.model.request import DeviceLocality, GuestRequest, InterfaceRequest, InterfaceType
+from numaplan.model.slots import Slot, device_slots, interface_slots
 from numaplan.model.snapshot import Snapshot
 from numaplan.targets.asked import home_of, ports, vf_of
 from numaplan.targets.shell import command

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 
 from numaplan.cpuset import CpuSet, format_id_list
-from numaplan.domxml.slots import device_slots, interface_slots
 from numaplan.model.guest import Guest, IothreadId, ThreadKind
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest, Realtime
+from numaplan.model.slots import device_slots, interface_slots
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.target import Rendered
 from numaplan.targets.asked import (

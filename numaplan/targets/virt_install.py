@@ -9,11 +9,11 @@ from typing import Final
 
 from numaplan.cpuset import format_id_list
 from numaplan.domxml.devices import ALIAS_PREFIX
-from numaplan.domxml.slots import Slot, device_slots, interface_slots
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, Guest
 from numaplan.model.plan import Placement
 from numaplan.model.request import CpuCache, GuestRequest, InterfaceRequest, InterfaceType, MemoryAllocation
+from numaplan.model.slots import Slot, device_slots, interface_slots
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.target import Rendered
 from numaplan.targets.asked import (

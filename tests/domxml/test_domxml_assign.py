@@ -182,16 +182,21 @@ def test_an_interface_of_another_type_is_not_turned_into_a_vf(own: str) -> None:
         given([there], (sriov("data", mac=MAC),), {"data": [0]})
 
 
-def test_devices_are_found_by_address_then_by_alias_else_added() -> None:
-    there = [hostdev(0), hostdev(1, alias="qat"), hostdev(2, alias="gpu")]
+def test_devices_are_found_by_alias_then_by_address_else_added() -> None:
+    there = [hostdev(0), hostdev(1, alias="qat"), hostdev(2, alias="nic")]
     result = given(there, (), {}, {"gpu": 0, "qat": 5, "fpga": 6})
     assert devices_of(result) == [
         hostdev(0),
         hostdev(5, alias="qat"),
-        hostdev(2, alias="gpu"),
+        hostdev(2, alias="nic"),
         hostdev(6, alias="fpga"),
     ]
     assert result.notes == ("<hostdev> on line 8 (0000:3b:02.2) is not in vnf.yaml: it stays",)
+
+
+def test_an_alias_goes_before_a_function_that_another_has() -> None:
+    result = given([hostdev(0), hostdev(2, alias="gpu")], (), {}, {"gpu": 0})
+    assert devices_of(result) == [hostdev(2), hostdev(0, alias="gpu")]
 
 
 def test_a_device_that_an_interface_hands_through_already_is_left_to_it() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from numaplan.cpuset import format_id_list
 from numaplan.domxml.fragment import needed_xml
 from numaplan.domxml.read import read_guest
-from numaplan.domxml.slots import interface_slots
 from numaplan.model.plan import Placement
 from numaplan.model.request import CpuCache, GuestRequest, InterfaceRequest, InterfaceType, Memballoon
+from numaplan.model.slots import interface_slots
 from numaplan.targets.virt_install import render
 from tests.requests import guest
 from tests.targets.drawn import EXAMPLES, HOST, NAMES, functions, pins, plans, there
