@@ -46,7 +46,8 @@ class _Board:
             PciElement(element in self.hostdevs, mac_of(element), alias_of(element), address)
             for element, address in self.all.items()
         )
-        left = matching.by_order(matching.by_function(matching.by_name(slots), lambda slot, pci: slot.address == pci))
+        left = matching.by_order(matching.by_name(slots))
+        left = matching.by_function(left, lambda slot, pci: slot.address == pci)
         self.given = {elements[number]: slot for number, slot in matching.given.items()}
         return left
 
