@@ -1,11 +1,13 @@
 """Checks a plan file against the request and the host, by code that shares nothing with the search."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from numaplan.api.question import Question
 from numaplan.model.plan import Plan
+from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, verify
@@ -27,9 +29,33 @@ class Verdict:
 def verify_plan(plan: Path, question: Question) -> Verdict:
     """The verdict on a plan file; raises InputError where it is no plan."""
     parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
+    # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
+    kept, _ = keep_guest_topology(question.request, question.snapshot)
     found = verify(question.request, question.snapshot, parsed)
-    if found:
-        # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
-        kept, _ = keep_guest_topology(question.request, question.snapshot)
-        found = found if verify(kept, question.snapshot, parsed) else ()
-    return Verdict(parsed, found, parsed.fingerprint == fingerprint(question.snapshot))
+    if found and not verify(kept, question.snapshot, parsed):
+        found = ()
+    others = tuple(_other_request(parsed, question.request, kept))
+    return Verdict(parsed, (*found, *others), parsed.fingerprint == fingerprint(question.snapshot))
+
+
+def _other_request(plan: Plan, asked: Request, kept: Request) -> Iterator[Violation]:
+    """Where the request that the plan holds, by which it is carried out, is not that of vnf.yaml."""
+    if plan.request is None:
+        return
+    said = {guest.name: guest for guest in plan.request.guests}
+    for wish, as_there in zip(asked.guests, kept.guests, strict=True):
+        held = said.pop(wish.name, None)
+        if held is None:
+            yield Violation(wish.name, "request", "the plan was made without this guest of vnf.yaml")
+        elif held not in (wish, as_there):
+            differing = [f.name for f in fields(wish) if getattr(held, f.name) not in _either(wish, as_there, f.name)]
+            what = ", ".join(differing) or "its parts together"
+            yield Violation(wish.name, "request", f"the plan was made for another request of it: {what} differ")
+    for name in said:
+        yield Violation(name, "request", "the plan was made for this guest too, vnf.yaml does not name it")
+    if plan.request.policy != asked.policy:
+        yield Violation(None, "request", "the plan was made for another host section of vnf.yaml")
+
+
+def _either(wish: GuestRequest, as_there: GuestRequest, name: str) -> tuple[object, object]:
+    return getattr(wish, name), getattr(as_there, name)

@@ -42,4 +42,5 @@ def verify(
             print_note("note: the host or its guests are not as they were when the plan was made (fingerprint)\n")
         if verdict.violations:
             raise typer.Exit(ExitCode.FINDINGS)
-        print_data(f"valid: {verdict.plan.status.value}, {len(verdict.plan.placements)} guests\n", None)
+        doubt = "" if verdict.plan.placements else "; it places nothing, and that nothing fits is not checked"
+        print_data(f"valid: {verdict.plan.status.value}, {len(verdict.plan.placements)} guests{doubt}\n", None)

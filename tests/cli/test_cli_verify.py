@@ -1,0 +1,54 @@
+"""`numaplan verify`: a plan is held against the request that it is told, and nothing is called checked that is not."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import HOST, numaplan
+
+GUEST = "{name: a, vcpus: 2, memory: 64MiB, interfaces: [{name: d, type: sriov, physnet: p, vlan: 100}]}"
+
+
+def vnf(path: Path, *guests: str, host: str = "physnets: {p: [eth1]}") -> Path:
+    path.write_text(f"apiVersion: numaplan/v1\nhost: {{{host}}}\nvms: [{', '.join(guests)}]\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """Of one guest with a VF in VLAN 100."""
+    written = tmp_path / "plan.json"
+    assert numaplan("place", vnf(tmp_path / "v1.yaml", GUEST), "--snapshot", HOST, "--out", written).code == 0
+    assert numaplan("verify", written, tmp_path / "v1.yaml", "--snapshot", HOST).code == 0
+    return written
+
+
+@pytest.mark.parametrize(
+    ("guests", "host", "told"),
+    [
+        ([GUEST.replace("100", "200")], "physnets: {p: [eth1]}", "a: request: the plan was made for another request"),
+        ([GUEST], "physnets: {p: [eth1]}, shared_ratio: 7", "host: request: the plan was made for another host"),
+        (
+            [GUEST, GUEST.replace("name: a", "name: b, required: false")],
+            "physnets: {p: [eth1]}",
+            "b: request: the plan was made without this guest",
+        ),
+    ],
+)
+def test_a_plan_for_another_request_is_told(
+    guests: list[str], host: str, told: str, plan: Path, tmp_path: Path
+) -> None:
+    """It is carried out by the request that it holds, whatever the same placement would satisfy."""
+    ran = numaplan("verify", plan, vnf(tmp_path / "v2.yaml", *guests, host=host), "--snapshot", HOST)
+    assert ran.code == 3
+    assert told in ran.out
+
+
+def test_of_a_plan_that_places_nothing_it_is_said_that_its_form_alone_was_checked(tmp_path: Path) -> None:
+    request, written = vnf(tmp_path / "v.yaml", "{name: a, vcpus: 999, memory: 64MiB}"), tmp_path / "plan.json"
+    assert numaplan("place", request, "--snapshot", HOST, "--out", written).code == 4
+    ran = numaplan("verify", written, request, "--snapshot", HOST)
+    assert (ran.code, ran.out) == (
+        0,
+        "valid: infeasible, 0 guests; it places nothing, and that nothing fits is not checked\n",
+    )
