@@ -22,7 +22,7 @@ NAMES = ("data", "m.x", "fab")
 # Some VFs of each PF, which has more than all guests want; and one that this host does not have.
 FUNCTIONS = [*((bus, function) for bus in (0x11, 0x21) for function in range(4)), (0x77, 0)]
 VFS = 16
-PHYSNETS = {"p": ("e0", "e1")}
+PHYSNETS: dict[str, tuple[str, ...]] = {"p": ("e0", "e1")}
 RESERVED = "0"
 EXAMPLES = 150
 
