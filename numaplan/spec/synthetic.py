@@ -164,6 +164,8 @@ class _Reader:
                     self._refuse(token, f"{vfs[0]} VFs are more than the {vfs[1]} that there can be", None)
                 nic = replace(nic, vfs=vfs[0], total=vfs[1])
             elif (match := _SPEED.fullmatch(token.text)) and nic.speed_mbps is None:
+                if int(match[1]) == 0:
+                    self._refuse(token, "a link carries something", "leave the speed out where it is not known")
                 nic = replace(nic, speed_mbps=int(match[1]) * (1000 if match[2] == "G" else 1))
             elif (match := _IDS.fullmatch(token.text)) and nic.ids is None:
                 nic = replace(nic, ids=(match[1], match[2]))
@@ -326,6 +328,8 @@ class _Reader:
             found = CpuSet.parse(part.text)
         except ValueError as error:
             self._refuse(part, str(error), "expected a list such as 2-31,34-63")
+        if not found:
+            self._refuse(part, "no CPU is named", "expected a list such as 2-31,34-63")
         if missing := found - CpuSet(CpuId(cpu) for cpu in range(cpus)):
             self._refuse(part, f"there is no CPU {missing}", f"CPUs are 0 to {cpus - 1}")
         return found

@@ -114,6 +114,8 @@ def test_as_an_inventory_it_is_read_back_equal(text: str) -> None:
         ("2 nodes, 4 cores; ens@2: 1 VF", 19, "there is no node 2"),
         ("2 nodes, 4 cores;  ens@1: 1 VF fast", 32, "'fast' is not understood"),
         ("4 cores; e@0: 5 of 4 VFs", 15, "5 VFs are more than the 4"),
+        ("4 cores; e@0: 1 VF 0Gbit/s", 20, "a link carries something"),
+        ("4 cores; isolated", 18, "no CPU is named"),
         ("4 cores; e@0: 5000 VFs", 10, "more than 256 PFs or 4,096 VFs"),
         ("4 cores; e@0: 1 VF; e@0: 1 VF", 21, "said before"),
         ("4 cores; isolated 2,9", 19, "there is no CPU 9; CPUs are 0 to 3"),
