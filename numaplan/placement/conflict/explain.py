@@ -1,6 +1,7 @@
 """Why something has no place: what of the guests' needs cannot be met together, and for each guest a sentence."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
@@ -39,7 +40,7 @@ _BLAME: Final = {
 _NO_PRIORITY: Final = "its priority is 0, so nothing is won by placing it: give it 1 or more"
 _DOUBT: Final = " (no proof was found within the limit that the others are possible without this)"
 _LATE: Final = "the time ended before it was found what keeps them apart"
-_NO_WAY: Final = "no way was found to place it beside guests of the same or higher priority"
+_NO_WAY: Final = "no way was found to place it beside guests that are required, or worth as much in all"
 
 
 def conflict(
@@ -167,7 +168,7 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     missing = tuple(guest for guest in request.guests if guest.name not in placed)
     if not missing:
         return ()
-    left = replace(request, guests=missing)
+    left = replace(request, guests=tuple(_with_links(guest, request, placed) for guest in missing))
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
     reasons = []
     for guest in missing:
@@ -176,6 +177,17 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
         else:
             reasons.append(Unplaced(guest.name, _NO_WAY if guest.priority else _NO_PRIORITY))
     return tuple(reasons)
+
+
+def _with_links(guest: GuestRequest, request: Request, placed: AbstractSet[str]) -> GuestRequest:
+    """A guest with the links by which placed ones are tied to it, too: they bind both."""
+    near = [other.name for other in request.guests if other.name in placed and guest.name in other.affinity]
+    apart = [other.name for other in request.guests if other.name in placed and guest.name in other.anti_affinity]
+    return replace(
+        guest,
+        affinity=tuple(dict.fromkeys((*guest.affinity, *near))),
+        anti_affinity=tuple(dict.fromkeys((*guest.anti_affinity, *apart))),
+    )
 
 
 def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:

@@ -4,6 +4,7 @@ A change is a lever pulled as far as it must be. Where no single lever of a kind
 and where no kind is, several kinds. Every case that is named was searched, so the change is enough.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -39,7 +40,7 @@ _COST_WORK: Final = 0.5
 # The part of what is left of a wall-clock limit that the search for a cost may take.
 _PART: Final = 0.2
 
-_MOST_SINGLES: Final = 6
+_MOST_SINGLES: Final = 16
 _MOST_OF_A_GROUP: Final = 2
 _A_FEW: Final = 2
 # Levels of a lever that is not nested are tried in turn.
@@ -75,8 +76,10 @@ def proposals(
         leaving = leaving_out(_by_vm(named, request))
     vms = _by_vm(named, request)
     vm_of = {guest.name: guest.vm for guest in request.guests}
-    supply = supply_groups(named, required, facts)
-    words = [*guest_groups(vms, facts, vm_of), *policy_groups(named, facts)]
+    # What helps one copy of a vm must help all that are required.
+    copies = [guest for guests in vms for guest in guests if guest.required]
+    supply = supply_groups(copies, required, facts)
+    words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
     search = _Search(case, probe)
     search.leave_out(leaving, _by_vm(required, request))
     for group in (*supply, *words):
@@ -256,26 +259,34 @@ class _Search:
             self.found += [self._proposal(group, levels) for levels in hits]
 
     def _singles(self, levers: Sequence[Lever]) -> list[dict[int, int]]:
+        """The cheapest levers that help alone, each as little as it can be."""
         hits: list[dict[int, int]] = []
-        for number in range(min(len(levers), _MOST_SINGLES)):
-            if level := self._least(levers, {}, number):
-                hits.append({number: level})
-            if len(hits) == _MOST_OF_A_GROUP or self._probe.tired:
+
+        def price(hit: Levels) -> int:
+            return sum(levers[number].price(level) for number, level in hit.items())
+
+        for number, lever in enumerate(levers[:_MOST_SINGLES]):
+            if self._probe.tired:
                 break
+            most = lever.most
+            if len(hits) == _MOST_OF_A_GROUP:
+                # Only what is cheaper than the dearer of those that are known is of use.
+                most = bisect_left(range(1, most + 1), price(hits[-1]), key=lever.price)
+            if most and (level := self._least(levers, {}, number, most)):
+                hits = sorted([*hits, {number: level}], key=price)[:_MOST_OF_A_GROUP]
         return hits
 
     def _holds(self, levers: Sequence[Lever], levels: Levels) -> bool:
         return self._probe.holds(_pulled(self._case, levers, levels))
 
-    def _least(self, levers: Sequence[Lever], others: Levels, number: int) -> int:
-        """The least level of a lever that helps with `others` as they are; 0: none does."""
-        lever = levers[number]
-        if not lever.nested:
-            levels = range(1, min(lever.most, _MOST_IN_TURN) + 1)
+    def _least(self, levers: Sequence[Lever], others: Levels, number: int, most: int) -> int:
+        """The least level of a lever, of `most`, that helps with `others` as they are; 0: none does."""
+        if not levers[number].nested:
+            levels = range(1, min(most, _MOST_IN_TURN) + 1)
             return next((level for level in levels if self._holds(levers, {**others, number: level})), 0)
-        if not self._holds(levers, {**others, number: lever.most}):
+        if not self._holds(levers, {**others, number: most}):
             return 0
-        low, high = 0, lever.most
+        low, high = 0, most
         while high - low > 1:
             middle = (low + high) // 2
             if self._holds(levers, {**others, number: middle}):
@@ -295,7 +306,8 @@ class _Search:
                 levels.clear()
                 levels.update(without)
             elif len(numbers) == 1:
-                levels[numbers[0]] = self._least(levers, without, numbers[0]) or levels[numbers[0]]
+                number = numbers[0]
+                levels[number] = self._least(levers, without, number, levels[number]) or levels[number]
             else:
                 half = len(numbers) // 2
                 settle(numbers[:half], needed=False)

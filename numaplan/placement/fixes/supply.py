@@ -29,7 +29,11 @@ def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest
         if size != SMALL_PAGE_KIB and _need_kib(named, size)
     ]
     if need := _ordinary_kib(named, facts):
-        levers = tuple(_memory(node.id, need) for node in facts.snapshot.nodes if node.available_kib is not None)
+        levers = tuple(
+            _memory(node.id, need + max(0, facts.policy.reserved_memory_kib - node.available_kib))
+            for node in facts.snapshot.nodes
+            if node.available_kib is not None
+        )
         groups.append(Group("ordinary memory", Document.INVENTORY, levers))
     groups.append(Group("VFs", Document.INVENTORY, _vfs(facts, named)))
     return groups
