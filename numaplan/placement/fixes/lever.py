@@ -61,7 +61,8 @@ class Lever:
 
     `edits` say it in the words of vnf.yaml, given the case in which everything is pulled that will be; without any the
     change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
-    that may then lie further apart, whose cross-node cost counts too.
+    that may then lie further apart, whose cross-node cost counts too. `within`: the lever as it is in a case that
+    others have changed before it; None where these change nothing for it.
     """
 
     most: int
@@ -71,13 +72,14 @@ class Lever:
     edits: Callable[[Case, int], Edits] = _no_edits
     nested: bool = True
     far: str | None = None
+    within: "Callable[[Case], Lever] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Levers of one kind: each changes elsewhere what the others change here.
 
-    `joint`: where all of them pulled as far as they go do not help, none of them does.
+    `joint`: where some of them pulled as far as they go do not help, none of these does.
     """
 
     name: str

@@ -4,7 +4,7 @@ A change is a lever pulled as far as it must be. Where no single lever of a kind
 and where no kind is, several kinds. Every case that is named was searched, so the change is enough.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,7 +30,7 @@ from numaplan.placement.search import Budget, feasible
 
 # No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
 # begun may take half as many again, and is given up then.
-MAX_CASES: Final = 60
+MAX_CASES: Final = 90
 MAX_UNKNOWN: Final = 6
 # A case that is hard to decide is no fix worth telling.
 _CASE: Final = Budget(scale=0.05)
@@ -115,8 +115,18 @@ def _furthest(levers: Sequence[Lever]) -> dict[int, int]:
 def _pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
     for number, level in sorted(levels.items()):
         if level:
-            case = levers[number].pull(case, level)
+            case = _in(case, levers[number]).pull(case, level)
     return case
+
+
+def _in(case: Case, lever: Lever) -> Lever:
+    """The lever as it is in a case."""
+    return lever if lever.within is None else lever.within(case)
+
+
+def _within_price(lever: Lever, price: int) -> int:
+    """The highest level that costs no more."""
+    return bisect_right(range(1, lever.most + 1), price, key=lever.price)
 
 
 def _least_cost(problem: Problem, seconds: float | None) -> int:
@@ -222,11 +232,12 @@ class _Search:
         levers = group.levers
         if not levers or self._probe.tired:
             return
-        if group.joint and len(levers) > 1 and not self._holds(levers, _furthest(levers)):
+        even: Levels = {}
+        if group.joint and len(levers) > 1 and not (even := self._evenly(levers)):
             return
-        hits = self._singles(levers)
-        if not hits and group.joint and len(levers) > 1:
-            hits.append(self._fewest(levers))
+        hits = self._singles(levers, even)
+        if not hits and len(levers) > 1 and (even := even or self._alike(levers)):
+            hits.append(self._fewest(levers, even))
         self._add(group, hits)
 
     def combine(self, document: Document, groups: Sequence[Group]) -> None:
@@ -239,11 +250,12 @@ class _Search:
             if self._holds(*_all_of(without)):
                 joined = without
         levers, _ = _all_of(joined)
-        self._add(Group("several", document, levers), [self._fewest(levers)])
+        if even := self._evenly(levers):
+            self._add(Group("several", document, levers), [self._fewest(levers, even)])
 
     def leave_out(self, likely: Group, vms: Sequence[Sequence[GuestRequest]]) -> None:
         """Adds what may be left out: one of the `likely` vms each, or else of all `vms` what is worth least."""
-        group, hits = likely, self._singles(likely.levers)
+        group, hits = likely, self._singles(likely.levers, {})
         if not hits:
             group = leaving_out(vms)
             gone = self._probe.worth_least(self._case, {guest.name for copies in vms for guest in copies})
@@ -258,9 +270,15 @@ class _Search:
             self.of_group[group.name] = len(hits)
             self.found += [self._proposal(group, levels) for levels in hits]
 
-    def _singles(self, levers: Sequence[Lever]) -> list[dict[int, int]]:
-        """The cheapest levers that help alone, each as little as it can be."""
+    def _singles(self, levers: Sequence[Lever], even: Levels) -> list[dict[int, int]]:
+        """The cheapest levers that help alone, each as little as it can be; `even`: what `_evenly` says, if asked."""
         hits: list[dict[int, int]] = []
+        # Below an even price not even all of them help: one that does at that price is the cheapest.
+        while even and not self._probe.tired and (hit := self._one_of(levers, even)):
+            hits.append(hit)
+            if len(hits) == _MOST_OF_A_GROUP:
+                return hits
+            even = self._evenly(levers, without=hit)
 
         def price(hit: Levels) -> int:
             return sum(levers[number].price(level) for number, level in hit.items())
@@ -268,24 +286,39 @@ class _Search:
         for number, lever in enumerate(levers[:_MOST_SINGLES]):
             if self._probe.tired:
                 break
-            most = lever.most
+            most = 0 if any(number in hit for hit in hits) else lever.most
             if len(hits) == _MOST_OF_A_GROUP:
                 # Only what is cheaper than the dearer of those that are known is of use.
-                most = bisect_left(range(1, most + 1), price(hits[-1]), key=lever.price)
+                most = min(most, _within_price(lever, price(hits[-1]) - 1))
             if most and (level := self._least(levers, {}, number, most)):
                 hits = sorted([*hits, {number: level}], key=price)[:_MOST_OF_A_GROUP]
         return hits
+
+    def _one_of(self, levers: Sequence[Lever], levels: Levels) -> dict[int, int]:
+        """A lever that helps alone, as little of it as can be, of `levels` that help together; {}: there is none."""
+        if len(levels) == 1:
+            ((number, most),) = levels.items()
+            return {number: level} if (level := self._least(levers, {}, number, most)) else {}
+        half = len(levels) // 2
+        for part in (dict(list(levels.items())[:half]), dict(list(levels.items())[half:])):
+            if (len(part) == 1 or self._holds(levers, part)) and (hit := self._one_of(levers, part)):
+                return hit
+        return {}
 
     def _holds(self, levers: Sequence[Lever], levels: Levels) -> bool:
         return self._probe.holds(_pulled(self._case, levers, levels))
 
     def _least(self, levers: Sequence[Lever], others: Levels, number: int, most: int) -> int:
         """The least level of a lever, of `most`, that helps with `others` as they are; 0: none does."""
+        if levers[number].nested and not self._holds(levers, {**others, number: most}):
+            return 0
+        return self._lowered(levers, others, number, most)
+
+    def _lowered(self, levers: Sequence[Lever], others: Levels, number: int, most: int) -> int:
+        """The same, where it is known that `most` helps if the lever is nested."""
         if not levers[number].nested:
             levels = range(1, min(most, _MOST_IN_TURN) + 1)
             return next((level for level in levels if self._holds(levers, {**others, number: level})), 0)
-        if not self._holds(levers, {**others, number: most}):
-            return 0
         low, high = 0, most
         while high - low > 1:
             middle = (low + high) // 2
@@ -295,9 +328,9 @@ class _Search:
                 low = middle
         return high
 
-    def _fewest(self, levers: Sequence[Lever]) -> dict[int, int]:
+    def _fewest(self, levers: Sequence[Lever], enough: Levels) -> dict[int, int]:
         """Levels none of which can be lower with the others as they are; dear levers are given up first."""
-        levels = _furthest(levers)
+        levels = dict(enough)
 
         def settle(numbers: Sequence[int], *, needed: bool) -> None:
             """`needed`: it is known that not all of these can be given up."""
@@ -307,7 +340,7 @@ class _Search:
                 levels.update(without)
             elif len(numbers) == 1:
                 number = numbers[0]
-                levels[number] = self._least(levers, without, number, levels[number]) or levels[number]
+                levels[number] = self._lowered(levers, without, number, levels[number]) or levels[number]
             else:
                 half = len(numbers) // 2
                 settle(numbers[:half], needed=False)
@@ -316,9 +349,44 @@ class _Search:
         settle(sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number)), needed=True)
         return levels
 
+    def _evenly(self, levers: Sequence[Lever], without: Collection[int] = ()) -> dict[int, int]:
+        """All levers but some up to one price, the least at which they help together; {}: at none they do."""
+        numbers = [number for number in range(len(levers)) if number not in without]
+
+        def up_to(price: int) -> dict[int, int]:
+            levels = {number: _within_price(levers[number], price) for number in numbers}
+            return {number: level for number, level in levels.items() if level}
+
+        low, high = -1, max((levers[number].price(levers[number].most) for number in numbers), default=0)
+        if not numbers or not self._holds(levers, up_to(high)):
+            return {}
+        while high - low > 1:
+            middle = (low + high) // 2
+            levels = up_to(middle)
+            if self._holds(levers, levels):
+                high = max((levers[number].price(level) for number, level in levels.items()), default=0)
+            else:
+                # Up to the next price nothing changes.
+                levels = {number: levels.get(number, 0) for number in numbers}
+                low = min(levers[n].price(level + 1) for n, level in levels.items() if level < levers[n].most) - 1
+        return up_to(high)
+
+    def _alike(self, levers: Sequence[Lever]) -> dict[int, int]:
+        """All levers at one level, or as far as they go, that helps; {}: none does. It is doubled until one does."""
+        most = max(lever.most for lever in levers)
+        for doubled in range((most - 1).bit_length() + 1):
+            levels = {number: min(1 << doubled, lever.most) for number, lever in enumerate(levers)}
+            if self._holds(levers, levels):
+                return levels
+        return {}
+
     def _proposal(self, group: Group, levels: Levels) -> Proposal:
-        case = _pulled(self._case, group.levers, levels)
-        pulled = [(group.levers[number], level) for number, level in sorted(levels.items()) if level]
+        case, pulled = self._case, []
+        for number, level in sorted(levels.items()):
+            if level:
+                lever = _in(case, group.levers[number])
+                case = lever.pull(case, level)
+                pulled.append((lever, level))
         cost = sum(lever.price(level) for lever, level in pulled)
         if far := {lever.far for lever, _ in pulled if lever.far is not None}:
             cost += self._probe.distance(case, far)

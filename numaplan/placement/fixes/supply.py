@@ -72,18 +72,16 @@ def _pages(facts: HostFacts, size: int, everyone: Sequence[GuestRequest]) -> tup
     need = begun(_need_kib(everyone, size), size)
     # What guests may want of ordinary memory is not made into huge pages.
     ordinary = _ordinary_kib(everyone, facts) + facts.policy.reserved_memory_kib
-    return tuple(
-        _more_pages(node, size, need, spare=max(0, (node.available_kib or 0) - ordinary))
-        for node in _with_memory(facts)
-    )
+    return tuple(_more_pages(node, size, need, kept_kib=ordinary) for node in _with_memory(facts))
 
 
 def _with_memory(facts: HostFacts) -> list[NumaNode]:
     return [node for node in facts.snapshot.nodes if node.memory_kib != 0]
 
 
-def _more_pages(node: NumaNode, size: int, most: int, *, spare: int) -> Lever:
-    """The pages are made of the node's `spare` ordinary memory, and of memory that it has not beyond that."""
+def _more_pages(node: NumaNode, size: int, most: int, *, kept_kib: int) -> Lever:
+    """The pages are made of the node's ordinary memory but for what is `kept`, and of memory that it has not."""
+    spare = max(0, (node.available_kib or 0) - kept_kib)
 
     def missing(level: int) -> int:
         return max(0, level * size - spare)
@@ -105,11 +103,17 @@ def _more_pages(node: NumaNode, size: int, most: int, *, spare: int) -> Lever:
             available_kib=None if old.available_kib is None else old.available_kib - made,
         )
 
+    def within(case: Case) -> Lever:
+        """Pages of another size may have taken the spare memory."""
+        now = next(other for other in case.snapshot.nodes if other.id == node.id)
+        return _more_pages(now, size, most, kept_kib=kept_kib)
+
     return Lever(
         most=most,
         pull=lambda case, level: _with_node(case, node.id, lambda old: add(old, level)),
         sentence=sentence,
         price=lambda level: price.PAGES_GIB * begun(level * size, GIB) + price.MEMORY_GIB * begun(missing(level), GIB),
+        within=within,
     )
 
 

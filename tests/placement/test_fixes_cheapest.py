@@ -1,0 +1,143 @@
+"""Of what would help the cheapest is told: at whichever node or PF it is, for all copies, with memory counted once."""
+
+from typing import Any
+
+import pytest
+
+from numaplan.api.fixes import with_fixes
+from numaplan.api.place import place
+from numaplan.model.plan import Status
+from numaplan.spec.synthetic import parse_synthetic
+from tests.placement.fixes_cases import after, question
+
+FOUND = {Status.OPTIMAL, Status.FEASIBLE}
+BARE = {"reserved_cpus": "0", "reserved_memory": "0KiB"}
+NO_POOLS = {"reserved_memory": "0KiB"}
+
+
+def vm(name: str = "a", vcpus: int = 1, **keys: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever vnf.yaml takes
+    return {"name": name, "vcpus": vcpus, "memory": "1GiB", **keys}
+
+
+def sentences(host: str, policy: dict[str, Any], *vms: dict[str, Any]) -> list[str]:
+    """What the fixes say, each of them carried out and found to be enough."""
+    asked = question({"apiVersion": "numaplan/v1", "host": policy, "vms": list(vms)}, parse_synthetic(host))
+    plan = place(asked).plan
+    assert plan.status is Status.INFEASIBLE
+    conflict = with_fixes(asked, plan).conflict
+    assert conflict is not None
+    for fix in conflict.fixes:
+        assert place(after(asked, fix)).plan.status in FOUND, fix
+    return [fix.sentence for fix in conflict.fixes]
+
+
+def test_more_memory_is_enough_for_every_copy() -> None:
+    said = sentences("1 nodes, 8 cores, 512MiB", BARE, vm(count=3))
+    assert said[0] == "have 2560 MiB more ordinary memory on node 0: cost 30"
+
+
+def test_more_vfs_are_enough_for_every_copy() -> None:
+    data = {"name": "data", "type": "sriov", "pf": "ens0", "count": 2}
+    said = sentences("1 nodes, 8 cores, 16GiB; ens0@0: 1 of 8 VFs", BARE, vm(count=3, interfaces=[data]))
+    assert said[0] == "configure 5 more VFs on ens0: cost 25"
+
+
+def test_the_pool_is_widened_for_every_copy() -> None:
+    policy = {**NO_POOLS, "shared_ratio": 1}
+    said = sentences("1 nodes, 8 cores, 16GiB", policy, vm(count=2, cpu_policy="shared"))
+    assert said[0] == "add CPUs 6-7 of node 0 to shared_cpus: cost 10"
+    tight = {**BARE, "shared_cpus": "1", "shared_ratio": 1}
+    said = sentences("1 nodes, 2 cores, 16GiB", tight, vm(vcpus=3, count=3, cpu_policy="shared"))
+    assert said[0] == "let shared_ratio be 9: cost 80"
+
+
+def test_memory_that_is_reserved_and_not_there_is_added_too() -> None:
+    said = sentences("1 nodes, 8 cores, 1GiB", {"reserved_cpus": "0"}, vm(memory="2GiB"))
+    assert said[0] == "have 3 GiB more ordinary memory on node 0: cost 30"
+
+
+@pytest.mark.parametrize(
+    ("host", "first", "second"),
+    [
+        pytest.param(
+            "8 nodes, 16 cores, 64GiB; 1GiB@0=1, 1GiB@1=1, 1GiB@2=1, 1GiB@7=3",
+            "reserve 1 more 1 GiB page on node 7: cost 1",
+            "reserve 3 more 1 GiB pages on node 0: cost 3",
+            id="one-node-has-most",
+        ),
+        pytest.param(
+            "32 nodes, 64 cores, 256GiB; 1GiB@21=2, 1GiB@31=3",
+            "reserve 1 more 1 GiB page on node 31: cost 1",
+            "reserve 2 more 1 GiB pages on node 21: cost 2",
+            id="many-nodes",
+        ),
+        pytest.param(
+            "8 nodes, 16 cores, 64GiB; 1GiB@5=3, 1GiB@6=2, 1GiB@7=3",
+            "reserve 1 more 1 GiB page on node 5: cost 1",
+            "reserve 1 more 1 GiB page on node 7: cost 1",
+            id="two-alike",
+        ),
+    ],
+)
+def test_the_nodes_that_miss_least_get_the_pages(host: str, first: str, second: str) -> None:
+    assert sentences(host, BARE, vm(memory="4GiB", page_size="1GiB"))[:2] == [first, second]
+
+
+def test_the_only_node_that_has_the_cpus_is_found_among_many() -> None:
+    policy = {"reserved_cpus": "0-31", "reserved_memory": "0KiB"}
+    guest = vm(vcpus=2, memory="2GiB", page_size="1GiB", emulator="isolate")
+    said = sentences("16 nodes, 48 cores, 64GiB; 1GiB@12=1", policy, guest)
+    assert said[0] == "reserve 1 more 1 GiB page on node 12: cost 1"
+
+
+def test_the_pf_that_misses_least_gets_the_vfs() -> None:
+    policy = {**BARE, "physnets": {"p": ["ens0", "ens1", "ens2"]}}
+    data = {"name": "d", "type": "sriov", "physnet": "p", "count": 4}
+    spec = "3 nodes, 12 cores, 24GiB; ens0@0: 1 of 8 VFs; ens1@1: 1 of 8 VFs; ens2@2: 3 of 8 VFs"
+    said = sentences(spec, policy, vm(interfaces=[data]))
+    assert said[:2] == ["configure 1 more VF on ens2: cost 5", "configure 3 more VFs on ens0: cost 15"]
+
+
+def test_of_several_nodes_those_that_miss_least_get_the_pages() -> None:
+    guest = vm(vcpus=2, cells=2, memory="8GiB", page_size="1GiB")
+    said = sentences("3 nodes, 12 cores, 48GiB; 1GiB@0=3, 1GiB@2=3", BARE, guest)
+    assert said[0] == "reserve 1 more 1 GiB page on node 0 and 1 more 1 GiB page on node 2: cost 2"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reserved"),
+    [("1 nodes, 8 cores, 3GiB; 1GiB=1, 2MiB=512", "0KiB"), ("1 nodes, 8 cores, 4GiB; 1GiB=1, 2MiB=512", "1GiB")],
+)
+def test_pages_of_two_sizes_are_not_made_of_the_same_memory(spec: str, reserved: str) -> None:
+    guests = [vm("a", memory="2GiB", page_size="1GiB"), vm("b", memory="2GiB", page_size="2MiB")]
+    said = sentences(spec, {"reserved_cpus": "0", "reserved_memory": reserved}, *guests)
+    assert said[0] == (
+        "reserve 1 more 1 GiB page on node 0 and 512 more 2 MiB pages on node 0"
+        " (which needs 1 GiB more memory there): cost 12"
+    )
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"emulator": "isolate", "vcpus": 3, "iothreads": 1}], ids=["emulator", "iothread"]
+)
+def test_threads_that_lack_a_cpu_to_float_on_get_one(keys: dict[str, Any]) -> None:
+    said = sentences("2 nodes, 8 cores, 16GiB", NO_POOLS, vm(**{"vcpus": 4, **keys}))
+    assert said[:2] == [
+        "add CPUs 3 of node 0 to shared_cpus: cost 5",
+        "add CPUs 7 of node 1 to shared_cpus: cost 5",
+    ]
+
+
+def test_pools_on_several_nodes_are_made_at_once() -> None:
+    guest = vm(vcpus=2, cells=2, cpu_policy="shared", memory="2GiB")
+    said = sentences("2 nodes, 8 cores, 16GiB", NO_POOLS, guest)
+    assert said[0] == "add CPUs 3 of node 0 and CPUs 7 of node 1 to shared_cpus: cost 10"
+
+
+def test_pools_on_several_nodes_leave_dedicated_vcpus_their_cpus() -> None:
+    policy = {**NO_POOLS, "shared_ratio": 1}
+    guests = [vm("a", 8, cells=4, cpu_policy="shared", memory="4GiB"), vm("b", 6)]
+    assert sentences("4 nodes, 32 cores, 64GiB", policy, *guests)[0] == (
+        "add CPUs 6-7 of node 0, CPUs 14-15 of node 1, CPUs 22-23 of node 2"
+        " and CPUs 30-31 of node 3 to shared_cpus: cost 40"
+    )
