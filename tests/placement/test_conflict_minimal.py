@@ -17,8 +17,10 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
+from tests.hosts import Nic, host
 from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
+from tests.requests import ask, guest, vfs
 
 # How many draws; NUMAPLAN_CONFLICT_DRAWS=5000 is for a deeper run by hand.
 DRAWS: Final = int(os.environ.get("NUMAPLAN_CONFLICT_DRAWS", "80"))
@@ -56,12 +58,12 @@ def with_boundless_pages(snapshot: Snapshot) -> Snapshot:
 def asked(request: Request, members: list[tuple[str | None, str]]) -> Request:
     """The guests of a conflict with nothing asked for but what its members name."""
     guests: list[GuestRequest] = []
-    for guest in request.guests:
-        named = {constraint for vm, constraint in members if vm == guest.name}
-        kept = {aspect for aspect in aspects(guest) if name_of(guest, aspect) in named}
-        assert {name_of(guest, aspect) for aspect in kept} | {"placed"} >= named
+    for one in request.guests:
+        named = {constraint for vm, constraint in members if vm == one.name}
+        kept = {aspect for aspect in aspects(one) if name_of(one, aspect) in named}
+        assert {name_of(one, aspect) for aspect in kept} | {"placed"} >= named
         if named:
-            guests.append(relaxed(guest, meant(kept)))
+            guests.append(relaxed(one, meant(kept)))
     return replace(request, guests=tuple(guests))
 
 
@@ -145,3 +147,14 @@ def test_trying_every_way_comes_to_the_same_guests(case: Case) -> None:
 @given(requests_and_hosts(existing=False, small=True))
 def test_trying_every_way_comes_to_the_same_aspects(case: Case) -> None:
     judge_aspects(case, brute=True)
+
+
+def test_what_was_needed_beside_an_interface_is_tried_again_without_it() -> None:
+    # Both VFs go as one: who has x can do without y's affinity, and who has not can have no y at all.
+    asked = guest("a", 2, interfaces=[vfs("x", "ens0", affinity="preferred"), vfs("y", "ens0")])
+    snapshot = host("2n:4c:1t", nics=[Nic("ens0", 1, 2, per_group=2)])
+    case = Case(ask(asked, reserved="0,4-7"), snapshot)
+    answer = found(case)
+    assert answer is not None
+    assert [member.constraint for member in answer[1].members] == ["interfaces.y"]
+    judge_aspects(case, brute=False)

@@ -98,6 +98,30 @@ def test_a_guest_of_two_cells_is_told_way_by_way() -> None:
     assert why.runner_up.nodes == (0, 2)
 
 
+def test_what_a_node_lacks_for_some_of_the_cells_is_not_told_as_a_lack_of_the_node() -> None:
+    both = guest("a", [2, 2], distinct_nodes=False, anti_affinity=["b"])
+    reasons = whys(ask(both, anchored("b", 2), reserved="0"), host("3n:3c:1t", nics=[Nic("anchor", 0, 4)]))["a"].reasons
+    assert reasons == (
+        "nodes 1 and 2 have 3 free CPUs each, needs 4 for 2 cells",
+        'its cells on nodes (0, 0), (0, 1) or (0, 2): anti_affinity to "b", which is on node 0',
+    )
+    unequal = guest("a", [1, 3], interfaces=[vfs("first", "anchor")])
+    reasons = whys(ask(unequal, anchored("b", 2), reserved="4"), TWO_NODES)["a"].reasons
+    assert reasons == ("node 0 has 2 free CPUs, needs 3 for cell 1",)
+
+
+def test_cells_that_need_as_many_cpus_but_have_other_vcpus_can_change_places() -> None:
+    asked = guest("a", [2, 3], iothreads=1, iothread_policy="dedicated")
+    why = whys(ask(asked, reserved="0"), host("2n:4c:1t"))["a"]
+    there = "its cells on nodes (1, 0) would cost the same: a lower level decided, or nothing did and the first of"
+    assert why.reasons == (f"{there} equals was taken",)
+    assert why.runner_up is not None
+    assert why.runner_up.nodes == (1, 0)
+    # Three cells of which the last two are equal: two ways more, not five.
+    why = whys(ask(guest("a", [2, 3, 3], emulator="isolate"), reserved="0"), host("3n:4c:1t"))["a"]
+    assert why.reasons == (f"{there.replace('(1, 0)', '(1, 0, 2) or (2, 0, 1)')} equals was taken",)
+
+
 def test_one_node_is_the_whole_reason() -> None:
     assert whys(ask(guest("a", 2), shared="0"), host("1n:4c:1t"))["a"] == Why("a", ("the host has one node",), None)
 

@@ -128,7 +128,7 @@ def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
 
 
 def _free_pages(problem: Problem, guests: GuestClass) -> str:
-    """What there is in the page sizes that it may use: pages of a huge size, else MiB."""
+    """What there is in each page size that it may use: pages of a huge size, else MiB."""
     sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
     capacity = problem.facts.capacity_kib
     if not sizes:
@@ -136,8 +136,9 @@ def _free_pages(problem: Problem, guests: GuestClass) -> str:
     if len(sizes) == 1 and sizes[0] > SMALL_PAGE_KIB:
         have = {node: capacity.get((node, sizes[0]), 0) // sizes[0] for node in problem.facts.nodes}
         return f"free {format_size(sizes[0])} pages: {by_node(have)}"
-    mib = {node: sum(capacity.get((node, size), 0) for size in sizes) // 1024 for node in problem.facts.nodes}
-    return f"free MiB in pages of {', '.join(map(format_size, sizes))}: {by_node(mib)}"
+    # Memory of a cell is of one page size: sums over the sizes would show what nobody can have.
+    mib = {size: {node: capacity.get((node, size), 0) // 1024 for node in problem.facts.nodes} for size in sizes}
+    return "free MiB in pages " + "; ".join(f"of {format_size(size)}: {by_node(have)}" for size, have in mib.items())
 
 
 def _memory(problem: Problem, guests: GuestClass, _: int) -> str:

@@ -1,6 +1,6 @@
 """Why something has no place: what of the guests' needs cannot be met together, and for each guest a sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
@@ -24,6 +24,8 @@ from numaplan.placement.floating import idle_siblings
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.search import feasible
+from numaplan.placement.why.beside import Host
+from numaplan.placement.why.unplaced import what_is_missing
 
 # What a conflict between several guests is about, where no total is exceeded.
 _BLAME: Final = {
@@ -170,13 +172,31 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
         return ()
     left = replace(request, guests=tuple(_with_links(guest, request, placed) for guest in missing))
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
+    # What others need of links and of CPUs to float on is not taken from the host that is left over.
+    lacks = {**alone, **_lacks_counted(request, facts, placements, [vm for vm, lack in alone.items() if lack is None])}
     reasons = []
     for guest in missing:
-        if (lack := alone[guest.name]) is not None:
+        if (lack := lacks[guest.name]) is not None:
             reasons.append(Unplaced(guest.name, f"beside the guests that are placed, {lack}"))
         else:
             reasons.append(Unplaced(guest.name, _NO_WAY if guest.priority else _NO_PRIORITY))
     return tuple(reasons)
+
+
+def _lacks_counted(
+    request: Request, facts: HostFacts, placements: Sequence[Placement], names: Collection[str]
+) -> dict[str, str | None]:
+    """What each of `names` lacks beside `placements`, way by way; guests with the same needs share the answer."""
+    if not names:
+        return {}
+    host = Host(request, facts, placements)
+    return {
+        guest.name: lack
+        for guests in host.problem.classes
+        if (asked := [guest for guest in guests.members if guest.name in names])
+        for lack in [what_is_missing(host, asked[0].name)]
+        for guest in asked
+    }
 
 
 def _with_links(guest: GuestRequest, request: Request, placed: AbstractSet[str]) -> GuestRequest:

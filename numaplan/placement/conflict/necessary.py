@@ -54,6 +54,8 @@ def necessary(
     shares = whole(groups)
     there = frozenset(guest.name for guest in facts.snapshot.guests)
     shares = _without_many(_without_kinds(_plain(shares, can), can), can)
+    if relaxed_problem(policy, facts, shares).bundles:
+        return _settled(shares, can, there)
     return _one_by_one(shares, can, there, bare_count=policy.guest_overhead_kib > 0)
 
 
@@ -138,6 +140,20 @@ def _one_by_one(shares: Shares, can: Can, there: Collection[str], *, bare_count:
             kept = replace(share, members=share.members[:keeps], proven=share.proven and proven)
             waiting.insert(0, (kept, later))
     return tuple(done)
+
+
+def _settled(shares: Shares, can: Can, there: Collection[str]) -> Shares:
+    """As `_one_by_one`, where IOMMU groups go as one: again and again until nothing more can be left out.
+
+    There the rest may become impossible by an interface that is left out, so that what was needed before is no longer.
+    """
+    before: Shares = ()
+    while shares != before:
+        before, shares = shares, _one_by_one(shares, can, there, bare_count=True)
+        for share in [share for share in shares if not share.kept]:
+            others = tuple(other for other in shares if other is not share)
+            shares = others if others and can(others) is False else shares
+    return shares
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, Request
@@ -21,7 +22,7 @@ PROBE: Final = Budget(scale=0.2)
 _BLAME: Final = {
     "dedicated_cpus": "its cells together need more free CPUs than their nodes have",
     "shared_pool": "its shared vCPUs together need more room than the shared pools of their nodes have",
-    "memory": "its cells together need more memory than their nodes have",
+    "memory": "it needs more memory in all than the nodes in its reach have",
     "bandwidth": "its VFs need more bandwidth than the links of the PFs near it carry",
     "iommu_groups": "a VF or device that it needs shares its IOMMU group with one that it did not ask for",
     "devices": "its interfaces and devices together find too few VFs and devices near it, or of PFs of their own",
@@ -29,8 +30,8 @@ _BLAME: Final = {
         "no CPU of its nodes is left for its emulator or iothreads to float on: name shared_cpus or reserved_cpus,"
         " or give it a CPU with emulator: isolate"
     ),
-    "affinity": "a guest that it must share nodes with is on nodes where it does not fit",
-    "anti_affinity": "a guest that it must keep away from is on the nodes where it would fit",
+    "affinity": "it must share nodes with {partners}, and has no place there",
+    "anti_affinity": "it must keep away from {partners}, and has no place elsewhere",
 }
 _MOST_NAMED: Final = 3
 
@@ -44,7 +45,7 @@ def why_not_alone(request: Request, full: Problem, name: str) -> str | None:
     if _plainly_fits(problem):
         return None
     # What single nodes lack is a proof that needs no search.
-    if lack := what_nodes_lack(request, problem):
+    if lack := what_nodes_lack(request, problem) or _no_memory(problem, problem.classes[0]):
         return lack
     if _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
@@ -140,6 +141,18 @@ def _no_node(problem: Problem, guests: GuestClass) -> str | None:
     return None
 
 
+def _no_memory(problem: Problem, guests: GuestClass) -> str | None:
+    """What each node has for a cell whose memory may lie on any of them, where none has enough."""
+    facts = replace(problem.facts, policy=replace(problem.facts.policy, guest_overhead_kib=0))
+    for k, cell in enumerate(guests.cells):
+        only = replace(cell, isolated=0, whole=0, part=0, threads=0, shared=0, strict=True)
+        lacks = {node: cell_lack(facts, only, node, cores=()) for node in facts.nodes}
+        if all(lacks.values()):
+            whose = "it" if len(guests.cells) == 1 else f"its cell {k}"
+            return f"no node has the memory for {whose}: " + "; ".join(f"node {n}: {lack}" for n, lack in lacks.items())
+    return None
+
+
 def _no_nodes_apart(problem: Problem, guests: GuestClass) -> str | None:
     distinct = guests.request.distinct_nodes
     possible = [fitting_nodes(problem.facts, cell, cores=problem.core_kinds) for cell in guests.cells]
@@ -189,8 +202,17 @@ def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> 
 def _broken_constraint(problem: Problem) -> str | None:
     for constraint, sentence in _BLAME.items():
         if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
-            return sentence
+            return sentence.format(partners=_partners(problem, constraint))
     return None
+
+
+def _partners(problem: Problem, key: str) -> str:
+    """The guests that stay and that the only guest of `problem` names under `key`, and where they are."""
+    nodes = problem.facts.guest_nodes
+    names = [name for name in getattr(problem.classes[0].request, key, ()) if nodes.get(name)]
+    said = [f'"{name}" (on node{"s" * (len(nodes[name]) > 1)} {format_id_list(nodes[name])})' for name in names]
+    more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
+    return ", ".join(said[:_MOST_NAMED]) + more
 
 
 def noun(entry: InterfaceRequest | DeviceRequest) -> str:

@@ -79,17 +79,19 @@ class Host:
         for placement in placements:
             self._book(placement, self._pool, self._capacity, devices=self._devices, mbps=self._mbps, sign=-1)
 
-    def beside(self, placement: Placement) -> Beside:
-        """What is left without `placement`."""
+    def beside(self, placement: Placement | None) -> Beside:
+        """What is left without `placement`; None: beside all of them."""
         facts = self.problem.facts
-        own = self._sets[placement.vm]
+        vm = None if placement is None else placement.vm
+        own = EMPTY if vm is None else self._sets[vm]
         pool, capacity = self._pool.copy(), self._capacity.copy()
         devices, mbps = self._devices.copy(), self._mbps.copy()
-        self._book(placement, pool, capacity, devices=devices, mbps=mbps, sign=1)
+        if placement is not None:
+            self._book(placement, pool, capacity, devices=devices, mbps=mbps, sign=1)
         touched = tuple(self._core_at[name] for name in sorted({facts.core_of[cpu] for cpu in own}))
         cores = self._cores.copy()
         cores.subtract(self._tally(touched, without=None))
-        cores.update(self._tally(touched, without=placement.vm))
+        cores.update(self._tally(touched, without=vm))
         return Beside(
             cores={state: count for state, count in cores.items() if count},
             unheld={node: count + len(facts.online(node) & own) for node, count in self._unheld.items()},
@@ -97,8 +99,8 @@ class Host:
             capacity_kib=capacity,
             devices=devices,
             mbps=mbps,
-            nodes={p.vm: frozenset(p.nodes) for p in self.placements if p.vm != placement.vm},
-            free_nodes=self._free_nodes(placement.vm),
+            nodes={p.vm: frozenset(p.nodes) for p in self.placements if p.vm != vm},
+            free_nodes=self._free_nodes(vm),
         )
 
     def used(self, placement: Placement) -> frozenset[NodeId]:
@@ -118,7 +120,7 @@ class Host:
             if cpus
         )
 
-    def _free_nodes(self, without: str) -> frozenset[NodeId]:
+    def _free_nodes(self, without: str | None) -> frozenset[NodeId]:
         facts = self.problem.facts
         used = {node for p in self.placements if p.vm != without for node in self._used[p.vm]}
         return frozenset(node for node in facts.nodes if node not in used and not facts.online(node) & facts.taken)

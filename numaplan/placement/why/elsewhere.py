@@ -8,29 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
-from numaplan.placement.conflict.reasons import choice
 from numaplan.placement.facts import SMALL_PAGE_KIB
-from numaplan.placement.kinds import entries
 from numaplan.placement.options import ports_in_reach, uplink_node
-from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside, CoreState, Host, given_devices
-from numaplan.placement.why.cheapest import Offer, Served, Stock, Want, cheapest
+from numaplan.placement.why.cheapest import Offer, Stock, Want, cheapest
+from numaplan.placement.why.devices import devices_lack, serve_devices
+from numaplan.placement.why.lack import Lack, Nodes, listed
 from numaplan.units import format_count, format_size
-
-Nodes = tuple[NodeId, ...]
 
 # So many cells, nodes and PFs compete that counting gave up.
 UNDECIDED: Final = "whether its memory, VFs and devices fit there was not found out"
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """What is missing: on one `node`, or (None) on the nodes of a way together."""
-
-    node: NodeId | None
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +68,34 @@ def other_ways(host: Host, beside: Beside, placement: Placement) -> Iterator[Way
     """Every other way, equal cells told apart only once."""
     guests = host.class_of[placement.vm]
     now = canonical(guests, tuple(cell.numa_node for cell in placement.cells))
-    if len(guests.cells) == 1:
-        ways: Sequence[Nodes] = [(node,) for node in host.problem.facts.nodes]
-    else:
-        ways = [option.nodes for option in guests.options if option.keep is None]
-    for nodes in ways:
+    for nodes in every_way(host.problem, guests):
         if nodes != now:
             yield way_there(host, beside, placement.vm, nodes=nodes)
+
+
+def every_way(problem: Problem, guests: GuestClass) -> Sequence[Nodes]:
+    """The nodes for its cells that are worth a look, equal cells told apart only once."""
+    if len(guests.cells) == 1:
+        return [(node,) for node in problem.facts.nodes]
+    found = (option.nodes for option in guests.options if option.keep is None)
+    return list(dict.fromkeys(nodes for way in found for nodes in _first_exchanged(guests, way)))
+
+
+def _first_exchanged(guests: GuestClass, nodes: Nodes) -> Iterator[Nodes]:
+    """The way itself, and where the first cell is apart, those in which it changes places with one that needs as much.
+
+    The options have only one of these, for they come to the same in counts.
+    """
+    yield nodes
+    for k in range(1, len(nodes) if _is_first_apart(guests) else 0):
+        if guests.cells[k] != guests.cells[0]:
+            return
+        yield canonical(guests, (nodes[k], *nodes[1:k], nodes[0], *nodes[k + 1 :]))
+
+
+def _is_first_apart(guests: GuestClass) -> bool:
+    """Whether the first cell has other vCPUs than the next and so is not its equal, whatever threads of QEMU add."""
+    return len({len(cell.vcpus) for cell in guests.request.cells[:2]}) > 1
 
 
 def fewest_spans(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> int:
@@ -105,11 +117,11 @@ def fewest_spans(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> int:
 
 
 def canonical(guests: GuestClass, nodes: Nodes) -> Nodes:
-    """The same way with the nodes of equal cells that follow each other in order, as GuestClass.options has it."""
+    """The same way with the nodes of equal cells that follow each other in order."""
     ordered: list[NodeId] = []
     start = 0
     for k in range(1, len(nodes) + 1):
-        if k == len(nodes) or guests.cells[k] != guests.cells[k - 1]:
+        if k == len(nodes) or guests.cells[k] != guests.cells[k - 1] or (k == 1 and _is_first_apart(guests)):
             ordered += sorted(nodes[start:k])
             start = k
     return tuple(ordered)
@@ -129,13 +141,13 @@ def way_there(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Way:
     if lack is not None:
         return Way(nodes, None, lack)
     memory = cheapest(_memory_wants(problem, guests, nodes), _memory_left(problem, beside, nodes))
-    devices = _serve_devices(problem, beside, guests, nodes=nodes)
+    devices = serve_devices(problem, beside, guests, nodes=nodes)
     if not (memory.decided and devices.decided):
         return Way(nodes, None, Lack(None, UNDECIDED))
     if memory.cost is None:
         return Way(nodes, None, _memory_lack(_memory_left(problem, beside, nodes), guests, nodes))
     if devices.cost is None:
-        return Way(nodes, None, _devices_lack(problem, beside, guests, nodes=nodes))
+        return Way(nodes, None, devices_lack(problem, beside, guests, nodes=nodes))
     uplinks = _uplinks_cost(problem, guests, nodes)
     return Way(nodes, Cost(_cells_cost(problem, nodes), devices.cost + uplinks, memory.cost))
 
@@ -172,8 +184,16 @@ def _cells_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: 
                 else f"room for {room}, needs {shared}"
             )
         if said is not None:
-            return Lack(node, f"has {said}")
+            here = [k for k, other in enumerate(nodes) if other == node]
+            return Lack(node, f"has {said}{_for_cells(guests, here)}")
     return None
+
+
+def _for_cells(guests: GuestClass, cells: Sequence[int]) -> str:
+    """Which cells of several it is that a node cannot take: others, or fewer of them, may well lie there."""
+    if len(set(guests.cells)) == 1:
+        return f" for {len(cells)} cells" if len(cells) > 1 else ""
+    return f" for cell{'s' * (len(cells) > 1)} {format_id_list(cells)}"
 
 
 def _cpu_lack(problem: Problem, beside: Beside, cells: list[CellDemand], *, node: NodeId) -> str | None:
@@ -293,10 +313,11 @@ def _memory_wants(problem: Problem, guests: GuestClass, nodes: Nodes) -> list[Wa
 
 
 def _memory_lack(left: Mapping[Stock, int], guests: GuestClass, nodes: Nodes) -> Lack:
-    for cell, node in zip(guests.cells, nodes, strict=True):
+    for k, (cell, node) in enumerate(zip(guests.cells, nodes, strict=True)):
         have = {size: left.get((node, size), 0) for size in cell.page_sizes_kib}
         if not have:
-            return Lack(node, f"has no pages of a size that divides {format_size(cell.memory_kib)}")
+            size = format_size(cell.memory_kib)
+            return Lack(node, f"has no pages of a size that divides {size}{_for_cells(guests, [k])}")
         best = max(have, key=lambda size: (have[size], size))
         if cell.strict and have[best] < cell.memory_kib:
             if best == SMALL_PAGE_KIB:
@@ -304,53 +325,5 @@ def _memory_lack(left: Mapping[Stock, int], guests: GuestClass, nodes: Nodes) ->
             else:
                 pages = format_count(have[best] // best, f"free {format_size(best)} page")
                 said = f"{pages}, needs {cell.memory_kib // best}"
-            return Lack(node, f"has {said}")
+            return Lack(node, f"has {said}{_for_cells(guests, [k])}")
     return Lack(None, "its cells find too little memory together")
-
-
-def _admitted(problem: Problem, beside: Beside, demand: DeviceDemand, nodes: Nodes) -> list[int]:
-    kinds = problem.device_kinds
-    return [i for i in demand.kinds if beside.devices[i] > 0 and problem.admits(demand, kinds[i], nodes)]
-
-
-def _serve_devices(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Served:
-    kinds = problem.device_kinds
-    left: dict[Stock, int] = {("kind", i): count for i, count in beside.devices.items()}
-    left |= {("link", pf): mbps for pf, mbps in beside.mbps.items()}
-    wants = []
-    for d, demand in enumerate(guests.devices):
-        offers = []
-        for i in _admitted(problem, beside, demand, nodes):
-            uses: list[tuple[Stock, int]] = [(("kind", i), 1), (("link", kinds[i].pf), demand.mbps)]
-            if demand.distinct:
-                left["own", d, kinds[i].pf] = 1
-                uses.append((("own", d, kinds[i].pf), 1))
-            if kinds[i].bundle is not None:
-                uses.append((("bundle", kinds[i].bundle), 1))
-            offers.append(Offer(problem.device_cost(kinds[i], nodes), tuple(uses)))
-        wants.append(Want(demand.count, tuple(sorted(offers, key=lambda offer: offer.cost))))
-
-    def whole_groups(used: Mapping[Stock, int]) -> bool:
-        return all(used.get(("bundle", bundle), 0) in (0, size) for bundle, size in problem.bundles.items())
-
-    return cheapest(wants, left, accepts=whole_groups)
-
-
-def _devices_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Lack:
-    for entry, demand in zip(entries(guests.request), guests.devices, strict=True):
-        have = sum(beside.devices[i] for i in _admitted(problem, beside, demand, nodes))
-        if have < demand.count:
-            asked = choice(entry, demand.count)
-            if len(set(nodes)) == 1:
-                free = format_count(have, "free device")
-                return Lack(nodes[0], f'has {free} near enough for "{entry.name}", needs {asked}')
-            return Lack(None, f'"{entry.name}" needs {asked}: {have} free near enough to {listed(sorted(set(nodes)))}')
-    what = "too few of the VFs and devices that it needs, or too little of their bandwidth, are left near"
-    return Lack(None, f"{what} {listed(sorted(set(nodes)))}")
-
-
-def listed(nodes: Sequence[NodeId]) -> str:
-    """``node 0``, ``nodes 0 and 2``, ``nodes 0, 1 and 2``."""
-    if len(nodes) == 1:
-        return f"node {nodes[0]}"
-    return f"nodes {', '.join(map(str, nodes[:-1]))} and {nodes[-1]}"

@@ -11,7 +11,8 @@ from numaplan.model.request import Request
 from numaplan.placement.current import is_moved
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.why.beside import Beside, Host, given_devices
-from numaplan.placement.why.elsewhere import Cost, Nodes, Way, cost_now, fewest_spans, listed, other_ways
+from numaplan.placement.why.elsewhere import Cost, Way, cost_now, fewest_spans, other_ways
+from numaplan.placement.why.lack import Nodes, listed
 from numaplan.units import format_count
 
 _MOST_TOLD: Final = 3
@@ -31,7 +32,7 @@ def _explain(host: Host, placement: Placement) -> Why:
     seen = _Seen(host, beside, placement, cost_now(host, placement))
     ways = list(other_ways(host, beside, placement))
     fitting = sorted((way for way in ways if way.cost is not None), key=lambda way: (_extra(seen, way), way.nodes))
-    reasons = [*_missing(ways), *_fitting(seen, fitting)]
+    reasons = [*missing(ways), *_fitting(seen, fitting)]
     if not ways:
         reasons.append(_only_way(host, placement))
     if host.problem.truncated and len(placement.cells) > 1:
@@ -71,7 +72,7 @@ def _names(ways: Sequence[Nodes]) -> str:
     return "its cells on nodes " + (told[0] if len(told) == 1 else f"{', '.join(told[:-1])} or {told[-1]}")
 
 
-def _missing(ways: Sequence[Way]) -> list[str]:
+def missing(ways: Sequence[Way]) -> list[str]:
     """What is missing where it does not fit: nodes that lack the same in one sentence."""
     on_nodes: dict[str, set[NodeId]] = defaultdict(set)
     together: dict[str, list[Nodes]] = defaultdict(list)

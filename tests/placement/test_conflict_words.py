@@ -1,0 +1,43 @@
+"""What a conflict says is missing: each number a shortage."""
+
+from dataclasses import replace
+
+from numaplan.model.request import GuestRequest, PageSize, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.facts import host_facts
+from tests.hosts import host
+from tests.requests import ask, guest
+
+
+def sentences(request: Request, snapshot: Snapshot) -> dict[tuple[str | None, str], str]:
+    found, _ = conflict(request, host_facts(request, snapshot))
+    return {(member.vm, member.constraint): member.sentence for member in found.members}
+
+
+def reason(request: Request, snapshot: Snapshot) -> str:
+    _, (unplaced,) = conflict(request, host_facts(request, snapshot))
+    return unplaced.reason
+
+
+def test_memory_that_no_node_has_is_told_node_by_node_though_it_may_lie_on_any() -> None:
+    request = ask(guest("a", 1, memory_gib=3, memory_policy="preferred"), reserved="0")
+    said = "; ".join(f"node {node}: 2 GiB of ordinary memory, needs 3 GiB" for node in (0, 1))
+    assert reason(request, host("2n:2c:1t", memory_gib=2)) == f"no node has the memory for it: {said}"
+    two = guest("a", [1, 1], memory_gib=1, memory_policy="preferred")
+    two = replace(two, cells=(two.cells[0], replace(two.cells[1], memory_kib=3 << 20)))
+    request = ask(two, reserved="0")
+    assert reason(request, host("2n:2c:1t", memory_gib=2)) == f"no node has the memory for its cell 1: {said}"
+
+
+def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None:
+    def asked(name: str) -> GuestRequest:
+        first, second = guest(name, [1, 2]).cells
+        first = replace(first, page_size=PageSize.ANY)
+        second = replace(second, page_size=PageSize.HUGE_1G, memory_kib=2 << 20)
+        return replace(guest(name, [1, 2]), cells=(first, second))
+
+    found = sentences(ask(asked("a"), asked("b"), reserved="0"), host("2n:8c:1t", memory_gib=6, pages={"1GiB": [0, 2]}))
+    free = "free MiB in pages of 4 KiB: nodes 0-1: 6144 each; of 1 GiB: node 0: 0, node 1: 2048"
+    assert found["a", "memory"] == f"needs cell 0: 1 GiB, cell 1: 2 GiB of memory; {free}"
+    assert found["b", "page_size"].endswith(free)

@@ -1,0 +1,79 @@
+"""Why guests are left out of a plan: the words, and that a lack is told exactly where nothing would do."""
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.facts import host_facts
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.why.beside import Host
+from numaplan.placement.why.unplaced import what_is_missing
+from tests.hosts import Nic, host
+from tests.placement.random_cases import Case, requests_and_hosts
+from tests.placement.why_bruteforce import cheapest_ways
+from tests.requests import ask, guest, vfs
+
+# NUMAPLAN_EXAMPLES=2000 for a deeper run.
+EXAMPLES: Final = int(os.environ.get("NUMAPLAN_EXAMPLES", "60"))
+BESIDE: Final = "beside the guests that are placed, "
+
+
+def left_out(request: Request, snapshot: Snapshot) -> dict[str, str]:
+    return {one.vm: one.reason for one in solve(request, snapshot, budget=Budget()).unplaced}
+
+
+def test_the_guest_that_keeps_away_from_one_that_is_left_out_is_named_whatever_its_priority() -> None:
+    keeps = guest("d", 2, anti_affinity=["e"])
+    request = ask(keeps, guest("e", 2, required=False, priority=9), reserved="0")
+    said = 'it must keep away from "d" (on node 0), and has no place elsewhere'
+    assert left_out(request, host("1n:8c:1t")) == {"e": BESIDE + said}
+
+
+def test_the_guest_that_wants_the_nodes_of_one_that_is_left_out_is_named_with_its_nodes() -> None:
+    here = guest("d", 5, affinity=["e"], interfaces=[vfs("first", "anchor")])
+    request = ask(here, guest("e", 3, required=False, priority=9), reserved="0")
+    said = 'it must share nodes with "d" (on node 0), and has no place there'
+    assert left_out(request, host("2n:8c:1t", nics=[Nic("anchor", 0, 4)])) == {"e": BESIDE + said}
+
+
+def test_a_link_that_others_have_filled_is_named_with_what_it_still_carries() -> None:
+    fast = vfs("i", "ens0", mbps=6000)
+    asked = guest("d", 2, interfaces=[fast]), guest("e", 2, interfaces=[fast], required=False, priority=9)
+    request = ask(*asked, reserved="0")
+    found = left_out(request, host("1n:8c:1t", nics=[Nic("ens0", 0, 4, speed_mbps=10000)]))
+    assert found == {"e": f'{BESIDE}node 0: "i" needs 6000 Mbit/s for each of its VFs: ens0 has 4000 left'}
+
+
+def test_the_guest_whose_emulator_would_have_nothing_to_float_on_is_named() -> None:
+    request = ask(guest("a", 2), guest("b", 1, required=False, priority=5, emulator="isolate"))
+    said = 'node 0: no CPU would be left for the emulator of "a" to float on'
+    assert left_out(request, host("1n:4c:1t")) == {"b": BESIDE + said}
+
+
+def test_a_guest_of_priority_0_that_has_no_place_is_told_what_it_lacks() -> None:
+    request = ask(guest("d", 2, anti_affinity=["e"]), guest("e", 2, required=False, priority=0), reserved="0")
+    assert "keep away" in left_out(request, host("1n:8c:1t"))["e"]
+    assert "its priority is 0" in left_out(request, host("2n:8c:1t"))["e"]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(requests_and_hosts(existing=False))
+def test_a_guest_that_is_left_out_lacks_something_exactly_where_it_has_no_place(case: Case) -> None:
+    plan = solve(case.request, case.snapshot, budget=Budget())
+    host_of_plan = Host(case.request, host_facts(case.request, case.snapshot), plan.placements)
+    for unplaced in plan.unplaced if plan.placements else ():
+        if host_of_plan.class_of[unplaced.vm].options:
+            has_place = cheapest_ways(case.request, case.snapshot, plan.placements, unplaced.vm)
+            assert (what_is_missing(host_of_plan, unplaced.vm) is None) == bool(has_place)
+
+
+def test_what_is_missing_is_not_told_where_there_are_more_ways_than_are_counted() -> None:
+    far = guest("e", [1, 2, 3, 4], required=False, priority=0)
+    request = ask(guest("d", 2, anti_affinity=["e"]), far, reserved="0")
+    facts = host_facts(request, host("6n:8c:1t"))
+    counted = Host(request, facts, solve(request, facts.snapshot, budget=Budget()).placements)
+    assert what_is_missing(counted, "e") is None
