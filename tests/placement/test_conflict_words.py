@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from numaplan.model.request import GuestRequest, PageSize, Request
+from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType, PageSize, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.reasons import choice
 from numaplan.placement.facts import host_facts
 from tests.hosts import host
 from tests.requests import ask, guest
@@ -41,3 +42,8 @@ def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None
     free = "free MiB in pages of 4 KiB: nodes 0-1: 6144 each; of 1 GiB: node 0: 0, node 1: 2048"
     assert found["a", "memory"] == f"needs cell 0: 1 GiB, cell 1: 2 GiB of memory; {free}"
     assert found["b", "page_size"].endswith(free)
+
+
+def test_a_range_of_vfs_is_named_with_its_pf() -> None:
+    asked = InterfaceRequest("i", InterfaceType.SRIOV, pf="eth1", vf_indexes=frozenset({2, 3, 9}))
+    assert choice(asked, 1) == "1 VF with pf eth1#2-3,9"

@@ -127,6 +127,8 @@ def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
         for key in ("physnet", "pf", "vendor", "device", "address")
         if (value := getattr(entry, key, None)) is not None
     ]
+    if isinstance(entry, InterfaceRequest) and entry.vf_indexes is not None:
+        words = [f"{word}#{format_id_list(entry.vf_indexes)}" if word.startswith("pf ") else word for word in words]
     noun = "device" if isinstance(entry, DeviceRequest) else "VF"
     return f"{count} {noun}{'' if count == 1 else 's'} with {', '.join(words)}"
 
