@@ -49,7 +49,7 @@ def _other_request(plan: Plan, asked: Request, kept: Request) -> Iterator[Violat
             yield Violation(wish.name, "request", "the plan was made without this guest of vnf.yaml")
         elif held not in (wish, as_there):
             differing = [f.name for f in fields(wish) if getattr(held, f.name) not in _either(wish, as_there, f.name)]
-            what = ", ".join(differing) or "in part"
+            what = ", ".join(differing) or "parts"
             yield Violation(wish.name, "request", f"the plan was made for another request of it (other {what})")
     for name in said:
         yield Violation(name, "request", "the plan was made for this guest too, vnf.yaml does not name it")

@@ -231,6 +231,12 @@ class GuestRequest:
     device_locality: DeviceLocality = DeviceLocality.AUTO
 
     @property
+    def has_floating_threads(self) -> bool:
+        """Whether its emulator or iothreads have no CPU of their own."""
+        iothreads = self.iothreads > 0 and self.iothread_policy is IothreadPolicy.SHARE
+        return self.emulator is EmulatorPolicy.SHARE or iothreads
+
+    @property
     def own_emulator_cpus(self) -> int:
         """How many CPUs its emulator has for itself; `emulator_cpus` counts with policy set alone."""
         match self.emulator:

@@ -13,7 +13,6 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import (
     Affinity,
     DeviceRequest,
-    EmulatorPolicy,
     GuestRequest,
     InterfaceRequest,
     IothreadPolicy,
@@ -78,10 +77,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
             keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
             if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
                 options.append(_kept_option(facts, first, keep, kinds=kinds))
-        floats = not facts.names_pools and (
-            first.emulator is EmulatorPolicy.SHARE
-            or (first.iothreads > 0 and first.iothread_policy is IothreadPolicy.SHARE)
-        )
+        floats = not facts.names_pools and first.has_floating_threads
         classes.append(GuestClass(tuple(members), cells, devices, tuple(options), floats, first.name in existing))
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)

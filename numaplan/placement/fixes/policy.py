@@ -8,7 +8,7 @@ from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.change import Edit
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Document
-from numaplan.model.request import EmulatorPolicy, GuestRequest, HostPolicy, IothreadPolicy
+from numaplan.model.request import GuestRequest, HostPolicy
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, begun
@@ -26,10 +26,7 @@ def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Grou
         Group("reserved_memory", Document.VNF, _reserved_memory(facts.policy)),
     ]
     wanted = sum(guest.vcpus - len(guest.dedicated_vcpus) for guest in guests)
-    floats = not facts.names_pools and any(
-        guest.emulator is EmulatorPolicy.SHARE or (guest.iothreads and guest.iothread_policy is IothreadPolicy.SHARE)
-        for guest in guests
-    )
+    floats = not facts.names_pools and any(guest.has_floating_threads for guest in guests)
     if wanted or floats:
         # What is shared is not there for dedicated vCPUs: less of it may help where all of it does not.
         groups.append(Group("shared_cpus", Document.VNF, _shared_cpus(facts, max(wanted, 1)), joint=False))
