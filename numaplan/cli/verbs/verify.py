@@ -23,6 +23,9 @@ def verify(
 ) -> None:
     """Check a plan against the request and the host, by code that shares nothing with the search.
 
+    The request that the plan carries, by which it is carried out, must be that of vnf.yaml. That nothing fits is not
+    checked.
+
     \b
     Exit codes: 0 valid, 3 violated.
 
