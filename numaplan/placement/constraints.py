@@ -23,6 +23,7 @@ from numaplan.placement.formulation import (
     memory_key,
 )
 from numaplan.placement.problem import Problem
+from numaplan.placement.ties import affinity, anti_affinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,47 +208,6 @@ def floating_threads(f: Formulation) -> None:
             for option, count in f.options(u):
                 rooms = total(room[node] for node in sorted(set(option.nodes)))
                 f.model.at_most(count - rooms * unit.count, 0)
-
-
-def affinity(f: Formulation) -> None:
-    """A guest and its partner: the nodes of one contain those of the other."""
-    for u, partner in _partners(f, "affinity"):
-        if isinstance(partner, frozenset):
-            for option, count in f.options(u):
-                mine = frozenset(option.nodes)
-                if not (mine <= partner or partner <= mine):
-                    f.model.equal(count)
-            continue
-        inside = f.model.boolean()
-        for node in f.problem.facts.nodes:
-            mine_here, theirs = f.uses(u, node), f.uses(partner, node)
-            f.model.at_most(mine_here - theirs + inside, 1)
-            f.model.at_most(theirs - mine_here - inside, 0)
-
-
-def anti_affinity(f: Formulation) -> None:
-    """A guest is on no node of its partner."""
-    for u, partner in _partners(f, "anti_affinity"):
-        if isinstance(partner, frozenset):
-            for option, count in f.options(u):
-                if partner & frozenset(option.nodes):
-                    f.model.equal(count)
-            continue
-        for node in f.problem.facts.nodes:
-            f.model.at_most(f.uses(u, node) + f.uses(partner, node), 1)
-
-
-def _partners(f: Formulation, key: str) -> list[tuple[int, int | frozenset[NodeId]]]:
-    """(unit, its partner: another unit, or the nodes of a guest that stays). Linked guests are units of one."""
-    by_name = {name: u for u, unit in enumerate(f.units) for name in unit.names}
-    found: list[tuple[int, int | frozenset[NodeId]]] = []
-    for u, unit in enumerate(f.units):
-        for name in getattr(unit.guests.request, key):
-            if name in by_name:
-                found.append((u, by_name[name]))
-            elif f.problem.facts.guest_nodes.get(name):
-                found.append((u, f.problem.facts.guest_nodes[name]))
-    return found
 
 
 CONSTRAINTS: Final = (

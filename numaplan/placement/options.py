@@ -55,7 +55,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     groups: dict[tuple[GuestRequest, str | None], list[GuestRequest]] = defaultdict(list)
     for guest in request.guests:
         alone = guest.name in linked or guest.name in existing or _may_use_bundle(facts, kinds, guest)
-        groups[_needs(guest), guest.name if alone else None].append(guest)
+        groups[needs(guest), guest.name if alone else None].append(guest)
     # Guests differ in names and devices more than in cells, and lie in the same ways.
     nodes_of = cache(lambda cell: fitting_nodes(facts, cell, cores=cores))
     supply = cache(partial(_supply, facts, kinds))
@@ -113,7 +113,8 @@ def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tu
 
 
 @lru_cache(maxsize=4096)  # a conflict is found by asking of the same guests again and again
-def _needs(guest: GuestRequest) -> GuestRequest:
+def needs(guest: GuestRequest) -> GuestRequest:
+    """All that it asks for: equal for guests that differ by name alone."""
     interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
     return replace(guest, name="", vm="", interfaces=interfaces)
 

@@ -20,6 +20,7 @@ from numaplan.placement.neighbourhood import MANY_NODES, improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
+from numaplan.placement.surplus import without_surplus
 from numaplan.placement.symmetry import Symmetry
 
 __all__ = ["Bound", "Budget", "Progress", "Searched", "feasible", "search"]
@@ -57,6 +58,7 @@ class Searched:
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
+    problem = without_surplus(problem)
     coarse = formulate(problem, coarse_units(problem), fine=False)
     goals = (("priority", counted_priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
     first = _first(coarse, goals[-1][1])

@@ -21,7 +21,7 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
-from numaplan.placement.options import build_problem
+from numaplan.placement.options import build_problem, needs
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.search import feasible
 from numaplan.placement.why.beside import Host
@@ -155,13 +155,20 @@ def _reasons(
 
 
 def _alone(request: Request, problem: Problem) -> dict[str, str | None]:
-    """For every guest why it has no place even alone; guests with the same needs share the answer."""
-    return {
-        guest.name: reason
-        for guests in problem.classes
-        for reason in [why_not_alone(request, problem, guests.request.name)]
-        for guest in guests.members
-    }
+    """For every guest why it has no place even alone; guests that differ by name alone share the answer."""
+    staying = problem.facts.guest_nodes
+    known: dict[GuestRequest | str, str | None] = {}
+    reasons: dict[str, str | None] = {}
+    for guests in problem.classes:
+        first = guests.request
+        near, apart = (
+            tuple(name for name in names if name in staying) for names in (first.affinity, first.anti_affinity)
+        )
+        key = first.name if guests.exists else replace(needs(first), affinity=near, anti_affinity=apart)
+        if key not in known:
+            known[key] = why_not_alone(request, problem, first.name)
+        reasons.update(dict.fromkeys((guest.name for guest in guests.members), known[key]))
+    return reasons
 
 
 def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> tuple[Unplaced, ...]:
