@@ -23,12 +23,24 @@ WORK: Final[Mapping[str, float]] = {
 # The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
 SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 
-# The parts of a level's work before and after the turn of a search of our own: the last is mostly for a proof alone.
-FIRST_PART: Final = 0.3
-LAST_PART: Final = 0.7
+# From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
+MANY_NODES: Final = 9
 
-# What the last is for: of priorities a search for both has proven more than one for a proof alone, of costs less.
-LAST_AIM: Final[Mapping[str, Aim]] = {"priority": Aim.BOTH, "cross_node_cost": Aim.PROOF}
+# What the solver does for a level: (part of the level's work, aim), one after the other.
+Turns = Sequence[tuple[float, Aim]]
+ALONE: Final[Turns] = ((1.0, Aim.BOTH),)
+
+# The same before and after a search of our own has its turn. On few nodes priorities mostly are proven soon or not at
+# all, but some by the core alone; and the least cost is mostly found by our own search, and proven at once then, where
+# the solver looks for it long.
+BEFORE: Final[Turns] = ((0.3, Aim.BOTH),)
+BEFORE_ON_FEW: Final[Mapping[str, Turns]] = {
+    "priority": ((0.09, Aim.BOTH), (0.12, Aim.CORE), (0.21, Aim.BOTH)),
+    "cross_node_cost": ((0.05, Aim.BOTH),),
+}
+AFTER: Final[Turns] = ((0.7, Aim.LEAN_PROOF),)
+AFTER_OF: Final[Mapping[str, Turns]] = {"priority": ((0.7, Aim.BOTH),), "cross_node_cost": ((0.7, Aim.PROOF),)}
+AFTER_ON_FEW: Final[Mapping[str, Turns]] = {**AFTER_OF, "cross_node_cost": ((0.5, Aim.PROOF), (0.45, Aim.BOTH))}
 
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
@@ -124,6 +136,7 @@ class Run:
         From a `solution` on something is always found, though the clock has run out.
         """
         bounds: list[Bound] = []
+        few = len(f.problem.facts.nodes) < MANY_NODES
         for i, (name, goal) in enumerate(goals):
             doubt = name not in UPPER and not all(bound.proven for bound in bounds)
             most = effort * UNPROVABLE if doubt else effort
@@ -131,23 +144,43 @@ class Run:
             if improve is not None and known is not None and solution:
                 untold = Solved(Outcome.UNKNOWN, solution, known, 0.0)
                 solution = improve(self, f, Turn(name, goal, untold, below, most)).solution
-            part = 1.0 if improve is None else FIRST_PART
-            result = self.solve(f, goal, name, solution=solution, best=known, effort=most * part, clock=part)
+            before = BEFORE_ON_FEW.get(name, BEFORE) if few else BEFORE
+            turns = ALONE if improve is None else before
+            result = self._in_turns(f, goal, name, turns, solution=solution, best=known, effort=most)
             if not result.solution:
                 return Reached(result.outcome)
             if improve is not None:
                 result = improve(self, f, Turn(name, goal, result, below, most))
-            aim = LAST_AIM.get(name, Aim.LEAN_PROOF)
-            # Where the first turn has not raised a bound that was known before it, a longer one hardly does.
-            hopeless = aim is not Aim.BOTH and result.bound == known
-            if improve is not None and result.outcome is not Outcome.OPTIMAL and not hopeless:
-                part = most * LAST_PART
-                result = self.solve(f, goal, name, solution=result.solution, best=result.bound, effort=part, aim=aim)
+                after = (AFTER_ON_FEW if few else AFTER_OF).get(name, AFTER)
+                # Where the first turns have not raised a bound that was known before them, longer ones hardly do.
+                hopeless = after[0][1] is not Aim.BOTH and result.bound == known
+                if result.outcome is not Outcome.OPTIMAL and not hopeless:
+                    start, bound = result.solution, result.bound
+                    result = self._in_turns(f, goal, name, after, solution=start, best=bound, effort=most)
             solution = result.solution
             value = goal.value(solution)
             bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
             hold(f, name, goal, value)
         return Reached(Outcome.FEASIBLE, solution, tuple(bounds))
+
+    def _in_turns(
+        self,
+        f: Formulation,
+        goal: Linear,
+        name: str,
+        turns: Turns,
+        *,
+        solution: tuple[int, ...],
+        best: int | None,
+        effort: float,
+    ) -> Solved:
+        """Optimises one level in `turns`, each from where the one before it ended, until something is proven."""
+        for part, aim in turns:
+            result = self.solve(f, goal, name, solution=solution, best=best, effort=effort * part, clock=part, aim=aim)
+            if result.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE):
+                break
+            solution, best = result.solution, result.bound
+        return result
 
     def solve(
         self,

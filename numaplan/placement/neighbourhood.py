@@ -14,14 +14,12 @@ from numaplan.model.host import NodeId, PackageId
 from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved, Solving
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
-from numaplan.placement.levels import WORK, Run, Turn, maximizes
+from numaplan.placement.levels import MANY_NODES, WORK, Run, Turn, maximizes
 
 # How many neighbourhoods are tried.
 ROUNDS: Final = 160
 # Fewer nodes than this are no matter for neighbourhoods: the model as a whole does.
 FEWEST_NODES: Final = 4
-# From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
-MANY_NODES: Final = 9
 # So often nodes are drawn, until some are found that were not shown to hold nothing better.
 DRAWS: Final = 20
 # A value of so many times its bound is far from it: any nodes gain there, and it takes long.

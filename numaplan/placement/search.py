@@ -15,8 +15,8 @@ from numaplan.placement.conflict.fillings import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.levels import WORK, Bound, Budget, Goals, Progress, Reached, Run, hold, maximizes
-from numaplan.placement.neighbourhood import MANY_NODES, improve
+from numaplan.placement.levels import MANY_NODES, WORK, Bound, Budget, Goals, Progress, Reached, Run, hold, maximizes
+from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
@@ -65,9 +65,11 @@ def search(problem: Problem, budget: Budget) -> Searched:
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
     symmetry = Symmetry(run, coarse, dict(goals))
-    upper = _all_placed(run, coarse, goals, first) or run.levels(
-        coarse, goals, solution=first, best=symmetry.best, improve=symmetry.improve
-    )
+    upper = _all_placed(run, coarse, goals, first)
+    if len(upper.bounds) < len(goals):
+        upper = run.levels(
+            coarse, goals, solution=upper.solution or first, best=symmetry.best, improve=symmetry.improve
+        )
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
@@ -98,8 +100,8 @@ def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
     return ()
 
 
-def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) -> Reached | None:
-    """The upper levels, where all guests find a place at a cost that is soon proven; None: they do not, or not so soon.
+def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) -> Reached:
+    """A plan in which all guests find a place, if one is soon found; and the upper levels, if its cost is soon proven.
 
     Asked before the levels come in turn, where the first plan has left somebody out: a plan that was sought for the
     priority alone is mostly far from the least cost, and finding it takes longer than both do at once.
@@ -108,7 +110,7 @@ def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) ->
     most, seconds = f.model.upper(placed), run.seconds(upper, AT_ONCE)
     is_late = seconds is not None and seconds <= 0
     if is_late or len(f.problem.facts.nodes) >= MANY_NODES or (first and placed.value(first) == most):
-        return None
+        return Reached(Outcome.UNKNOWN)
     model = f.model.copy()
     model.at_least(placed, most)
     found = model.solve(
@@ -119,7 +121,7 @@ def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) ->
         tick=lambda: run.tell(upper, placed.value(first) if first else None, most),
     )
     if found.outcome is not Outcome.OPTIMAL:
-        return None
+        return Reached(found.outcome, found.solution)
     reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))
     for (level, goal), bound in zip(goals, reached, strict=True):
         run.tell(level, bound.value, bound.bound)

@@ -13,8 +13,8 @@ from typing import Final
 from numaplan.placement.aggregate import Aggregate, aggregate
 from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation
-from numaplan.placement.levels import WORK, Bound, Run, Turn, maximizes
-from numaplan.placement.neighbourhood import MANY, MANY_NODES, ROUNDS, Manner, Search, improve, is_far
+from numaplan.placement.levels import MANY_NODES, WORK, Bound, Run, Turn, maximizes
+from numaplan.placement.neighbourhood import MANY, ROUNDS, Manner, Search, improve, is_far
 
 # The parts of a level's work for its best sums, and for the nearest of these to a plan's.
 SUMS_PART: Final = 0.3
