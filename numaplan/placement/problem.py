@@ -157,6 +157,11 @@ class Problem:
                 classes.append(replace(guests, members=members))
         return replace(self, classes=tuple(classes))
 
+    def alone(self, guests: GuestClass) -> "Problem":
+        """The problem of the first guest of a class, as a required one."""
+        members = (replace(guests.request, required=True),)
+        return replace(self, classes=(replace(guests, members=members),))
+
     def device_cost(self, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> int:
         """What one device of `kind` costs a guest on `nodes`."""
         distance = min(self.facts.distance(kind.node, node) for node in nodes)

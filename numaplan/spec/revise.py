@@ -34,6 +34,12 @@ class VnfFile:
             raise input_error(mistakes)
         self._root = root
         self._profiles = Profiles(profiles)
+        self._vms: dict[str, tuple[int, YamlMap]] = {}
+        vms = root.get("vms")
+        for number, vm in enumerate(vms.items if isinstance(vms, YamlList) else ()):
+            name = vm.get("name") if isinstance(vm, YamlMap) else None
+            if isinstance(vm, YamlMap) and isinstance(name, YamlScalar):
+                self._vms[name.text] = (number, vm)
 
     @property
     def data(self) -> object:
@@ -58,7 +64,7 @@ class VnfFile:
             _set(written.setdefault(("host",), {}), edit.path, edit.value)
 
     def _write_vm(self, edit: Edit | Drop, written: dict[tuple[Step, ...], object]) -> None:
-        number, own = self._vm(str(edit.vm))
+        number, own = self._vms[str(edit.vm)]
         defaults = self._root.get("defaults")
         merged = layered(own, defaults if isinstance(defaults, YamlMap) else None, self._profiles, [])
         if isinstance(edit, Drop):
@@ -75,14 +81,6 @@ class VnfFile:
             else:
                 # What the vm has from below it cannot change in part: lists are replaced as a whole.
                 written[whole] = _set(_plain(merged.get(str(path[0]))), path[1:], value)
-
-    def _vm(self, name: str) -> tuple[int, YamlMap]:
-        vms = self._root.get("vms")
-        for number, vm in enumerate(vms.items if isinstance(vms, YamlList) else ()):
-            said = vm.get("name") if isinstance(vm, YamlMap) else None
-            if isinstance(vm, YamlMap) and isinstance(said, YamlScalar) and said.text == name:
-                return number, vm
-        raise LookupError(name)
 
     def _operation(self, path: tuple[Step, ...], value: object) -> Operation:
         node: YamlNode | None = self._root

@@ -167,3 +167,9 @@ def test_the_same_question_gives_the_same_fixes() -> None:
     snapshot = host("2n:4c:2t", pages={"1GiB": 1}, nics=[Nic("ens0", 0, 2)])
     guests = [vm(name, 4, page_size="1GiB", interfaces=[{"name": "d", "pf": "ens0"}]) for name in "abc"]
     assert fixes(snapshot, *guests) == fixes(snapshot, *guests)
+
+
+def test_of_many_guests_that_may_be_left_out_the_first_are_told_by_name_and_the_patch_has_all() -> None:
+    (fix,) = fixes(host("1n:2c:1t"), *(vm(f"g{i}") for i in range(12)), reserved_cpus="0")
+    assert fix.sentence == ("let g0, g1, g2, g3, g4, g5, g6, g7 and 4 more be left out (required: false): cost 12000")
+    assert [operation.path for operation in fix.patch] == [f"/vms/{i}/required" for i in range(12)]

@@ -166,7 +166,7 @@ def _alone(request: Request, problem: Problem) -> dict[str, str | None]:
         )
         key = first.name if guests.exists else replace(needs(first), affinity=near, anti_affinity=apart)
         if key not in known:
-            known[key] = why_not_alone(request, problem, first.name)
+            known[key] = why_not_alone(request, problem, guests)
         reasons.update(dict.fromkeys((guest.name for guest in guests.members), known[key]))
     return reasons
 

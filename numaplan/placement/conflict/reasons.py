@@ -39,9 +39,9 @@ _MOST_NAMED: Final = 3
 _FIRST_WAYS: Final = 8
 
 
-def why_not_alone(request: Request, full: Problem, name: str) -> str | None:
-    """Why a guest of the problem `full` has no place even without the others; None where it has one."""
-    problem = full.only({name})
+def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> str | None:
+    """Why a guest of a class of the problem `full` has no place even without the others; None where it has one."""
+    problem = full.alone(guests)
     if _plainly_fits(problem):
         return None
     # What single nodes lack is a proof that needs no search.

@@ -1,7 +1,7 @@
 """A lever: one thing that could be changed to make a request possible, from 0 (as it is) to `most`; and its price."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from numaplan.model.change import Drop, Edit
@@ -34,6 +34,8 @@ class Case:
 
     request: Request
     snapshot: Snapshot
+    # For thousands of vms that are changed in turn.
+    _places: "_Places | None" = field(default=None, compare=False, repr=False)
 
     def with_policy(self, policy: HostPolicy) -> "Case":
         """The same guests under another policy."""
@@ -41,11 +43,34 @@ class Case:
 
     def with_vm(self, vm: str, change: Callable[[GuestRequest], GuestRequest]) -> "Case":
         """The same with every copy of a vm changed."""
-        guests = tuple(change(guest) if guest.vm == vm else guest for guest in self.request.guests)
-        return replace(self, request=replace(self.request, guests=guests))
+        guests = list(self.request.guests)
+        places = self._places
+        if places is None or places.guests != len(guests):
+            places = _places_of(guests)
+        for place in places.of.get(vm, ()):
+            guests[place] = change(guests[place])
+        return replace(self, request=replace(self.request, guests=tuple(guests)), _places=places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the copies `of` each vm are among so many `guests`."""
+
+    guests: int
+    of: Mapping[str, Sequence[int]]
+
+
+def _places_of(guests: Sequence[GuestRequest]) -> _Places:
+    of: dict[str, list[int]] = {}
+    for place, guest in enumerate(guests):
+        of.setdefault(guest.vm, []).append(place)
+    return _Places(len(guests), of)
 
 
 Edits = tuple[Edit | Drop, ...]
+
+# So many things of which the same is said are told by name; the patch has them all.
+_MOST_TOLD: Final = 8
 
 # A form with {} where things of which the same is said stand together, and the thing.
 Sentence = tuple[str, str]
@@ -102,4 +127,6 @@ def told(sentences: Iterable[Sentence]) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
+    if len(words) > _MOST_TOLD + 1:
+        words = [*words[:_MOST_TOLD], f"{len(words) - _MOST_TOLD} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

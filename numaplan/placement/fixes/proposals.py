@@ -99,7 +99,11 @@ def is_possible(
 
 def _by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
     """All copies of each vm of which some guest is `named`."""
-    return [[guest for guest in request.guests if guest.vm == vm] for vm in dict.fromkeys(guest.vm for guest in named)]
+    copies: dict[str, list[GuestRequest]] = {guest.vm: [] for guest in named}
+    for guest in request.guests:
+        if guest.vm in copies:
+            copies[guest.vm].append(guest)
+    return list(copies.values())
 
 
 def _all_of(groups: Sequence[Group]) -> tuple[tuple[Lever, ...], dict[int, int]]:

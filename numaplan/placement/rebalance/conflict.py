@@ -82,7 +82,8 @@ def _no_place(question: Rebalancing, guest: GuestRequest) -> str | None:
     request = replace(question.asked, guests=(guest,))
     snapshot = question.only({guest.name}).snapshot
     facts = facts_beside(request, snapshot, question.fixed)
-    return why_not_alone(request, build_problem(request, facts), guest.name)
+    problem = build_problem(request, facts)
+    return why_not_alone(request, problem, problem.classes[0])
 
 
 def _needs(guest: GuestRequest) -> str:
