@@ -5,6 +5,7 @@ from unittest.mock import Mock, patch
 
 import pytest
 
+from benchmarks.instances import HOSTS, make_instance
 from numaplan.model.plan import Plan
 from numaplan.placement.levels import UPPER, Run
 from numaplan.placement.search import Budget
@@ -61,4 +62,15 @@ def test_where_that_is_not_asked_the_values_are_the_same(monkeypatch: pytest.Mon
     plan = planned(TIGHT, required=False)
     monkeypatch.setattr("numaplan.placement.search.MANY_NODES", 0)
     assert planned(TIGHT, required=False).levels == plan.levels
+    assert asked(levels) >= UPPER
+
+
+def test_a_plan_for_all_whose_cost_is_not_soon_proven_is_where_the_levels_begin(levels: Mock) -> None:
+    instance = make_instance(HOSTS[3], 0.95, 2)
+    with patch.object(Run, "solve", autospec=True, side_effect=Run.solve) as solved:
+        plan = solve(instance.request, instance.snapshot, budget=Budget())
+    everybody = sum(guest.priority for guest in instance.request.guests)
+    assert upper(plan)["priority"] == (everybody, everybody, True)
+    first = next(call for call in solved.call_args_list if call.args[3] == "priority")
+    assert first.args[2].value(first.kwargs["solution"]) == everybody
     assert asked(levels) >= UPPER
