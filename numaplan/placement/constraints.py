@@ -164,10 +164,9 @@ def memory(f: Formulation) -> None:
     for u, k, cell in f.cells():
         for option, count in f.options(u):
             demands[memory_key(f.problem, cell, option, k)].append(count)
-    given: dict[tuple[NodeId, int], list[tuple[Linear, int]]] = defaultdict(list)
+    capacity = f.problem.facts.capacity_kib
     for key, counts in demands.items():
         wanted = total(counts)
-        capacity = f.problem.facts.capacity_kib
         costs = {(node, size): cost for node, cost in key.places for size in key.page_sizes_kib}
         flows = {
             place: f.model.integer(0, min(f.model.upper(wanted), capacity.get(place, 0) // key.memory_kib))
@@ -176,17 +175,24 @@ def memory(f: Formulation) -> None:
         f.model.equal(total(flows.values()) - wanted)
         f.memory_flows[key] = flows
         f.memory_cost += total(flow * costs[place] for place, flow in flows.items())
-        for place, flow in flows.items():
-            given[place].append((flow, key.memory_kib))
-    overhead_kib = f.problem.facts.policy.guest_overhead_kib
-    for node in f.problem.facts.nodes if overhead_kib else ():
-        guests = total(f.uses(u, node) for u in range(len(f.units)))
-        given[node, SMALL_PAGE_KIB].append((guests, overhead_kib))
-    for place, parts in given.items():
+    for place, parts in memory_uses(f).items():
         # In units of what divides every amount, the numbers stay small and nothing is rounded.
         unit = reduce(gcd, (size for _, size in parts))
         used = total(flow * (size // unit) for flow, size in parts)
-        f.model.at_most(used, f.problem.facts.capacity_kib.get(place, 0) // unit)
+        f.model.at_most(used, capacity.get(place, 0) // unit)
+
+
+def memory_uses(f: Formulation) -> dict[tuple[NodeId, int], list[tuple[Linear, int]]]:
+    """(how many, KiB of each) of all that takes pages of a size on a node, by the two."""
+    uses: dict[tuple[NodeId, int], list[tuple[Linear, int]]] = defaultdict(list)
+    for key, flows in f.memory_flows.items():
+        for place, flow in flows.items():
+            uses[place].append((flow, key.memory_kib))
+    overhead_kib = f.problem.facts.policy.guest_overhead_kib
+    for node in f.problem.facts.nodes if overhead_kib else ():
+        guests = total(f.uses(u, node) for u in range(len(f.units)))
+        uses[node, SMALL_PAGE_KIB].append((guests, overhead_kib))
+    return uses
 
 
 def floating_threads(f: Formulation) -> None:

@@ -26,7 +26,7 @@ def devices(f: Formulation) -> None:
         if key.count is not None:
             _spread(f, flows, total(guests for guests, _ in parts))
     used: dict[int, list[Linear]] = defaultdict(list)
-    for _, i, amount, _ in _uses(f):
+    for _, i, amount, _ in device_uses(f):
         used[i].append(amount)
     for i, amounts in used.items():
         f.model.at_most(total(amounts), len(f.problem.device_kinds[i].members))
@@ -36,7 +36,7 @@ def devices(f: Formulation) -> None:
 def bandwidth(f: Formulation) -> None:
     """No PF's link is promised more than it carries; a link whose speed is not known carries anything."""
     load: dict[PciAddress, list[Linear]] = defaultdict(list)
-    for _, i, amount, mbps in _uses(f):
+    for _, i, amount, mbps in device_uses(f):
         pf = f.problem.device_kinds[i].pf
         if pf is not None and mbps:
             load[pf].append(amount * mbps)
@@ -49,7 +49,7 @@ def bandwidth(f: Formulation) -> None:
 
 def iommu_groups(f: Formulation) -> None:
     """An IOMMU group of several devices goes to one guest whole, or to none."""
-    uses = _uses(f)
+    uses = device_uses(f)
     for bundle, size in sorted(f.problem.bundles.items()):
         got: dict[int, list[Linear]] = defaultdict(list)
         for u, i, amount, _ in uses:
@@ -83,7 +83,7 @@ def _keep_once(f: Formulation) -> None:
             f.model.at_most(total(guests), 1)
 
 
-def _uses(f: Formulation) -> list[tuple[int | None, int, Linear, int]]:
+def device_uses(f: Formulation) -> list[tuple[int | None, int, Linear, int]]:
     """(unit where it matters, device kind, how many of it, Mbit/s of each), of flows and of guests kept as they are."""
     uses = [(key.unit, i, flow, key.mbps) for key, flows in f.device_flows.items() for i, flow in flows.items()]
     for u, unit in enumerate(f.units):

@@ -1,12 +1,22 @@
 """Of what would help the cheapest is told: at whichever node or PF it is, for all copies, with memory counted once."""
 
+from collections.abc import Sequence
+from itertools import product
+from operator import add
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import place
 from numaplan.model.plan import Status
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import host_facts
+from numaplan.placement.options import build_problem
+from numaplan.placement.search import Budget, feasible
 from numaplan.spec.synthetic import parse_synthetic
 from tests.placement.fixes_cases import after, question
 
@@ -104,6 +114,21 @@ def test_of_several_nodes_those_that_miss_least_get_the_pages() -> None:
     assert said[0] == "reserve 1 more 1 GiB page on node 0 and 1 more 1 GiB page on node 2: cost 2"
 
 
+def test_of_several_choices_of_nodes_the_cheapest_is_told() -> None:
+    guest = vm(vcpus=2, cells=2, memory="4GiB", page_size="1GiB")
+    said = sentences("3 nodes, 9 cores, 96GiB; 1GiB@0=1", {**BARE, "reserved_cpus": ""}, guest)
+    assert said[0] == "reserve 1 more 1 GiB page on node 0 and 2 more 1 GiB pages on node 1: cost 3"
+
+
+def test_a_little_on_each_of_several_nodes_is_told_before_more_on_one() -> None:
+    guests = [vm(name, 2, memory="3GiB", page_size="1GiB") for name in "ab"]
+    said = sentences("2 nodes, 8 cores, 64GiB; 1GiB@0=2, 1GiB@1=2", BARE, *guests)
+    assert said[:2] == [
+        "reserve 1 more 1 GiB page on node 0 and 1 more 1 GiB page on node 1: cost 2",
+        "reserve 4 more 1 GiB pages on node 1: cost 4",
+    ]
+
+
 @pytest.mark.parametrize(
     ("spec", "reserved"),
     [("1 nodes, 8 cores, 3GiB; 1GiB=1, 2MiB=512", "0KiB"), ("1 nodes, 8 cores, 4GiB; 1GiB=1, 2MiB=512", "1GiB")],
@@ -141,3 +166,62 @@ def test_pools_on_several_nodes_leave_dedicated_vcpus_their_cpus() -> None:
         "add CPUs 6-7 of node 0, CPUs 14-15 of node 1, CPUs 22-23 of node 2"
         " and CPUs 30-31 of node 3 to shared_cpus: cost 40"
     )
+
+
+@st.composite
+def shortages(draw: st.DrawFn) -> tuple[dict[str, Any], list[int], list[int]]:
+    """A request of guests with pages and VFs, and how many of both two or three nodes have: seldom enough."""
+    nodes = draw(st.integers(2, 3))
+    vms = []
+    for name in "abc"[: draw(st.integers(1, 3))]:
+        cells = draw(st.integers(1, 2))
+        pages = cells * draw(st.integers(1, 2))
+        guest = vm(name, cells * draw(st.integers(1, 2)), memory=f"{pages}GiB", page_size="1GiB")
+        if cells > 1:
+            guest["cells"] = cells
+        if draw(st.booleans()):
+            affinity = draw(st.sampled_from(["required", "preferred"]))
+            guest["interfaces"] = [
+                {"name": "d", "physnet": "p", "count": draw(st.integers(1, 2)), "affinity": affinity}
+            ]
+        vms.append(guest)
+    policy = {**BARE, "reserved_cpus": "", "physnets": {"p": [f"ens{node}" for node in range(nodes)]}}
+    amounts = st.lists(st.integers(0, 2), min_size=nodes, max_size=nodes)
+    # Of a PF without VFs, nobody knows what they would be like.
+    return {"apiVersion": "numaplan/v1", "host": policy, "vms": vms}, draw(amounts), [1, *draw(amounts)[1:]]
+
+
+def with_supply(pages: Sequence[int], vfs: Sequence[int]) -> Snapshot:
+    nodes = len(pages)
+    huge = ", ".join(f"1GiB@{node}={count}" for node, count in enumerate(pages))
+    ports = "".join(f"; ens{node}@{node}: {count} of 8 VFs" for node, count in enumerate(vfs))
+    return parse_synthetic(f"{nodes} nodes, {3 * nodes} cores, {32 * nodes}GiB; {huge}{ports}")
+
+
+@settings(deadline=None, derandomize=True, max_examples=30, database=None)
+@given(shortages())
+def test_no_choice_of_more_pages_or_of_more_vfs_is_cheaper_than_the_one_that_is_told(
+    drawn: tuple[dict[str, Any], list[int], list[int]],
+) -> None:
+    document, pages, vfs = drawn
+
+    def fits(more_pages: Sequence[int], more_vfs: Sequence[int]) -> bool:
+        snapshot = with_supply([*map(add, pages, more_pages)], [*map(add, vfs, more_vfs)])
+        asked = question(document, snapshot)
+        return feasible(build_problem(asked.request, host_facts(asked.request, snapshot)), Budget()) is Outcome.FEASIBLE
+
+    none = [0] * len(pages)
+    choices = sorted(product(range(4), repeat=len(pages)), key=sum)
+    asked = question(document, with_supply(pages, vfs))
+    plan = place(asked).plan
+    assume(plan.status is Status.INFEASIBLE)
+    conflict = with_fixes(asked, plan).conflict
+    assert conflict is not None
+    told = {word: [fix.cost for fix in conflict.fixes if word in fix.sentence] for word in ("page", "VF")}
+    best = {
+        "page": next((sum(more) for more in choices if fits(more, none)), None),
+        "VF": next((5 * sum(more) for more in choices if fits(none, more)), None),
+    }
+    for word, cost in best.items():
+        if cost is not None:
+            assert min(told[word], default=None) == cost, (word, [fix.sentence for fix in conflict.fixes])

@@ -1,6 +1,5 @@
 """The model of a host that may have more of everything, and that pays for it: what does it take to place all copies."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -14,7 +13,9 @@ from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
+from numaplan.placement.constraints import memory_uses
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
+from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.problem import CoreKind, Problem
@@ -201,13 +202,7 @@ class Stretch:
         return slacks
 
     def _memory(self, f: Formulation) -> list[_Slack]:
-        used: dict[tuple[int, int], list[tuple[Linear, int]]] = defaultdict(list)
-        for key, flows in f.memory_flows.items():
-            for place, flow in flows.items():
-                used[place].append((flow, key.memory_kib))
-        overhead = f.problem.facts.policy.guest_overhead_kib
-        for node in f.problem.facts.nodes if overhead else ():
-            used[node, SMALL_PAGE_KIB].append((total(f.uses(u, node) for u in range(len(f.units))), overhead))
+        used = memory_uses(f)
         slacks = []
         for supply in self.supplies:
             if supply.thing not in (Thing.PAGE, Thing.ORDINARY) or supply.node is None:
@@ -236,21 +231,21 @@ class Stretch:
 
     def _devices(self, f: Formulation) -> list[_Slack]:
         slacks = []
-        uses = _device_uses(f)
+        uses = device_uses(f)
         for i, (kind, real) in enumerate(zip(f.problem.device_kinds, self.real_devices, strict=True)):
             supply = next((self.new_vfs[member] for member in kind.members if member in self.new_vfs), None)
             if supply is not None:
                 more = f.model.integer(0, len(kind.members) - real)
-                f.model.at_most(total(n for j, n, _ in uses if j == i) - more, real)
+                f.model.at_most(total(n for _, j, n, _ in uses if j == i) - more, real)
                 slacks.append(_Slack(supply, more))
         return slacks
 
     def _links(self, f: Formulation) -> list[_Slack]:
         slacks = []
-        uses = _device_uses(f)
+        uses = device_uses(f)
         for supply in self.supplies:
             if supply.thing is Thing.BANDWIDTH:
-                load = total(n * mbps for i, n, mbps in uses if f.problem.device_kinds[i].pf == supply.pf)
+                load = total(n * mbps for _, i, n, mbps in uses if f.problem.device_kinds[i].pf == supply.pf)
                 more = f.model.integer(0, self._within_reach(supply))
                 f.model.at_most(load - more, link_speed(self.base.problem.facts, supply.pf) or 0)
                 slacks.append(_Slack(supply, more))
@@ -310,13 +305,3 @@ def link_speed(facts: HostFacts, pf: PciAddress | None) -> int | None:
 
 def _without(kind: CoreKind, new: CpuSet) -> CoreKind:
     return replace(kind, cores=tuple(cpus for cpus in kind.cores if cpus.isdisjoint(new)))
-
-
-def _device_uses(f: Formulation) -> list[tuple[int, Linear, int]]:
-    """(device kind, how many of it are given, Mbit/s of each)."""
-    uses = [(i, flow, key.mbps) for key, flows in f.device_flows.items() for i, flow in flows.items()]
-    for u, unit in enumerate(f.units):
-        for option, kept in f.options(u):
-            for d, i, count in () if option.keep is None else option.keep.devices:
-                uses.append((i, kept * count, unit.guests.devices[d].mbps))
-    return uses

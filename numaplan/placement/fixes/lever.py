@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from numaplan.model.change import Drop, Edit
+from numaplan.model.devices import PciAddress
+from numaplan.model.host import NodeId
 from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
@@ -81,13 +83,27 @@ def _no_edits(_case: Case, _level: int) -> Edits:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """What one level of a lever adds to a host: `each_kib` of memory at `node` in pages of `size_kib`, or one of `vfs`.
+
+    Huge pages are made of `spare_kib` that the node has, and then of new memory.
+    """
+
+    node: NodeId | None = None
+    size_kib: int = 0
+    each_kib: int = 0
+    spare_kib: int = 0
+    vfs: tuple[PciAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lever:
     """`pull` changes a case to a level, `sentence` says what that does, `price` what it costs beside distance.
 
     `edits` say it in the words of vnf.yaml, given the case in which everything is pulled that will be; without any the
     change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
     that may then lie further apart, whose cross-node cost counts too. `within`: the lever as it is in a case that
-    others have changed before it; None where these change nothing for it.
+    others have changed before it; None where these change nothing for it. `adds`: all that it does is to add that.
     """
 
     most: int
@@ -98,6 +114,11 @@ class Lever:
     nested: bool = True
     far: str | None = None
     within: "Callable[[Case], Lever] | None" = None
+    adds: Addition | None = None
+
+    def among(self, case: Case) -> "Lever":
+        """The lever as it is in a case."""
+        return self if self.within is None else self.within(case)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,23 @@ class Group:
     document: Document
     levers: tuple[Lever, ...]
     joint: bool = True
+
+
+# How far each lever of some is pulled, by its number.
+Levels = Mapping[int, int]
+
+
+def pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
+    """The case with levers pulled, one after the other."""
+    for number, level in sorted(levels.items()):
+        if level:
+            case = levers[number].among(case).pull(case, level)
+    return case
+
+
+def furthest(levers: Sequence[Lever]) -> dict[int, int]:
+    """All levers pulled as far as they go."""
+    return {number: lever.most for number, lever in enumerate(levers)}
 
 
 def begun(amount: int, unit: int) -> int:

@@ -11,7 +11,7 @@ from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices
 from numaplan.units import format_count, format_size
 
@@ -114,6 +114,7 @@ def _more_pages(node: NumaNode, size: int, most: int, *, kept_kib: int) -> Lever
         sentence=sentence,
         price=lambda level: price.PAGES_GIB * begun(level * size, GIB) + price.MEMORY_GIB * begun(missing(level), GIB),
         within=within,
+        adds=Addition(node.id, size, each_kib=size, spare_kib=spare),
     )
 
 
@@ -132,6 +133,7 @@ def _memory(node: NodeId, most_kib: int) -> Lever:
         pull=lambda case, level: _with_node(case, node, lambda old: add(old, level)),
         sentence=lambda level: ("have {}", f"{format_size(level * _STEP_KIB)} more ordinary memory on node {node}"),
         price=lambda level: price.MEMORY_GIB * begun(level * _STEP_KIB, GIB),
+        adds=Addition(node, SMALL_PAGE_KIB, each_kib=_STEP_KIB),
     )
 
 
@@ -217,6 +219,7 @@ def _more_vfs(pf: PciDevice, model: PciDevice, new: tuple[PciAddress, ...]) -> L
         pull=lambda case, level: replace(case, snapshot=_with_vfs(case.snapshot, pf.address, model, new[:level])),
         sentence=lambda level: ("configure {}", f"{format_count(level, 'more VF')} on {name}"),
         price=lambda level: price.VF * level,
+        adds=Addition(vfs=new),
     )
 
 

@@ -1,0 +1,96 @@
+"""What is cheapest to add to a host so that all required guests have a place: how much of what on which node or PF.
+
+The model is that of the host with all there could be of everything, where what is used of it is paid for.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from math import gcd
+
+from numaplan.model.host import NodeId
+from numaplan.placement.constraints import formulate, memory_uses
+from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
+from numaplan.placement.device_constraints import device_uses
+from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.fixes import lever as price
+from numaplan.placement.fixes.lever import GIB, Addition, Lever
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.problem import Problem
+
+Pulled = Sequence[tuple[Addition, Linear]]
+
+
+def cheapest(problem: Problem, levers: Sequence[Lever], *, work: float, seconds: float | None) -> dict[int, int]:
+    """How far to pull levers that do nothing but add, where `problem` has them all pulled as far as they go.
+
+    As few as can be for that price. {}: some do else, or which are the cheapest is not proven.
+    """
+    additions = [lever.adds for lever in levers if lever.adds is not None]
+    if len(additions) < len(levers):
+        return {}
+    f = formulate(problem, coarse_units(problem), fine=False)
+    levels = [f.model.integer(0, lever.most) for lever in levers]
+    opened = [f.model.boolean() for _ in levers]
+    for level, is_open, lever in zip(levels, opened, levers, strict=True):
+        f.model.at_most(level - is_open * lever.most, 0)
+    added = list(zip(additions, levels, strict=True))
+    most = [lever.most for lever in levers]
+    _pay_for_memory(f, added, most)
+    _pay_for_vfs(f, added)
+    goal = _price(f, added, most) * (len(levers) + 1) + total(opened)
+    solved = f.model.solve(goal, maximize=False, work=work, seconds=seconds)
+    if solved.outcome is not Outcome.OPTIMAL:
+        return {}
+    values = enumerate(level.value(solved.solution) for level in levels)
+    return {number: value for number, value in values if value}
+
+
+def _pay_for_memory(f: Formulation, added: Pulled, most: Sequence[int]) -> None:
+    """No more memory is used than was there before, and what is added."""
+    uses = memory_uses(f)
+    for (addition, level), limit in zip(added, most, strict=True):
+        place = None if addition.node is None else (addition.node, addition.size_kib)
+        if place is not None and (parts := uses.get(place)):
+            unit = reduce(gcd, (kib for _, kib in parts), addition.each_kib)
+            used = total(count * (kib // unit) for count, kib in parts)
+            before = f.problem.facts.capacity_kib.get(place, 0) - limit * addition.each_kib
+            f.model.at_most(used - level * (addition.each_kib // unit), before // unit)
+
+
+def _pay_for_vfs(f: Formulation, added: Pulled) -> None:
+    uses: dict[int, list[Linear]] = defaultdict(list)
+    for _, number, count, _ in device_uses(f):
+        uses[number].append(count)
+    for addition, level in added:
+        new = frozenset(addition.vfs)
+        for i, kind in enumerate(f.problem.device_kinds):
+            if not new.isdisjoint(kind.members):
+                before = sum(member not in new for member in kind.members)
+                f.model.at_most(total(uses[i]) - level, before)
+
+
+def _price(f: Formulation, added: Pulled, most: Sequence[int]) -> Linear:
+    """docs/why-not.md has the prices. Pages of all sizes on a node are made of the same spare memory."""
+    paid = ZERO
+    huge: dict[NodeId, list[tuple[Linear, int]]] = defaultdict(list)
+    spare: Mapping[NodeId, int] = {a.node: a.spare_kib for a, _ in added if a.node is not None}
+    for (addition, level), limit in zip(added, most, strict=True):
+        if addition.node is None:
+            paid += level * price.VF
+        elif addition.size_kib == SMALL_PAGE_KIB:
+            paid += _gib(f, [(level, addition.each_kib)], limit * addition.each_kib) * price.MEMORY_GIB
+        else:
+            paid += _gib(f, [(level, addition.each_kib)], limit * addition.each_kib) * price.PAGES_GIB
+            huge[addition.node].append((level, addition.each_kib))
+    for node, parts in huge.items():
+        largest = sum(f.model.upper(level) * each for level, each in parts)
+        paid += _gib(f, parts, largest, free_kib=spare[node]) * price.MEMORY_GIB
+    return paid
+
+
+def _gib(f: Formulation, parts: Sequence[tuple[Linear, int]], largest_kib: int, *, free_kib: int = 0) -> Linear:
+    """The GiB that are begun by these amounts, each so many KiB, beyond what is free."""
+    gib = f.model.integer(0, price.begun(largest_kib, GIB))
+    f.model.at_most(total(level * each for level, each in parts) - gib * GIB, free_kib)
+    return gib

@@ -1,0 +1,140 @@
+"""How little of some levers is enough to make a case possible, alone and together."""
+
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from numaplan.placement.fixes.lever import Case, Levels, Lever, pulled
+from numaplan.placement.fixes.probe import Probe
+
+_MOST_SINGLES: Final = 16
+MOST_OF_A_GROUP: Final = 2
+# Levels of a lever that is not nested are tried in turn.
+_MOST_IN_TURN: Final = 8
+
+
+class Least:
+    """Tries `levers` on a case."""
+
+    def __init__(self, case: Case, probe: Probe, levers: Sequence[Lever]) -> None:
+        self._case = case
+        self._probe = probe
+        self._levers = levers
+
+    def singles(self, even: Levels) -> list[dict[int, int]]:
+        """The cheapest levers that help alone, each as little as it can be; `even`: what `evenly` says, if asked."""
+        hits: list[dict[int, int]] = []
+        # Below an even price not even all of them help: one that does at that price is the cheapest.
+        while even and not self._probe.tired and (hit := self._one_of(even)):
+            hits.append(hit)
+            if len(hits) == MOST_OF_A_GROUP:
+                return hits
+            even = self.evenly(without=hit)
+
+        for number, lever in enumerate(self._levers[:_MOST_SINGLES]):
+            if self._probe.tired:
+                break
+            most = 0 if any(number in hit for hit in hits) else lever.most
+            if len(hits) == MOST_OF_A_GROUP:
+                # Only what is cheaper than the dearer of those that are known is of use.
+                most = min(most, _within_price(lever, self.price(hits[-1]) - 1))
+            if most and (level := self._least({}, number, most)):
+                hits = sorted([*hits, {number: level}], key=self.price)[:MOST_OF_A_GROUP]
+        return hits
+
+    def price(self, levels: Levels) -> int:
+        """What these levels cost beside distance."""
+        return sum(self._levers[number].price(level) for number, level in levels.items())
+
+    def _one_of(self, levels: Levels) -> dict[int, int]:
+        """A lever that helps alone, as little of it as can be, of `levels` that help together; {}: there is none."""
+        if len(levels) == 1:
+            ((number, most),) = levels.items()
+            return {number: level} if (level := self._least({}, number, most)) else {}
+        half = len(levels) // 2
+        for part in (dict(list(levels.items())[:half]), dict(list(levels.items())[half:])):
+            if (len(part) == 1 or self.holds(part)) and (hit := self._one_of(part)):
+                return hit
+        return {}
+
+    def holds(self, levels: Levels) -> bool:
+        """Whether it is proven that these levels are enough."""
+        return self._probe.holds(pulled(self._case, self._levers, levels))
+
+    def _least(self, others: Levels, number: int, most: int) -> int:
+        """The least level of a lever, of `most`, that helps with `others` as they are; 0: none does."""
+        if self._levers[number].nested and not self.holds({**others, number: most}):
+            return 0
+        return self._lowered(others, number, most)
+
+    def _lowered(self, others: Levels, number: int, most: int) -> int:
+        """The same, where it is known that `most` helps if the lever is nested."""
+        if not self._levers[number].nested:
+            levels = range(1, min(most, _MOST_IN_TURN) + 1)
+            return next((level for level in levels if self.holds({**others, number: level})), 0)
+        low, high = 0, most
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.holds({**others, number: middle}):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def fewest(self, enough: Levels) -> dict[int, int]:
+        """Levels none of which can be lower with the others as they are; dear levers are given up first."""
+        levels, levers = dict(enough), self._levers
+
+        def settle(numbers: Sequence[int], *, needed: bool) -> None:
+            """`needed`: it is known that not all of these can be given up."""
+            without = {number: level for number, level in levels.items() if number not in numbers}
+            if not needed and self.holds(without):
+                levels.clear()
+                levels.update(without)
+            elif len(numbers) == 1:
+                number = numbers[0]
+                levels[number] = self._lowered(without, number, levels[number]) or levels[number]
+            else:
+                half = len(numbers) // 2
+                settle(numbers[:half], needed=False)
+                settle(numbers[half:], needed=levels.keys().isdisjoint(numbers[:half]))
+
+        settle(sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number)), needed=True)
+        return levels
+
+    def evenly(self, without: Collection[int] = ()) -> dict[int, int]:
+        """All levers but some up to one price, the least at which they help together; {}: at none they do."""
+        levers = self._levers
+        numbers = [number for number in range(len(levers)) if number not in without]
+
+        def up_to(price: int) -> dict[int, int]:
+            levels = {number: _within_price(levers[number], price) for number in numbers}
+            return {number: level for number, level in levels.items() if level}
+
+        low, high = -1, max((levers[number].price(levers[number].most) for number in numbers), default=0)
+        if not numbers or not self.holds(up_to(high)):
+            return {}
+        while high - low > 1:
+            middle = (low + high) // 2
+            levels = up_to(middle)
+            if self.holds(levels):
+                high = max((levers[number].price(level) for number, level in levels.items()), default=0)
+            else:
+                # Up to the next price nothing changes.
+                levels = {number: levels.get(number, 0) for number in numbers}
+                low = min(levers[n].price(level + 1) for n, level in levels.items() if level < levers[n].most) - 1
+        return up_to(high)
+
+    def alike(self) -> dict[int, int]:
+        """All levers at one level, or as far as they go, that helps; {}: none does. It is doubled until one does."""
+        most = max(lever.most for lever in self._levers)
+        for doubled in range((most - 1).bit_length() + 1):
+            levels = {number: min(1 << doubled, lever.most) for number, lever in enumerate(self._levers)}
+            if self.holds(levels):
+                return levels
+        return {}
+
+
+def _within_price(lever: Lever, price: int) -> int:
+    """The highest level that costs no more."""
+    return bisect_right(range(1, lever.most + 1), price, key=lever.price)

@@ -1,0 +1,119 @@
+"""Asks of one case after the other whether it has a plan, and what that costs, within bounds."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from numaplan.model.request import GuestRequest, Request
+from numaplan.placement.adopt import keep_guest_topology
+from numaplan.placement.conflict.clock import Remaining, is_over
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import Outcome, total
+from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.fixes.lever import Case
+from numaplan.placement.formulation import coarse_units
+from numaplan.placement.objective import cross_node_cost, priority
+from numaplan.placement.options import build_problem
+from numaplan.placement.problem import Problem
+from numaplan.placement.search import Budget, feasible
+
+# No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
+# begun may take half as many again, and is given up then.
+MAX_CASES: Final = 90
+MAX_UNKNOWN: Final = 6
+# A case that is hard to decide is no fix worth telling.
+_CASE: Final = Budget(scale=0.05)
+# CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
+COST_WORK: Final = 0.5
+
+# The part of what is left of a wall-clock limit that the search for a cost may take.
+_PART: Final = 0.2
+
+
+class Probe:
+    """Says of a case whether all required guests have a place, and counts how often it was asked."""
+
+    def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool, remaining: Remaining) -> None:
+        self.cases = 0
+        self.unknown = 0
+        self._vms = {guest.vm for guest in named}
+        self._change_topology = change_topology
+        self._remaining = remaining
+
+    @property
+    def tired(self) -> bool:
+        """Whether nothing else should be begun."""
+        return self.cases >= MAX_CASES or self.unknown >= MAX_UNKNOWN or is_over(self._remaining)
+
+    @property
+    def spent(self) -> bool:
+        """Whether every further answer is no."""
+        return self.cases >= MAX_CASES * 3 // 2 or is_over(self._remaining)
+
+    def holds(self, case: Case) -> bool:
+        """Whether that is proven."""
+        if self.spent:
+            return False
+        self.cases += 1
+        request, facts = self._question(case)
+        few = tuple(guest for guest in request.guests if guest.required and guest.vm in self._vms)
+        # The guests of a conflict are few: where they have no place, nothing else need be asked.
+        if 0 < len(few) < len(request.guests) and not self._solved(build_problem(replace(request, guests=few), facts)):
+            return False
+        return self._solved(build_problem(request, facts))
+
+    def distance(self, case: Case, vms: Collection[str]) -> int:
+        """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
+        problem = self.problem(case)
+        others = []
+        for guests in problem.classes:
+            members = tuple(guest for guest in guests.members if guest.vm not in vms)
+            if members:
+                others.append(replace(guests, members=members))
+        without = replace(problem, classes=tuple(others))
+        return max(0, _least_cost(problem, self.part()) - _least_cost(without, self.part()))
+
+    def worth_least(self, case: Case, names: Collection[str]) -> frozenset[str]:
+        """The guests of `names` that are left out where they may be, so that the others are worth most."""
+        guests = tuple(
+            replace(guest, required=guest.required and guest.name not in names) for guest in case.request.guests
+        )
+        problem = self.problem(replace(case, request=replace(case.request, guests=guests)))
+        f = formulate(problem, coarse_units(problem), fine=False)
+        worth = [max(unit.guest.priority, 1) if unit.guest.name in names else 0 for unit in f.units]
+        goal = total(f.placed(u) * each for u, each in enumerate(worth))
+        best = f.model.solve(goal, maximize=True, work=COST_WORK, seconds=self.part()).solution
+        placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
+        return frozenset(names) - placed
+
+    def problem(self, case: Case) -> Problem:
+        """The case in counts."""
+        return build_problem(*self._question(case))
+
+    def _question(self, case: Case) -> tuple[Request, HostFacts]:
+        request = case.request
+        if not self._change_topology:
+            request, _ = keep_guest_topology(request, case.snapshot)
+        return request, host_facts(request, case.snapshot)
+
+    def part(self) -> float | None:
+        """What one search may take of the time that is left, in seconds."""
+        seconds = self._remaining()
+        return None if seconds is None else max(seconds * _PART, 0.0)
+
+    def _solved(self, problem: Problem) -> bool:
+        outcome = feasible(problem, replace(_CASE, remaining=self._remaining))
+        self.unknown += outcome is Outcome.UNKNOWN
+        return outcome is Outcome.FEASIBLE
+
+
+def _least_cost(problem: Problem, seconds: float | None) -> int:
+    """The cross-node cost of the best plan that is found, each of two searches for it in `seconds`."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    if any(not guests.request.required for guests in problem.classes):
+        most = f.model.solve(priority(f), maximize=True, work=COST_WORK, seconds=seconds)
+        if most.solution:
+            f.model.at_least(priority(f), priority(f).value(most.solution))
+    goal = cross_node_cost(f)
+    best = f.model.solve(goal, maximize=False, work=COST_WORK, seconds=seconds)
+    return goal.value(best.solution) if best.solution else f.model.upper(goal)
