@@ -182,6 +182,16 @@ def memory(f: Formulation) -> None:
         f.model.at_most(used, capacity.get(place, 0) // unit)
 
 
+def use_at_most(f: Formulation, used: Linear, there: int, more: Linear) -> None:
+    """Demands used <= there + more where anything is used; what is promised already may leave `there` below zero."""
+    if there >= 0:
+        f.model.at_most(used - more, there)
+        return
+    touched = f.model.boolean()
+    f.model.at_most(used - touched * f.model.upper(used), 0)
+    f.model.at_most(used - more - touched * there, 0)
+
+
 def memory_uses(f: Formulation) -> dict[tuple[NodeId, int], list[tuple[Linear, int]]]:
     """(how many, KiB of each) of all that takes pages of a size on a node, by the two."""
     uses: dict[tuple[NodeId, int], list[tuple[Linear, int]]] = defaultdict(list)

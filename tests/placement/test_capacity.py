@@ -8,11 +8,12 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
 from numaplan.model.guest import Guest, VcpuId, VcpuPin
 from numaplan.model.plan import Status
-from numaplan.model.request import Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
+from numaplan.spec.synthetic import parse_synthetic
 from tests.hosts import GIB, Nic, host
 from tests.requests import ask, guest, vfs
 
@@ -88,6 +89,51 @@ def test_one_more_needs_the_least_of_what_is_short(request_: Request, fit: int, 
     found = counted(request_, HOST)
     assert found.fit == fit
     assert found.next.sentence == f"one more fw needs {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted", "sentence"),
+    [
+        pytest.param(
+            "2 nodes, 16 cores; 1GiB@0=9, 1GiB@1=11",
+            guest("fw", 1, page_size="1GiB", memory_gib=3),
+            "1 more free 1 GiB page on node 1 (have 2, need 3)",
+            id="pages",
+        ),
+        pytest.param(
+            "2 nodes, 8 cores; 1GiB@1=2",
+            guest("fw", 1, page_size="1GiB", memory_gib=3),
+            "1 more free 1 GiB page on node 1 (have 2, need 3)",
+            id="a-node-without",
+        ),
+        pytest.param(
+            "2 nodes, 8 cores, 14GiB; 2MiB@0=3072",
+            guest("fw", 1, memory_gib=8),
+            "1 GiB more of ordinary memory on node 1 (have 7 GiB, need 8 GiB)",
+            id="memory",
+        ),
+    ],
+)
+def test_the_node_that_misses_least_is_named(spec: str, wanted: GuestRequest, sentence: str) -> None:
+    assert counted(ask(wanted, reserved="0"), parse_synthetic(spec)).next.sentence == f"one more fw needs {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("2 nodes, 8 cores, 2GiB", "3 GiB more of ordinary memory on node 0 (have 0 KiB, need 3 GiB)"),
+        (
+            "2 nodes, 8 cores, 7GiB; 2MiB@0=1024",
+            "512 MiB more of ordinary memory on node 1 (have 1536 MiB, need 2 GiB)",
+        ),
+    ],
+    ids=["on-all-nodes", "on-another-node"],
+)
+def test_a_node_with_less_than_is_reserved_lacks_that_only_where_somebody_wants_memory_there(
+    spec: str, sentence: str
+) -> None:
+    request = ask(guest("fw", 1, memory_gib=2), reserved="0", reserved_memory_gib=2)
+    assert counted(request, parse_synthetic(spec)).next.sentence == f"one more fw needs {sentence}"
 
 
 def test_the_count_of_the_request_means_nothing() -> None:

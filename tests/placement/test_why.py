@@ -1,5 +1,7 @@
 """Why a guest lies where it does: the words and their numbers, on hosts small enough to see it."""
 
+from dataclasses import replace
+
 from numaplan.model.plan import Why
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
@@ -45,6 +47,16 @@ def test_whole_cores_isolation_and_the_shared_pool_are_counted_each_in_its_own_w
     assert found["whole"].reasons == ("node 0 has 0 whole free cores, needs 1",)
     assert found["alone"].reasons == ("node 1 has 2 free cores, needs 3 for thread_policy isolate",)
     assert found["floats"].reasons == ("node 1 has no shared CPUs, needs 2",)
+
+
+def test_pages_that_the_host_does_not_list_are_none() -> None:
+    snapshot = host("2n:2c:1t", pages={"2MiB": [0, 512]}, distances=[[10, 17], [21, 10]])
+    bare = replace(snapshot, nodes=(replace(snapshot.nodes[0], hugepages=()), *snapshot.nodes[1:]))
+    strict = whys(ask(guest("a", 1, page_size="2MiB"), reserved="0"), bare)
+    assert strict["a"] == Why("a", ("node 0 has 0 free 2 MiB pages, needs 512",), None)
+    near = whys(ask(guest("a", 1, page_size="2MiB", memory_policy="preferred"), reserved=""), bare)
+    assert near["a"].runner_up is not None
+    assert near["a"].runner_up.extra_cost == 11
 
 
 def test_memory_that_others_have_is_missing_where_they_are() -> None:

@@ -13,7 +13,7 @@ from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
-from numaplan.placement.constraints import memory_uses
+from numaplan.placement.constraints import memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
@@ -52,10 +52,11 @@ class _Slack:
         each = self.supply.size_kib if self.supply.thing is Thing.PAGE else 1
         return (steps * self.step - self.odd) // each
 
-    def worth(self, need: int) -> int:
-        """What one step is worth where one copy needs `need` of the supply."""
-        each = self.supply.size_kib if self.supply.thing is Thing.PAGE else 1
-        return max(1, _WORTH * self.step // (max(1, need) * each))
+    def worth(self, is_open: Linear, need: int) -> Linear:
+        """What the addition is worth where one copy needs `need` of the supply; no less of a step where it is `odd`."""
+        each = max(1, need) * (self.supply.size_kib if self.supply.thing is Thing.PAGE else 1)
+        first, whole = (max(1, _WORTH * size // each) for size in (self.step - self.odd, self.step))
+        return is_open * first + (self.amount - is_open) * whole
 
 
 class Stretch:
@@ -104,6 +105,7 @@ class Stretch:
             most = f.model.upper(slack.amount)
             opened.append(f.model.boolean())
             f.model.at_most(slack.amount - opened[-1] * most, 0)
+            f.model.at_most(opened[-1] - slack.amount, 0)
         if single:
             f.model.at_most(total(opened), 1)
         else:
@@ -111,10 +113,11 @@ class Stretch:
             if fewest.outcome is not Outcome.OPTIMAL:
                 return Stretched(fewest.outcome, {})
             f.model.at_most(total(opened), total(opened).value(fewest.solution))
-        worth = total(slack.amount * (slack.worth(needs.get(slack.supply, 0)) * (len(slacks) + 1)) for slack in slacks)
-        result = f.model.solve(
-            worth + total(is_open * i for i, is_open in enumerate(opened)), maximize=False, work=LEAST_WORK
+        worth = total(
+            slack.worth(is_open, needs.get(slack.supply, 0)) for slack, is_open in zip(slacks, opened, strict=True)
         )
+        first = total(is_open * i for i, is_open in enumerate(opened))
+        result = f.model.solve(worth * (len(slacks) + 1) + first, maximize=False, work=LEAST_WORK)
         if not result.solution:
             return Stretched(result.outcome, {})
         added = {slack.supply: slack.added(steps) for slack in slacks if (steps := slack.amount.value(result.solution))}
@@ -215,7 +218,7 @@ class Stretch:
             if parts:
                 unit = reduce(gcd, (kib for _, kib in parts))
                 more = f.model.integer(0, max(0, grown_kib - there) // unit + 1)
-                f.model.at_most(total(n * (kib // unit) for n, kib in parts) - more, there // unit)
+                use_at_most(f, total(n * (kib // unit) for n, kib in parts), there // unit, more)
                 slacks.append(_Slack(supply, more, unit, there % unit))
         return slacks
 

@@ -9,7 +9,7 @@ from functools import reduce
 from math import gcd
 
 from numaplan.model.host import NodeId
-from numaplan.placement.constraints import formulate, memory_uses
+from numaplan.placement.constraints import formulate, memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB
@@ -55,7 +55,7 @@ def _pay_for_memory(f: Formulation, added: Pulled, most: Sequence[int]) -> None:
             unit = reduce(gcd, (kib for _, kib in parts), addition.each_kib)
             used = total(count * (kib // unit) for count, kib in parts)
             before = f.problem.facts.capacity_kib.get(place, 0) - limit * addition.each_kib
-            f.model.at_most(used - level * (addition.each_kib // unit), before // unit)
+            use_at_most(f, used, before // unit, level * (addition.each_kib // unit))
 
 
 def _pay_for_vfs(f: Formulation, added: Pulled) -> None:

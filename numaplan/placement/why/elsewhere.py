@@ -140,12 +140,13 @@ def way_there(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Way:
     )
     if lack is not None:
         return Way(nodes, None, lack)
-    memory = cheapest(_memory_wants(problem, guests, nodes), _memory_left(problem, beside, nodes))
+    memory_left = _memory_left(problem, beside, guests, nodes=nodes)
+    memory = cheapest(_memory_wants(problem, guests, nodes), memory_left)
     devices = serve_devices(problem, beside, guests, nodes=nodes)
     if not (memory.decided and devices.decided):
         return Way(nodes, None, Lack(None, UNDECIDED))
     if memory.cost is None:
-        return Way(nodes, None, _memory_lack(_memory_left(problem, beside, nodes), guests, nodes))
+        return Way(nodes, None, _memory_lack(memory_left, guests, nodes))
     if devices.cost is None:
         return Way(nodes, None, devices_lack(problem, beside, guests, nodes=nodes))
     uplinks = _uplinks_cost(problem, guests, nodes)
@@ -290,13 +291,13 @@ def _ports_lack(problem: Problem, guests: GuestClass, nodes: Nodes) -> Lack | No
     return Lack(None, "a bridge of its interfaces leads to no physical port near enough")
 
 
-def _memory_left(problem: Problem, beside: Beside, nodes: Nodes) -> Mapping[Stock, int]:
-    """Memory by node and page size, less what QEMU itself would take."""
-    left: dict[Stock, int] = dict(beside.capacity_kib)
+def _memory_left(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Mapping[Stock, int]:
+    """Memory by node and page size, less what QEMU itself would take; none where the host does not list any."""
+    sizes = {SMALL_PAGE_KIB, *(size for cell in guests.cells for size in cell.page_sizes_kib)}
+    places = [(node, size) for node in problem.facts.nodes for size in sorted(sizes)]
+    left: dict[Stock, int] = {place: beside.capacity_kib.get(place, 0) for place in places}
     for node in set(nodes):
-        left[node, SMALL_PAGE_KIB] = beside.capacity_kib.get((node, SMALL_PAGE_KIB), 0) - (
-            problem.facts.policy.guest_overhead_kib
-        )
+        left[node, SMALL_PAGE_KIB] -= problem.facts.policy.guest_overhead_kib
     return left
 
 
