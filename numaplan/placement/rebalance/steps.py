@@ -107,17 +107,23 @@ def _change(facts: HostFacts, target: Target, kind: MoveKind) -> Change:
     after = _footprint_after(facts, target, memory)
     parking: tuple[tuple[NodeId, int], ...] = ()
     if kind is not MoveKind.RESTART and standing.nodes is not None:
-        parking = tuple((node, len(cpus)) for node, cpus in zip(standing.nodes, _own_cpus(standing), strict=True))
+        parking = tuple(
+            (node, len(cpus)) for node, cpus in zip(standing.nodes, _own_cpus(facts, standing), strict=True)
+        )
     return Change(target.request.name, kind, price(standing, kind), before, after, parking)
 
 
-def _own_cpus(standing: Standing) -> list[CpuSet]:
-    """The CPUs that threads of each cell have alone; those of emulator and iothreads count in the first."""
+def _own_cpus(facts: HostFacts, standing: Standing) -> list[CpuSet]:
+    """The CPUs that threads of each cell have alone; those of emulator and iothreads count in the first.
+
+    What runs on CPUs that are nobody's stays there.
+    """
+    own = standing.held & facts.allocatable
     found = []
     for cell in standing.cells:
         affinities = [standing.guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in cell.vcpus]
-        found.append(CpuSet(cpus.lowest for cpus in affinities if len(cpus) == 1) & standing.held)
-    found[0] |= standing.held - CpuSet(cpu for cpus in found for cpu in cpus)
+        found.append(CpuSet(cpus.lowest for cpus in affinities if len(cpus) == 1) & own)
+    found[0] |= own - CpuSet(cpu for cpus in found for cpu in cpus)
     return found
 
 
