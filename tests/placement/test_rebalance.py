@@ -124,14 +124,14 @@ def test_a_circle_without_room_to_wait_is_broken_by_a_stop() -> None:
 
 
 def test_an_emulator_on_reserved_cpus_needs_no_place_to_wait() -> None:
-    a, b = runs("a", ["0", "8"], NODE1, page_kib=GIB), runs("b", ["4", "12"], NODE0, page_kib=GIB)
-    full = [runs("c", ["1", "2", "9", "10"]), runs("d", ["5", "13"], NODE1)]
-    snapshot = host(SHAPE, guests=[a, b, *full], pages={"1GiB": 0}, nics=[Nic("ens1", 1, 2)])
-    new = guest("new", 2, interfaces=[vfs("x", "ens1")])
-    moves = moves_of(ask(new, reserved=POOLS), snapshot, "c", "d")
-    assert steps(moves) == [*((vm, MoveKind.REPIN) for vm in "aba"), ("new", MoveKind.START)]
+    """Of three nodes with two CPUs each, CPU 4 alone is free; emulators run on CPU 3."""
+    a, b = runs("a", ["0"], NODE1, page_kib=GIB), runs("b", ["2"], NODE0, page_kib=GIB)
+    full = [runs("c", ["1"]), runs("d", ["5"], ("strict", [2]))]
+    snapshot = host("3n:2c:1t", guests=[a, b, *full], pages={"1GiB": 0})
+    moves = moves_of(ask(reserved="3"), snapshot, "c", "d")
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
     assert moves.moves[0].after is not None
-    assert str(moves.moves[0].after.cells[0].cpus) == "6,14"
+    assert str(moves.moves[0].after.cells[0].cpus) == "4"
 
 
 def test_guests_on_one_cpu_are_parted() -> None:
