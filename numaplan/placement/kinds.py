@@ -118,7 +118,7 @@ def group_companions(facts: HostFacts, device: PciDevice) -> tuple[PciAddress, .
 def unusable(facts: HostFacts, device: PciDevice) -> str | None:
     """Why a device cannot go to any guest of the request; None where it can."""
     if device.address in facts.held_devices:
-        return "is held by a guest that stays"
+        return "is held by another guest"
     if device.is_bridge:
         return "is a bridge"
     if device.sriov is not None and device.sriov.configured > 0:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import product
 
+from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
 from numaplan.placement.options import needs
 from numaplan.placement.problem import GuestClass, Problem
@@ -28,29 +29,39 @@ def without_surplus(problem: Problem) -> Problem:
     beyond: set[int] = set()
     for first, *others in alike.values():
         if others:
-            are_apart = bool(apart[first] >> others[0] & 1)
-            beyond.update([first, *others][_most(problem, problem.classes[first], apart=are_apart) :])
+            together, are_apart = (bool(tied[first] >> others[0] & 1) for tied in (near, apart))
+            most = _most(problem, problem.classes[first], together=together, apart=are_apart)
+            beyond.update([first, *others][most:])
     if not beyond:
         return problem
     return replace(problem, classes=tuple(guests for c, guests in enumerate(problem.classes) if c not in beyond))
 
 
-def _most(problem: Problem, guests: GuestClass, *, apart: bool) -> int:
-    """So many copies of a guest the host holds at most, nobody else being there; `apart`: no two of them on a node."""
-    facts, cells, kinds = problem.facts, guests.cells, problem.core_kinds
-    if not guests.options:
+def _most(problem: Problem, guests: GuestClass, *, together: bool, apart: bool) -> int:
+    """So many copies of a guest the host holds at most, nobody else being there; tied to each other: see ties.py."""
+    ways = {frozenset(option.nodes) for option in guests.options}
+    if not ways:
         return 0
+    counts = {len(nodes) for nodes in ways}
+    # Of two that share nodes the one's contain the other's: where all are as many, they are the same.
+    places = ways if together and len(counts) == 1 else {frozenset(problem.facts.nodes)}
+    most = max(_most_on(problem, guests, nodes) for nodes in places)
+    return min(most, len(problem.facts.nodes) // min(counts)) if apart else most
+
+
+def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> int:
+    facts, cells = problem.facts, guests.cells
+    kinds = [kind for kind in problem.core_kinds if kind.node in nodes]
     sizes = {size for cell in cells for size in cell.page_sizes_kib}
+    # Memory need not be where the CPUs are, nor VFs.
     memory_kib = sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes)
     have_and_need = [
         (sum(kind.free * len(kind.cores) for kind in kinds), sum(cell.cpus(facts.threads) for cell in cells)),
         (sum(len(kind.cores) for kind in kinds if kind.isolable), sum(cell.isolated for cell in cells)),
-        (sum(facts.pool_left.values()), sum(cell.shared for cell in cells)),
+        (sum(facts.pool_left[node] for node in nodes), sum(cell.shared for cell in cells)),
         (memory_kib, sum(cell.memory_kib for cell in cells)),
     ]
     have_and_need += [
         (sum(len(problem.device_kinds[i].members) for i in demand.kinds), demand.count) for demand in guests.devices
     ]
-    if apart:
-        have_and_need.append((len(facts.nodes), min(len(set(option.nodes)) for option in guests.options)))
     return min(max(have, 0) // need for have, need in have_and_need if need)

@@ -77,8 +77,8 @@ def affinity(f: Formulation) -> None:
                 f.model.equal(count)
     for mine, theirs in _tied_to_each_other(_ties_of(f, Wish.TOGETHER)):
         pairs = list(combinations(mine, 2) if mine is theirs else product(mine, theirs))
-        if len(pairs) > 1 and all(_is_on_one_node(f, u) for u in (*mine, *theirs)):
-            _share_a_node(f, mine, theirs)
+        if len(pairs) > 1 and _are_on_as_many_nodes(f, (*mine, *theirs)):
+            _share_nodes(f, mine, theirs)
         else:
             for u, partner in pairs:
                 _contain(f, u, partner)
@@ -111,8 +111,8 @@ def _contain(f: Formulation, u: int, partner: int) -> None:
         f.model.at_most(theirs - mine - inside, 0)
 
 
-def _share_a_node(f: Formulation, mine: Sequence[int], theirs: Sequence[int]) -> None:
-    """Where one of `mine` is, all those of `theirs` are that are placed; each guest is on one node at most."""
+def _share_nodes(f: Formulation, mine: Sequence[int], theirs: Sequence[int]) -> None:
+    """Where one of `mine` is, all those of `theirs` are that are placed; each guest is on as many nodes."""
     for node in f.problem.facts.nodes:
         there = _any(f, mine, node)
         for partner in theirs:
@@ -129,8 +129,8 @@ def _any(f: Formulation, units: Sequence[int], node: NodeId) -> Linear:
     return there
 
 
-def _is_on_one_node(f: Formulation, u: int) -> bool:
-    return all(len(set(option.nodes)) == 1 for option, _ in f.options(u))
+def _are_on_as_many_nodes(f: Formulation, units: Sequence[int]) -> bool:
+    return len({len(set(option.nodes)) for u in units for option, _ in f.options(u)}) <= 1
 
 
 def _ties_of(f: Formulation, wish: Wish) -> Ties:

@@ -118,9 +118,7 @@ def test_of_hundreds_of_copies_that_are_tied_to_hundreds_as_many_are_placed_as_c
 
 @pytest.mark.parametrize("cells", [1, (1, 1)])
 def test_a_model_grows_with_the_guests_that_are_tied_and_not_with_their_pairs(cells: int | tuple[int, ...]) -> None:
-    wishes: Wishes = {"g": {Wish.APART: ("g", "h")}, "h": {Wish.APART: ("h",)}}
-    if cells == 1:
-        wishes["g"] = {Wish.TOGETHER: ("g", "h")}
+    wishes: Wishes = {"g": {Wish.TOGETHER: ("g", "h")}, "h": {Wish.APART: ("h",)}}
 
     def rows(count: int) -> int:
         request = ask(*tied({name: copies(name, count, vcpus=cells) for name in ("g", "h")}, wishes))
@@ -147,7 +145,9 @@ def kept(*guests: GuestRequest) -> list[str]:
         ({"interfaces": [vfs("data", "ens0", affinity="preferred")]}, {Wish.TOGETHER: ("b",)}, 2),
         ({}, {Wish.APART: ("a",)}, 2),
         ({"vcpus": (1, 1)}, {Wish.APART: ("a",)}, 1),
-        ({}, {Wish.TOGETHER: ("a", "b")}, 8),
+        ({}, {Wish.TOGETHER: ("a", "b")}, 4),
+        ({"vcpus": (1, 1)}, {Wish.TOGETHER: ("a",)}, 4),
+        ({"vcpus": (1, 1), "distinct_nodes": False}, {Wish.TOGETHER: ("a",)}, 4),
         # No node has so many CPUs.
         ({"vcpus": 5}, {Wish.TOGETHER: ("b",)}, 0),
     ],

@@ -15,7 +15,7 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
-from numaplan.placement.conflict.reasons import what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.reasons import NO_WAY_AT_ONCE, what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
@@ -180,7 +180,9 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     left = replace(request, guests=tuple(_with_links(guest, request, placed) for guest in missing))
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
     # What others need of links and of CPUs to float on is not taken from the host that is left over.
-    lacks = {**alone, **_lacks_counted(request, facts, placements, [vm for vm, lack in alone.items() if lack is None])}
+    unclear = [vm for vm, lack in alone.items() if lack is None or lack.startswith(NO_WAY_AT_ONCE)]
+    counted = _lacks_counted(request, facts, placements, unclear)
+    lacks = {**alone, **{vm: lack for vm, lack in counted.items() if lack is not None}}
     reasons = []
     for guest in missing:
         if (lack := lacks[guest.name]) is not None:

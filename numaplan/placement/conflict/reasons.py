@@ -35,6 +35,9 @@ _BLAME: Final = {
 }
 _MOST_NAMED: Final = 3
 
+# How the sentence begins where several things together are to blame.
+NO_WAY_AT_ONCE: Final = "no way to lie on the nodes gives it all that it asks for at once"
+
 # Whether a guest fits in one of its first so many ways is asked before all of them are tried.
 _FIRST_WAYS: Final = 8
 
@@ -49,11 +52,7 @@ def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> str | 
         return lack
     if _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
-    return (
-        _broken_constraint(problem)
-        or "no way to lie on the nodes gives it all that it asks for at once:"
-        f" {_nodes_in_turn(problem, problem.classes[0])}"
-    )
+    return _broken_constraint(problem) or f"{NO_WAY_AT_ONCE}: {_nodes_in_turn(problem, problem.classes[0])}"
 
 
 def what_nodes_lack(request: Request, problem: Problem) -> str | None:
