@@ -145,6 +145,11 @@ def feasible(problem: Problem, budget: Budget, *, without: str | None = None) ->
     return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and problem.truncated else outcome
 
 
+def is_plainly_feasible(problem: Problem) -> bool:
+    """Whether one guest after the other finds a place; False: not known."""
+    return bool(_first(formulate(problem, coarse_units(problem), fine=False), ZERO))
+
+
 @dataclass(frozen=True, slots=True)
 class _Fine:
     """Where the fine levels ended on which model."""

@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest
+from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.joined import joined
 from numaplan.placement.constraints import formulate
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.options import build_problem
-from numaplan.placement.search import Budget
+from numaplan.placement.search import Budget, feasible
 from numaplan.placement.solve import solve
 from numaplan.placement.surplus import without_surplus
 from numaplan.placement.ties import Wish, tied_sets, ties
 from numaplan.placement.verify import verify
 from tests.hosts import Nic, host
 from tests.placement.exhaustive.cases import Case
-from tests.placement.exhaustive.compare import UNDECIDED, differences
+from tests.placement.exhaustive.compare import UNDECIDED, differences, question
 from tests.placement.exhaustive.drawn_hosts import hosts
 from tests.placement.exhaustive.limits import Limits
 from tests.placement.exhaustive.reading import Json
@@ -99,6 +101,26 @@ def test_the_answer_for_copies_is_that_of_trying_everything(case: Case) -> None:
     except TooLargeError:
         reject()
     assert [line for line in found if not line.startswith(UNDECIDED)] == []
+
+
+@settings(DRAWS, max_examples=200)
+@given(cases_of_copies())
+def test_guests_that_share_their_nodes_have_a_place_as_one_guest_just_where_they_have_one(case: Case) -> None:
+    request = question(case).request
+    request = replace(request, guests=tuple(replace(guest, required=True) for guest in request.guests))
+    problem = build_problem(request, host_facts(request, question(case).snapshot))
+    assert feasible(joined(problem), Budget()) is feasible(problem, Budget())
+
+
+def test_copies_of_two_cells_that_share_their_nodes_are_counted_there() -> None:
+    """Two nodes of 8 CPUs, of which the host keeps one, take seven of them, whichever of the four they are."""
+    groups = {"a": copies("a", 8, vcpus=(1, 1))}
+    request = ask(*tied(groups, {"a": {Wish.TOGETHER: ("a",)}}), reserved="0,8,16,24")
+    snapshot = host("4n:8c:1t")
+    found, _ = conflict(request, host_facts(request, snapshot))
+    assert all(member.proven for member in found.members)
+    assert {member.constraint for member in found.members} == {"vcpus", "affinity"}
+    assert solve(replace(request, guests=request.guests[:7]), snapshot, budget=Budget()).status is Status.OPTIMAL
 
 
 # The most copies that are asked for: 1 GiB each, of which the host has 64 on either node.

@@ -40,6 +40,12 @@ def test_the_guest_that_wants_the_nodes_of_one_that_is_left_out_is_named_with_it
     assert left_out(request, host("2n:8c:1t", nics=[Nic("anchor", 0, 4)])) == {"e": BESIDE + said}
 
 
+def test_where_a_link_and_a_cpu_to_float_on_are_both_missing_the_link_is_told() -> None:
+    request = ask(guest("a", (1, 1)), guest("b", 2, required=False, anti_affinity=["a"]))
+    said = 'nodes 0 and 1: anti_affinity to "a", which is on nodes 0 and 1'
+    assert left_out(request, host("2n:3c:1t")) == {"b": BESIDE + said}
+
+
 def test_a_link_that_others_have_filled_is_named_with_what_it_still_carries() -> None:
     fast = vfs("i", "ens0", mbps=6000)
     asked = guest("d", 2, interfaces=[fast]), guest("e", 2, interfaces=[fast], required=False, priority=9)

@@ -13,7 +13,7 @@ from numaplan.placement.conflict.totals import Excess, excess, excesses
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
-from numaplan.placement.search import Budget, feasible
+from numaplan.placement.search import Budget, feasible, is_plainly_feasible
 
 # A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
 STEP: Final = Budget(scale=0.02)
@@ -76,7 +76,9 @@ class Judge:
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
-        return _ANSWERS.get(feasible(compact, self._glance))
+        answer = _ANSWERS.get(feasible(compact, self._glance))
+        # Where guests are tied to each other by the hundreds, a glance does not even take all of that in.
+        return True if answer is None and is_plainly_feasible(compact) else answer
 
     def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
         """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.

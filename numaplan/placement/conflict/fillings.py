@@ -97,11 +97,12 @@ def placed_so(problem: Problem, filling: Filling) -> bool:
 
 def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterator[tuple[int, Lump]]:
     """(a cell, what goes with it): cells that always share a node are one lump."""
-    needs = [_needs(problem, guests, k, cores_only=cores_only) for k in range(len(guests.cells))]
-    if len(needs) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options):
-        needs = [tuple(map(sum, zip(*needs, strict=True)))]
-    for k, need in enumerate(needs):
-        yield k, Lump(need, tuple(sorted({option.nodes[k] for option in guests.options})))
+    together: dict[tuple[NodeId, ...], list[int]] = {}
+    for k in range(len(guests.cells)):
+        together.setdefault(tuple(option.nodes[k] for option in guests.options), []).append(k)
+    for nodes, cells in together.items():
+        needs = [_needs(problem, guests, k, cores_only=cores_only) for k in cells]
+        yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))))
 
 
 def _needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool) -> Needs:

@@ -1,4 +1,4 @@
-"""Guests of one cell that must share a node, as one guest of several cells: fewer things to try, often equal."""
+"""Guests that must share their nodes, as one guest of all their cells: fewer things to try, often equal."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ def joined(problem: Problem) -> Problem:
     taken: set[int] = set()
     classes: dict[Needs, GuestClass] = {}
     for group in _groups(problem, by_name):
-        if all(_joinable(problem, problem.classes[c], by_name, group=group) for c in group):
+        alike = _are_on_the_same_nodes([problem.classes[c] for c in group])
+        if alike and all(_joinable(problem, problem.classes[c], by_name, group=group) for c in group):
             taken |= set(group)
             one = _one([problem.classes[c] for c in group])
             key = (one.cells, one.devices, tuple(option.nodes for option in one.options), one.floats)
@@ -62,14 +63,19 @@ def _groups(problem: Problem, by_name: Mapping[str, int]) -> list[tuple[int, ...
     return groups
 
 
+def _are_on_the_same_nodes(group: Sequence[GuestClass]) -> bool:
+    """Whether each lies on as many nodes as all others, in one way on the same ones: then the nodes say how all lie."""
+    ways = [[frozenset(option.nodes) for option in guests.options] for guests in group]
+    return len({len(nodes) for its in ways for nodes in its}) <= 1 and all(len(set(its)) == len(its) for its in ways)
+
+
 def _joinable(problem: Problem, guests: GuestClass, by_name: Mapping[str, int], *, group: Sequence[int]) -> bool:
     """Not one that is kept, that an IOMMU group must go to whole, or that has to do with guests outside."""
     asked = guests.request
     outside = [name for name in asked.affinity if by_name.get(name) not in group]
     apart = any(asked.name in other.request.anti_affinity for other in problem.classes)
     return (
-        len(guests.cells) == 1
-        and not guests.exists
+        not guests.exists
         and not asked.anti_affinity
         and not apart
         and not any(name in problem.facts.guest_nodes for name in outside)
@@ -78,14 +84,17 @@ def _joinable(problem: Problem, guests: GuestClass, by_name: Mapping[str, int], 
 
 
 def _one(group: Sequence[GuestClass]) -> GuestClass:
-    """Their cells, all on one node."""
-    common = set.intersection(*({option.nodes[0] for option in guests.options} for guests in group))
-    cells = tuple(cell for guests in group for cell in guests.cells)
+    """Their cells, all on the same nodes."""
+    nodes_of = [{frozenset(option.nodes): option.nodes for option in guests.options} for guests in group]
+    common = [option.nodes for option in group[0].options if all(frozenset(option.nodes) in its for its in nodes_of)]
     return GuestClass(
         members=(replace(group[0].request, affinity=(), required=True),),
-        cells=cells,
+        cells=tuple(cell for guests in group for cell in guests.cells),
         devices=tuple(demand for guests in group for demand in guests.devices),
-        options=tuple(Option((node,) * len(cells), cost=0) for node in sorted(common)),
+        options=tuple(
+            Option(tuple(node for its in nodes_of for node in its[frozenset(nodes)]), cost=0)
+            for nodes in sorted(common)
+        ),
         floats=any(guests.floats for guests in group),
         exists=False,
     )
