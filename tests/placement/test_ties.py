@@ -12,6 +12,7 @@ from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.joined import joined
+from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.constraints import formulate
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import coarse_units
@@ -193,3 +194,22 @@ def test_required_copies_and_those_that_differ_are_all_searched_for() -> None:
     # Somebody keeps away from one of them.
     alike = [replace(one, required=False) for one in required]
     assert kept(*alike, partner, guest("c", anti_affinity=["a3"])) == ["a0", "a1", "a3", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "twins"),
+    [
+        ({"a": {Wish.TOGETHER: ("a", "b")}, "b": {}}, True),
+        ({"a": {Wish.APART: ("a",)}, "b": {Wish.TOGETHER: ("a",)}}, True),
+        # The first copy has a wish of its own.
+        ({"a": {Wish.TOGETHER: ("a",)}, "b": {}, "first": {Wish.APART: ("b",)}}, False),
+    ],
+)
+def test_copies_that_are_tied_to_each_other_and_to_the_same_others_are_twins(*, wishes: Wishes, twins: bool) -> None:
+    groups = {"a": copies("a", 3), "b": copies("b", 2)}
+    guests = tied(groups, {name: wishes[name] for name in groups})
+    if "first" in wishes:
+        guests[0] = replace(guests[0], anti_affinity=("b-1", "b-2"))
+    assert are_twins(guests, guests[0], guests[1]) is twins
+    assert are_twins(guests, guests[1], guests[2])
+    assert not are_twins(guests, guests[0], guests[3])

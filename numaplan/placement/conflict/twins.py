@@ -16,6 +16,8 @@ def needs(guest: GuestRequest) -> GuestRequest:
 
 def are_twins(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestRequest) -> bool:
     """Whether `guests` ask for the same with `one` and `other` exchanged, each with those it must share nodes with."""
+    if _change_places(guests, one, other):
+        return True
     by_name = {guest.name: guest for guest in guests}
     ours, theirs = _linked(guests, one), _linked(guests, other)
     if len(ours) != len(theirs) or (set(ours) & set(theirs) and len(ours) > 1):
@@ -25,6 +27,23 @@ def are_twins(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestReq
         return False
     about = {link for link in _links(guests) if link[0] in swap or link[2] in swap}
     return about == {(swap.get(name, name), word, swap.get(partner, partner)) for name, word, partner in about}
+
+
+def _change_places(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestRequest) -> bool:
+    """Whether these two alone can be exchanged, as copies that are tied to each other and to the same others."""
+    pair = {one.name, other.name}
+
+    def said(guest: GuestRequest, partner: GuestRequest) -> tuple[object, ...]:
+        """What it says of others and they say of it, and what it says of its partner."""
+        by_others = frozenset(
+            (third.name, guest.name in third.affinity, guest.name in third.anti_affinity)
+            for third in guests
+            if third.name not in pair
+        )
+        of_others = frozenset(guest.affinity) - pair, frozenset(guest.anti_affinity) - pair
+        return by_others, of_others, partner.name in guest.affinity, partner.name in guest.anti_affinity
+
+    return needs(one) == needs(other) and said(one, other) == said(other, one)
 
 
 def _links(guests: Sequence[GuestRequest]) -> Iterator[tuple[str, str, str]]:
