@@ -125,6 +125,34 @@ def with_copies(draw: st.DrawFn) -> Case:
     return Case(replace(case.request, guests=tuple(guests)), case.snapshot)
 
 
+@st.composite
+def with_tied_copies(draw: st.DrawFn) -> Case:
+    """The same where links name all copies of a guest, and copies may be tied to each other."""
+    case = draw(requests_and_hosts(existing=False))
+    own = {guest.name: draw(st.sampled_from(["", "", "affinity", "anti_affinity"])) for guest in case.request.guests}
+    copies = {name: [f"{name}{copy}" for copy in range(draw(st.integers(1, 4)))] for name in own}
+
+    def tied(guest: GuestRequest, name: str, key: str) -> tuple[str, ...]:
+        names = [*getattr(guest, key), *([guest.name] if own[guest.name] == key else [])]
+        return tuple(copy for one in dict.fromkeys(names) for copy in copies.get(one, [one]) if copy != name)
+
+    guests = [
+        replace(
+            guest, name=name, affinity=tied(guest, name, "affinity"), anti_affinity=tied(guest, name, "anti_affinity")
+        )
+        for guest in case.request.guests
+        for name in copies[guest.name]
+    ]
+    return Case(replace(case.request, guests=tuple(guests)), case.snapshot)
+
+
+@repeatable
+@given(with_tied_copies())
+def test_of_copies_that_are_tied_all_that_is_named_is_needed(case: Case) -> None:
+    judge_guests(case, brute=False)
+    judge_aspects(case, brute=False)
+
+
 @repeatable
 @given(with_copies())
 def test_of_many_equal_guests_no_more_are_named_than_are_one_too_many(case: Case) -> None:
