@@ -15,7 +15,7 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
-from numaplan.placement.conflict.reasons import NO_WAY_AT_ONCE, what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
@@ -84,7 +84,7 @@ def _host_members(
 
 
 def _guests_of_conflict(
-    problem: Problem, alone: Mapping[str, str | None], judge: Judge
+    problem: Problem, alone: Mapping[str, Reason | None], judge: Judge
 ) -> list[tuple[tuple[GuestRequest, ...], bool]]:
     """The first impossible guest, or a joint conflict: equals in groups, each with whether it is proven needed."""
     required = replace(
@@ -136,13 +136,20 @@ def _said(problem: Problem, guests: GuestClass, share: Share) -> list[tuple[str,
 
 
 def _reasons(
-    request: Request, problem: Problem, alone: Mapping[str, str | None], *, names: Sequence[str], remaining: Remaining
+    request: Request,
+    problem: Problem,
+    alone: Mapping[str, Reason | None],
+    *,
+    names: Sequence[str],
+    remaining: Remaining,
 ) -> tuple[Unplaced, ...]:
     impossible = any(alone[name] is not None for name in names)
     together = "" if impossible else _together(problem, names, remaining)
     reasons = []
     for guest in request.guests:
-        if (reason := alone[guest.name]) is None:
+        if (lack := alone[guest.name]) is not None:
+            reason = lack.sentence
+        else:
             others = listed([name for name in names if name != guest.name])
             if guest.name in names:
                 reason = f"fits alone, but not together with {others}: {together}"
@@ -154,11 +161,11 @@ def _reasons(
     return tuple(reasons)
 
 
-def _alone(request: Request, problem: Problem) -> dict[str, str | None]:
+def _alone(request: Request, problem: Problem) -> dict[str, Reason | None]:
     """For every guest why it has no place even alone; guests that differ by name alone share the answer."""
     staying = problem.facts.guest_nodes
-    known: dict[GuestRequest | str, str | None] = {}
-    reasons: dict[str, str | None] = {}
+    known: dict[GuestRequest | str, Reason | None] = {}
+    reasons: dict[str, Reason | None] = {}
     for guests in problem.classes:
         first = guests.request
         near, apart = (
@@ -180,12 +187,12 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     left = replace(request, guests=tuple(_with_links(guest, request, placed) for guest in missing))
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
     # What others need of links and of CPUs to float on is not taken from the host that is left over.
-    unclear = [vm for vm, lack in alone.items() if lack is None or lack.startswith(NO_WAY_AT_ONCE)]
+    unclear = [vm for vm, reason in alone.items() if reason is None or not reason.is_one]
     counted = _lacks_counted(request, facts, placements, unclear)
-    lacks = {**alone, **{vm: lack for vm, lack in counted.items() if lack is not None}}
     reasons = []
     for guest in missing:
-        if (lack := lacks[guest.name]) is not None:
+        reason = alone[guest.name]
+        if lack := counted.get(guest.name) or (reason and reason.sentence):
             reasons.append(Unplaced(guest.name, f"beside the guests that are placed, {lack}"))
         else:
             reasons.append(Unplaced(guest.name, _NO_WAY if guest.priority else _NO_PRIORITY))

@@ -1,7 +1,7 @@
 """Why one guest has no place even with the host to itself: one true sentence with the numbers."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
@@ -35,24 +35,32 @@ _BLAME: Final = {
 }
 _MOST_NAMED: Final = 3
 
-# How the sentence begins where several things together are to blame.
-NO_WAY_AT_ONCE: Final = "no way to lie on the nodes gives it all that it asks for at once"
 
 # Whether a guest fits in one of its first so many ways is asked before all of them are tried.
 _FIRST_WAYS: Final = 8
 
 
-def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> str | None:
+class Reason(NamedTuple):
+    """Why a guest has no place; not `is_one` where several things together are to blame, and none is named."""
+
+    sentence: str
+    is_one: bool = True
+
+
+def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> Reason | None:
     """Why a guest of a class of the problem `full` has no place even without the others; None where it has one."""
     problem = full.alone(guests)
     if _plainly_fits(problem):
         return None
     # What single nodes lack is a proof that needs no search.
     if lack := what_nodes_lack(request, problem) or _no_memory(problem, problem.classes[0]):
-        return lack
+        return Reason(lack)
     if _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
-    return _broken_constraint(problem) or f"{NO_WAY_AT_ONCE}: {_nodes_in_turn(problem, problem.classes[0])}"
+    if blamed := _broken_constraint(problem):
+        return Reason(blamed)
+    nodes = _nodes_in_turn(problem, problem.classes[0])
+    return Reason(f"no way to lie on the nodes gives it all that it asks for at once: {nodes}", is_one=False)
 
 
 def what_nodes_lack(request: Request, problem: Problem) -> str | None:

@@ -14,31 +14,30 @@ from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Addition, Lever
+from numaplan.placement.fixes.lever import GIB, Addition
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 
-Pulled = Sequence[tuple[Addition, Linear]]
+# Each addition with how much of it there is to be.
+Added = Sequence[tuple[Addition, Linear]]
 
 
-def cheapest(problem: Problem, levers: Sequence[Lever], *, work: float, seconds: float | None) -> dict[int, int]:
-    """How far to pull levers that do nothing but add, where `problem` has them all pulled as far as they go.
+def cheapest(
+    problem: Problem, additions: Sequence[Addition], most: Sequence[int], *, work: float, seconds: float | None
+) -> dict[int, int]:
+    """How much of each addition, where `problem` has the `most` of all; as few of them as can be for that price.
 
-    As few as can be for that price. {}: some do else, or which are the cheapest is not proven.
+    {}: which are the cheapest is not proven.
     """
-    additions = [lever.adds for lever in levers if lever.adds is not None]
-    if len(additions) < len(levers):
-        return {}
     f = formulate(problem, coarse_units(problem), fine=False)
-    levels = [f.model.integer(0, lever.most) for lever in levers]
-    opened = [f.model.boolean() for _ in levers]
-    for level, is_open, lever in zip(levels, opened, levers, strict=True):
-        f.model.at_most(level - is_open * lever.most, 0)
+    levels = [f.model.integer(0, limit) for limit in most]
+    opened = [f.model.boolean() for _ in most]
+    for level, is_open, limit in zip(levels, opened, most, strict=True):
+        f.model.at_most(level - is_open * limit, 0)
     added = list(zip(additions, levels, strict=True))
-    most = [lever.most for lever in levers]
     _pay_for_memory(f, added, most)
     _pay_for_vfs(f, added)
-    goal = _price(f, added, most) * (len(levers) + 1) + total(opened)
+    goal = _price(f, added, most) * (len(most) + 1) + total(opened)
     solved = f.model.solve(goal, maximize=False, work=work, seconds=seconds)
     if solved.outcome is not Outcome.OPTIMAL:
         return {}
@@ -46,7 +45,7 @@ def cheapest(problem: Problem, levers: Sequence[Lever], *, work: float, seconds:
     return {number: value for number, value in values if value}
 
 
-def _pay_for_memory(f: Formulation, added: Pulled, most: Sequence[int]) -> None:
+def _pay_for_memory(f: Formulation, added: Added, most: Sequence[int]) -> None:
     """No more memory is used than was there before, and what is added."""
     uses = memory_uses(f)
     for (addition, level), limit in zip(added, most, strict=True):
@@ -58,7 +57,7 @@ def _pay_for_memory(f: Formulation, added: Pulled, most: Sequence[int]) -> None:
             use_at_most(f, used, before // unit, level * (addition.each_kib // unit))
 
 
-def _pay_for_vfs(f: Formulation, added: Pulled) -> None:
+def _pay_for_vfs(f: Formulation, added: Added) -> None:
     uses: dict[int, list[Linear]] = defaultdict(list)
     for _, number, count, _ in device_uses(f):
         uses[number].append(count)
@@ -70,7 +69,7 @@ def _pay_for_vfs(f: Formulation, added: Pulled) -> None:
                 f.model.at_most(total(uses[i]) - level, before)
 
 
-def _price(f: Formulation, added: Pulled, most: Sequence[int]) -> Linear:
+def _price(f: Formulation, added: Added, most: Sequence[int]) -> Linear:
     """docs/why-not.md has the prices. Pages of all sizes on a node are made of the same spare memory."""
     paid = ZERO
     huge: dict[NodeId, list[tuple[Linear, int]]] = defaultdict(list)

@@ -1,7 +1,8 @@
 """The cheapest changes that make an impossible request possible, each proven by a search for a plan.
 
-A change is a lever pulled as far as it must be. Where no single lever of a kind is enough, several of the kind may be,
-and where no kind is, several kinds. Every case that is named was searched, so the change is enough.
+A change is a lever pulled as far as it must be. Where no single lever of a kind is enough, several of the kind may be
+(or be cheaper than one), and where no kind is, several kinds. Every case that is named was searched, so the change is
+enough.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -97,7 +98,7 @@ class _Search:
         self._probe = probe
 
     def look_into(self, group: Group) -> None:
-        """Adds what levers of a group make possible: one at a time, or else as few and as little of them as can be."""
+        """Adds what levers of a group make possible: one at a time, several where these are needed or cheaper."""
         if not group.levers or self._probe.tired:
             return
         least = self._least(group.levers)
@@ -118,10 +119,13 @@ class _Search:
         return least.fewest(even) if even and not hits else {}
 
     def _cheapest(self, levers: Sequence[Lever]) -> dict[int, int]:
-        if self._probe.tired or any(lever.adds is None for lever in levers):
+        """The cheapest levels of levers that do nothing but add to the host; {}: some do else, or it is not proven."""
+        additions = [lever.adds for lever in levers if lever.adds is not None]
+        if self._probe.tired or len(additions) < len(levers):
             return {}
         problem = self._probe.problem(pulled(self._case, levers, furthest(levers)))
-        return cheapest(problem, levers, work=COST_WORK, seconds=self._probe.part())
+        most = [lever.most for lever in levers]
+        return cheapest(problem, additions, most, work=COST_WORK, seconds=self._probe.part())
 
     def _least(self, levers: Sequence[Lever]) -> Least:
         return Least(self._case, self._probe, levers)

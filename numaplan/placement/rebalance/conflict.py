@@ -83,7 +83,8 @@ def _no_place(question: Rebalancing, guest: GuestRequest) -> str | None:
     snapshot = question.only({guest.name}).snapshot
     facts = facts_beside(request, snapshot, question.fixed)
     problem = build_problem(request, facts)
-    return why_not_alone(request, problem, problem.classes[0])
+    reason = why_not_alone(request, problem, problem.classes[0])
+    return None if reason is None else reason.sentence
 
 
 def _needs(guest: GuestRequest) -> str:
