@@ -172,11 +172,7 @@ class Model:
 
     def between(self, low: int, expression: Linear, high: int) -> None:
         """Demands low <= expression <= high."""
-        coefficients = merged(expression)
-        constraint = self._proto.constraints.add().linear
-        constraint.vars.extend(list(coefficients))
-        constraint.coeffs.extend(list(coefficients.values()))
-        constraint.domain.extend([low - expression.constant, high - expression.constant])
+        _bind(self._proto, expression, (low, high))
 
     def at_most(self, expression: Linear, high: int) -> None:
         """Demands expression <= high."""
@@ -217,6 +213,9 @@ class Model:
         proto.objective.coeffs.extend([sign * coef for coef in costs.values()])
         proto.solution_hint.vars.extend(list(hint))
         proto.solution_hint.values.extend(list(hint.values()))
+        beyond = task.get("beyond")
+        if beyond is not None:
+            _bind(proto, objective, (beyond + 1, UNBOUNDED) if maximize else (-UNBOUNDED, beyond - 1))
         for var, value in fixed.items():
             domain = proto.variables[var].domain
             domain[0] = domain[1] = value
@@ -228,15 +227,29 @@ class Model:
             found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
             told = found or (outcome is Outcome.UNKNOWN and bounded)
             bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
+            if beyond is not None:
+                # What was not looked at is no better than this.
+                bound = beyond if outcome is Outcome.INFEASIBLE else (max if maximize else min)(bound, beyond)
             return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
 
         return Solving(proto, _parameters(task, is_question=objective is ZERO), solved)
 
 
+def _bind(proto: cpsat.CpModelProto, expression: Linear, domain: tuple[int, int]) -> None:
+    """Demands that an expression is in the domain."""
+    coefficients = merged(expression)
+    constraint = proto.constraints.add().linear
+    constraint.vars.extend(list(coefficients))
+    constraint.coeffs.extend(list(coefficients.values()))
+    constraint.domain.extend([bound - expression.constant for bound in domain])
+
+
 class Task(TypedDict):
     """How an objective is optimised: within `work` (deterministic) and `seconds` (wall clock, None: no such limit).
 
-    It begins at the values of `hint`, where there are any; `fixed` variables have one value in this solve alone.
+    It begins at the values of `hint`, where there are any; `fixed` variables have one value in this solve alone. Only
+    what is better than `beyond` counts: where nothing is, it ends as infeasible, and mostly sooner than it would prove
+    the same of a solution that it has; `bound` is that of all solutions still.
     """
 
     maximize: bool
@@ -245,6 +258,7 @@ class Task(TypedDict):
     hint: NotRequired[Mapping[int, int]]
     fixed: NotRequired[Mapping[int, int]]
     aim: NotRequired[Aim]
+    beyond: NotRequired[int | None]
 
 
 def _parameters(task: Task, *, is_question: bool) -> cpsat.SatParameters:

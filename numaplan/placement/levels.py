@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, NamedTuple
 
 from numaplan.model.plan import MAXIMIZED, Limit
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
@@ -26,21 +27,67 @@ SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
 
-# What the solver does for a level: (part of the level's work, aim), one after the other.
-Turns = Sequence[tuple[float, Aim]]
-ALONE: Final[Turns] = ((1.0, Aim.BOTH),)
+# No more than so many times its bound is near it.
+NEAR: Final = 1.05
 
-# The same before and after a search of our own has its turn. On few nodes priorities mostly are proven soon or not at
-# all, but some by the core alone; and the least cost is mostly found by our own search, and proven at once then, where
-# the solver looks for it long.
-BEFORE: Final[Turns] = ((0.3, Aim.BOTH),)
-BEFORE_ON_FEW: Final[Mapping[str, Turns]] = {
-    "priority": ((0.09, Aim.BOTH), (0.12, Aim.CORE), (0.21, Aim.BOTH)),
-    "cross_node_cost": ((0.05, Aim.BOTH),),
+
+class Among(Enum):
+    """What the solver looks for: any plan, one that is better than the known one, or that is near the bound too.
+
+    The fewer there are, the more of the model falls away before the search: so it mostly proves sooner that there is
+    nothing better, where it never would beside the plan that it has; and finds what is near the bound from nowhere.
+    """
+
+    ALL = "all"
+    BETTER = "better"
+    NEAR = "near"
+
+
+class Step(NamedTuple):
+    """What the solver does for a level at a time, with a part of the level's work."""
+
+    part: float
+    aim: Aim
+    among: Among = Among.ALL
+
+
+class Own(Enum):
+    """A search of our own between the steps of the solver."""
+
+    NONE = "none"
+    BRIEF = "brief"
+    FULL = "full"
+
+
+class Round(NamedTuple):
+    """Some steps of the solver, each from where the one before it ended, and then a search of our own."""
+
+    steps: tuple[Step, ...]
+    own: Own = Own.NONE
+
+
+Rounds = Sequence[Round]
+WHOLE: Final = Step(1.0, Aim.BOTH)
+ALONE: Final[Rounds] = (Round((WHOLE,)),)
+
+# What is done for a level where there is a search of our own, until something is proven. On few nodes priorities mostly
+# are proven soon or not at all, but some by the core alone; and the least cost is mostly found near its bound or by our
+# own search, and proven at once then, where the solver looks for it long.
+FIRST: Final = Round((Step(0.3, Aim.BOTH),), Own.FULL)
+LAST: Final = Round((Step(0.7, Aim.BOTH),))
+LOWER: Final[Rounds] = (FIRST, Round((Step(0.7, Aim.LEAN_PROOF),)))
+UPPER_ON_MANY: Final[Mapping[str, Rounds]] = {
+    "priority": (FIRST, LAST),
+    "cross_node_cost": (FIRST, Round((Step(0.7, Aim.PROOF),))),
 }
-AFTER: Final[Turns] = ((0.7, Aim.LEAN_PROOF),)
-AFTER_OF: Final[Mapping[str, Turns]] = {"priority": ((0.7, Aim.BOTH),), "cross_node_cost": ((0.7, Aim.PROOF),)}
-AFTER_ON_FEW: Final[Mapping[str, Turns]] = {**AFTER_OF, "cross_node_cost": ((0.5, Aim.PROOF), (0.45, Aim.BOTH))}
+UPPER_ON_FEW: Final[Mapping[str, Rounds]] = {
+    "priority": (Round((Step(0.09, Aim.BOTH), Step(0.12, Aim.CORE), Step(0.21, Aim.BOTH)), Own.FULL), LAST),
+    "cross_node_cost": (
+        Round((Step(0.05, Aim.BOTH), Step(0.1, Aim.BOTH, Among.NEAR), Step(0.1, Aim.BOTH, Among.NEAR)), Own.BRIEF),
+        Round((Step(0.1, Aim.PROOF, Among.BETTER),), Own.FULL),
+        Round((Step(0.5, Aim.PROOF), Step(0.45, Aim.BOTH))),
+    ),
+}
 
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
@@ -98,7 +145,8 @@ Best = Callable[[str, Sequence[Bound]], int | None]
 class Turn:
     """A level that a search of our own is to better: `known` is what the solver found with its part of the work.
 
-    Where it had none yet, its outcome is UNKNOWN. `below`, the smaller the better, settles between equals.
+    Where it had none yet, its outcome is UNKNOWN. `below`, the smaller the better, settles between equals. A brief one
+    is to find what is soon found.
     """
 
     name: str
@@ -106,6 +154,7 @@ class Turn:
     known: Solved
     below: Linear | None
     effort: float
+    is_brief: bool = False
 
 
 # A search of our own between two turns of the solver.
@@ -131,8 +180,7 @@ class Run:
     ) -> Reached:
         """Optimises `goals` one after the other with `effort` times the work that is theirs.
 
-        `improve` has its turn after a part of that, and before where there is a bound already; where nothing is proven
-        by then, the solver goes on from there.
+        `improve` has its turns between the solver's, and one before these where there is a bound already.
         From a `solution` on something is always found, though the clock has run out.
         """
         bounds: list[Bound] = []
@@ -144,42 +192,47 @@ class Run:
             if improve is not None and known is not None and solution:
                 untold = Solved(Outcome.UNKNOWN, solution, known, 0.0)
                 solution = improve(self, f, Turn(name, goal, untold, below, most)).solution
-            before = BEFORE_ON_FEW.get(name, BEFORE) if few else BEFORE
-            turns = ALONE if improve is None else before
-            result = self._in_turns(f, goal, name, turns, solution=solution, best=known, effort=most)
-            if not result.solution:
-                return Reached(result.outcome)
-            if improve is not None:
-                result = improve(self, f, Turn(name, goal, result, below, most))
-                after = (AFTER_ON_FEW if few else AFTER_OF).get(name, AFTER)
-                # Where the first turns have not raised a bound that was known before them, longer ones hardly do.
-                hopeless = after[0][1] is not Aim.BOTH and result.bound == known
-                if result.outcome is not Outcome.OPTIMAL and not hopeless:
-                    start, bound = result.solution, result.bound
-                    result = self._in_turns(f, goal, name, after, solution=start, best=bound, effort=most)
+            rounds = ALONE if improve is None else (UPPER_ON_FEW if few else UPPER_ON_MANY).get(name, LOWER)
+            result = Solved(Outcome.UNKNOWN, solution, _limit(f, name, goal, known), 0.0)
+            for number, (steps, own) in enumerate(rounds):
+                # Where the first steps have not raised a bound that was known before them, longer ones hardly do.
+                if number > 0 and result.bound == known and steps[0].aim is not Aim.BOTH:
+                    break
+                result = self._in_steps(f, goal, name, steps, start=result, effort=most)
+                if not result.solution:
+                    return Reached(result.outcome)
+                if improve is not None and own is not Own.NONE:
+                    result = improve(self, f, Turn(name, goal, result, below, most, is_brief=own is Own.BRIEF))
+                if result.outcome is Outcome.OPTIMAL:
+                    break
             solution = result.solution
             value = goal.value(solution)
             bounds.append(Bound(name, value, result.bound, result.outcome is Outcome.OPTIMAL))
             hold(f, name, goal, value)
         return Reached(Outcome.FEASIBLE, solution, tuple(bounds))
 
-    def _in_turns(
-        self,
-        f: Formulation,
-        goal: Linear,
-        name: str,
-        turns: Turns,
-        *,
-        solution: tuple[int, ...],
-        best: int | None,
-        effort: float,
+    def _in_steps(
+        self, f: Formulation, goal: Linear, name: str, steps: Sequence[Step], *, start: Solved, effort: float
     ) -> Solved:
-        """Optimises one level in `turns`, each from where the one before it ended, until something is proven."""
-        for part, aim in turns:
-            result = self.solve(f, goal, name, solution=solution, best=best, effort=effort * part, clock=part, aim=aim)
+        """Optimises one level in `steps`, each from where the one before it ended, until something is proven."""
+        result, tried = start, None
+        for step in steps:
+            beyond = _beyond(step.among, name, goal, result)
+            if step.among is not Among.ALL and beyond in (None, tried):
+                continue
+            tried = beyond
+            result = self.solve(
+                f,
+                goal,
+                name,
+                solution=result.solution,
+                best=result.bound,
+                effort=effort,
+                step=step,
+                beyond=beyond,
+            )
             if result.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE):
                 break
-            solution, best = result.solution, result.bound
         return result
 
     def solve(
@@ -191,38 +244,38 @@ class Run:
         solution: Sequence[int] = (),
         best: int | None = None,
         effort: float = 1.0,
-        clock: float = 1.0,
-        aim: Aim = Aim.BOTH,
+        step: Step = WHOLE,
+        beyond: int | None = None,
     ) -> Solved:
-        """Optimises one level with `clock` times its share of a wall-clock limit.
+        """Optimises one level with the step's part of its share of a wall-clock limit and of `effort` times its work.
 
-        Not even that where `solution` reaches what nothing can beat.
+        Only what is better than `beyond` is looked for. No work is done where `solution` reaches what nothing can beat.
         """
-        limit = f.model.upper(goal) if maximizes(name) else f.model.lower(goal)
-        if best is not None:
-            limit = min(limit, best) if maximizes(name) else max(limit, best)
+        limit = _limit(f, name, goal, best)
         if solution and goal.value(solution) == limit:
             return Solved(Outcome.OPTIMAL, tuple(solution), limit, 0.0)
         known = Solved(Outcome.FEASIBLE if solution else Outcome.UNKNOWN, tuple(solution), limit, 0.0)
-        seconds = self.seconds(name, clock)
+        seconds = self.seconds(name, step.part)
         if seconds is not None and seconds <= 0:
             self.limit = Limit.WALL
             return known
         self.tell(name, goal.value(solution) if solution else None, limit)
-        work = WORK[name] * self.budget.scale * effort
+        work = WORK[name] * self.budget.scale * effort * step.part
         result = f.model.solve(
             goal,
             maximize=maximizes(name),
             work=work,
             seconds=seconds,
-            hint=dict(enumerate(solution)),
+            # What is far from where it looks only leads it astray.
+            hint={} if step.among is Among.NEAR else dict(enumerate(solution)),
             tick=lambda: self.tell(name, goal.value(solution) if solution else None, limit),
-            aim=aim,
+            aim=step.aim,
+            beyond=beyond,
         )
         if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
             # The clock ended it where deterministic work is left over.
             self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
-        if result.outcome is Outcome.INFEASIBLE:
+        if result.outcome is Outcome.INFEASIBLE and beyond is None:
             return result
         return _sharpened(result, known, goal, maximize=maximizes(name))
 
@@ -239,6 +292,27 @@ class Run:
         """Reports how far the search is."""
         if self.budget.report is not None:
             self.budget.report(Progress(name, value, bound))
+
+
+def near(bound: int) -> int:
+    """What costs less than this is near the bound."""
+    return round(bound * NEAR) + 1
+
+
+def _beyond(among: Among, name: str, goal: Linear, known: Solved) -> int | None:
+    """What a plan is to be better than; None: no such thing, or not known."""
+    worth = goal.value(known.solution) if known.solution else None
+    if among is Among.NEAR and not maximizes(name):
+        return near(known.bound) if worth is None else min(near(known.bound), worth)
+    return worth if among is Among.BETTER else None
+
+
+def _limit(f: Formulation, name: str, goal: Linear, best: int | None) -> int:
+    """What no plan beats at a level: what the variables' bounds allow, or `best` where that is known."""
+    limit = f.model.upper(goal) if maximizes(name) else f.model.lower(goal)
+    if best is None:
+        return limit
+    return min(limit, best) if maximizes(name) else max(limit, best)
 
 
 def _below(goals: Goals, i: int) -> Linear | None:

@@ -5,7 +5,7 @@ these with every guest's nodes held, and once more with all free where that miss
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.plan import LEVELS, Limit
@@ -13,9 +13,21 @@ from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
 from numaplan.placement.conflict.fillings import is_counted_out
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
+from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.levels import MANY_NODES, WORK, Bound, Budget, Goals, Progress, Reached, Run, hold, maximizes
+from numaplan.placement.levels import (
+    MANY_NODES,
+    WORK,
+    Bound,
+    Budget,
+    Goals,
+    Progress,
+    Reached,
+    Run,
+    hold,
+    maximizes,
+    near,
+)
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
@@ -31,8 +43,9 @@ JOINT_LIMIT: Final = 1_500
 # CP-SAT's deterministic time to complete a greedy plan.
 FIRST_WORK: Final = 0.1
 
-# The part of the priority's work to look for both upper levels at once.
-AT_ONCE: Final = 0.075
+# The parts of the priority's work to look for both upper levels at once: anywhere, and near the bound that this tells.
+AT_ONCE: Final = 0.025
+NEARBY: Final = 0.075
 
 # Whether there is a plan at all is worth more work than the best of priorities is.
 FEASIBLE_EFFORT: Final = 2.5
@@ -113,13 +126,22 @@ def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) ->
         return Reached(Outcome.UNKNOWN)
     model = f.model.copy()
     model.at_least(placed, most)
-    found = model.solve(
-        cost,
-        maximize=False,
-        work=WORK[upper] * run.budget.scale * AT_ONCE,
-        seconds=seconds,
-        tick=lambda: run.tell(upper, placed.value(first) if first else None, most),
-    )
+
+    def solve(part: float, beyond: int | None) -> Solved:
+        return model.solve(
+            cost,
+            maximize=False,
+            work=WORK[upper] * run.budget.scale * part,
+            seconds=run.seconds(upper, part),
+            tick=lambda: run.tell(upper, placed.value(first) if first else None, most),
+            beyond=beyond,
+        )
+
+    found = solve(AT_ONCE, None)
+    if found.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN) and found.bound > -UNBOUNDED:
+        # Mostly the first has a bound to tell and little more.
+        closer = solve(NEARBY, near(found.bound))
+        found = closer if closer.solution else replace(found, bound=closer.bound)
     if found.outcome is not Outcome.OPTIMAL:
         return Reached(found.outcome, found.solution)
     reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))

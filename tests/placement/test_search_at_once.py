@@ -66,9 +66,9 @@ def test_where_that_is_not_asked_the_values_are_the_same(monkeypatch: pytest.Mon
 
 
 def test_a_plan_for_all_whose_cost_is_not_soon_proven_is_where_the_levels_begin(levels: Mock) -> None:
-    instance = make_instance(HOSTS[3], 0.95, 2)
+    instance = make_instance(HOSTS[3], 0.95, 7)
     with patch.object(Run, "solve", autospec=True, side_effect=Run.solve) as solved:
-        plan = solve(instance.request, instance.snapshot, budget=Budget())
+        plan = solve(instance.request, instance.snapshot, budget=Budget(scale=0.2))
     everybody = sum(guest.priority for guest in instance.request.guests)
     assert upper(plan)["priority"] == (everybody, everybody, True)
     first = next(call for call in solved.call_args_list if call.args[3] == "priority")
