@@ -217,7 +217,8 @@ class Run:
         """Optimises one level in `steps`, each from where the one before it ended, until something is proven."""
         result, tried = start, None
         for step in steps:
-            beyond = _beyond(step.among, name, goal, result)
+            beyond = to_beat(step.among, name, goal, result)
+            # Near a bound that was not raised the same would be looked for in vain again.
             if step.among is not Among.ALL and beyond in (None, tried):
                 continue
             tried = beyond
@@ -277,7 +278,7 @@ class Run:
             self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
         if result.outcome is Outcome.INFEASIBLE and beyond is None:
             return result
-        return _sharpened(result, known, goal, maximize=maximizes(name))
+        return sharpened(result, known, goal, maximize=maximizes(name))
 
     def seconds(self, name: str, part: float = 1.0) -> float | None:
         """What one step of a level may take of what is left on the clock: what it does not use is there for others."""
@@ -294,16 +295,12 @@ class Run:
             self.budget.report(Progress(name, value, bound))
 
 
-def near(bound: int) -> int:
-    """What costs less than this is near the bound."""
-    return round(bound * NEAR) + 1
-
-
-def _beyond(among: Among, name: str, goal: Linear, known: Solved) -> int | None:
+def to_beat(among: Among, name: str, goal: Linear, known: Solved) -> int | None:
     """What a plan is to be better than; None: no such thing, or not known."""
     worth = goal.value(known.solution) if known.solution else None
     if among is Among.NEAR and not maximizes(name):
-        return near(known.bound) if worth is None else min(near(known.bound), worth)
+        near = round(known.bound * NEAR) + 1
+        return near if worth is None else min(near, worth)
     return worth if among is Among.BETTER else None
 
 
@@ -321,7 +318,7 @@ def _below(goals: Goals, i: int) -> Linear | None:
     return (goal * -1 if maximizes(name) else goal) if name in UPPER else None
 
 
-def _sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:
+def sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:
     """The better of two solutions, if there is one, with the better of two bounds."""
     better, tighter = (max, min) if maximize else (min, max)
     bound = tighter(result.bound, known.bound)

@@ -50,7 +50,7 @@ class Manner:
 
 SIZES: Final = ((4, True), (6, True), (6, False))
 FEW: Final = Manner(SIZES, work=0.15, stale=30, grows=20, aim=Aim.ANSWER, at_once=1)
-BRIEF: Final = replace(FEW, work=0.03, stale=8)
+FEW_BRIEF: Final = replace(FEW, work=0.03, stale=8)
 MANY: Final = Manner(SIZES, work=0.08, stale=60, grows=20, aim=Aim.ANSWER)
 # Where every guest can be placed it is soon found out, and cheaply; else the goal needs the freedom to pay any cost.
 CHEAP: Final = Manner(SIZES, work=0.08, stale=20, grows=20, aim=Aim.ANSWER)
@@ -78,7 +78,7 @@ def improve(run: Run, f: Formulation, turn: Turn) -> Solved:
 
 def _manner(turn: Turn, *, many: bool) -> Manner:
     if not many:
-        return BRIEF if turn.is_brief else FEW
+        return FEW_BRIEF if turn.is_brief else FEW
     return DEAR if is_far(turn) or turn.below is not None else MANY
 
 

@@ -5,7 +5,7 @@ these with every guest's nodes held, and once more with all free where that miss
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.plan import LEVELS, Limit
@@ -18,6 +18,7 @@ from numaplan.placement.formulation import Formulation, coarse_units, fine_units
 from numaplan.placement.levels import (
     MANY_NODES,
     WORK,
+    Among,
     Bound,
     Budget,
     Goals,
@@ -26,7 +27,8 @@ from numaplan.placement.levels import (
     Run,
     hold,
     maximizes,
-    near,
+    sharpened,
+    to_beat,
 )
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
@@ -140,8 +142,8 @@ def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) ->
     found = solve(AT_ONCE, None)
     if found.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN) and found.bound > -UNBOUNDED:
         # Mostly the first has a bound to tell and little more.
-        closer = solve(NEARBY, near(found.bound))
-        found = closer if closer.solution else replace(found, bound=closer.bound)
+        closer = solve(NEARBY, to_beat(Among.NEAR, name, cost, found))
+        found = sharpened(closer, found, cost, maximize=False)
     if found.outcome is not Outcome.OPTIMAL:
         return Reached(found.outcome, found.solution)
     reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))
