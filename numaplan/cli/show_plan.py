@@ -7,7 +7,7 @@ from numaplan.cli.forms import PlanFormat
 from numaplan.model.plan import Plan, Status
 
 # A terminal holds about so many.
-_MOST_UNPLACED: Final = 40
+_MOST_REASONS: Final = 40
 
 
 def plan_text(answer: Answer, form: PlanFormat) -> str:
@@ -63,11 +63,13 @@ def summary(plan: Plan) -> str:
         from numaplan.report.plan import conflict_text
 
         lines += [f"  {line}" for line in conflict_text(plan.conflict).splitlines()]
-    lines += [f"  {unplaced.vm}: {unplaced.reason}" for unplaced in plan.unplaced[:_MOST_UNPLACED]]
-    if len(plan.unplaced) > _MOST_UNPLACED:
-        lines.append(
-            f"  and {len(plan.unplaced) - _MOST_UNPLACED} more without a place (-o json has the reason of each)"
-        )
+    if plan.unplaced:
+        from numaplan.report.unplaced import unplaced_lines
+
+        reasons = unplaced_lines(plan.unplaced)
+        lines += [f"  {line}" for line in reasons[:_MOST_REASONS]]
+        if len(reasons) > _MOST_REASONS:
+            lines.append(f"  and {len(reasons) - _MOST_REASONS} more reasons (-o json has them all)")
     lines += [f"  note: {note}" for note in plan.notes]
     return "".join(f"{line}\n" for line in lines)
 

@@ -11,7 +11,7 @@ from typing import Final
 from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
-from numaplan.placement.conflict.fillings import is_counted_out
+from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units

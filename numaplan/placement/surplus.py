@@ -55,8 +55,11 @@ def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> 
     sizes = {size for cell in cells for size in cell.page_sizes_kib}
     # Memory need not be where the CPUs are, nor VFs.
     memory_kib = sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes)
+    # What floats where no pool is named needs a CPU that nobody holds.
+    unheld = sum(len(facts.online(node) - facts.taken) for node in nodes) - guests.floats
+    cpus = min(unheld, sum(kind.free * len(kind.cores) for kind in kinds))
     have_and_need = [
-        (sum(kind.free * len(kind.cores) for kind in kinds), sum(cell.cpus(facts.threads) for cell in cells)),
+        (cpus, sum(cell.cpus(facts.threads) for cell in cells)),
         (sum(len(kind.cores) for kind in kinds if kind.isolable), sum(cell.isolated for cell in cells)),
         (sum(facts.pool_left[node] for node in nodes), sum(cell.shared for cell in cells)),
         (memory_kib, sum(cell.memory_kib for cell in cells)),

@@ -49,6 +49,11 @@ def ties(groups: Sequence[Sequence[GuestRequest]], wish: Wish) -> Ties:
     return tied
 
 
+def tied_numbers(tied: Ties, i: int) -> Iterator[int]:
+    """Whom one is tied to."""
+    return _bits(tied[i])
+
+
 def tied_sets(tied: Ties) -> list[TiedSet]:
     """Those that are tied to anybody, in as few sets as can be, in the order of their first members."""
     alike: dict[int, list[int]] = defaultdict(list)
@@ -76,6 +81,9 @@ def affinity(f: Formulation) -> None:
             if not (own <= nodes or nodes <= own):
                 f.model.equal(count)
     for mine, theirs in _tied_to_each_other(_ties_of(f, Wish.TOGETHER)):
+        if mine is theirs and len(mine) > 2:  # noqa: PLR2004  # a pair
+            _lie_within(f, mine)
+            continue
         pairs = list(combinations(mine, 2) if mine is theirs else product(mine, theirs))
         if len(pairs) > 1 and _are_on_as_many_nodes(f, (*mine, *theirs)):
             _share_nodes(f, mine, theirs)
@@ -109,6 +117,28 @@ def _contain(f: Formulation, u: int, partner: int) -> None:
         mine, theirs = f.uses(u, node), f.uses(partner, node)
         f.model.at_most(mine - theirs + inside, 1)
         f.model.at_most(theirs - mine - inside, 0)
+
+
+def _lie_within(f: Formulation, units: Sequence[int]) -> None:
+    """All are tied to each other: those on so many nodes share them, and those on fewer lie within.
+
+    Of any two the nodes of one contain those of the other, so those on one node, on two and so on make a chain.
+    """
+    ways = [(u, frozenset(option.nodes), count) for u in units for option, count in f.options(u)]
+    inner: dict[NodeId, Linear] = {}
+    for size in sorted({len(nodes) for _, nodes, _ in ways}):
+        shared = {node: f.model.boolean() for node in f.problem.facts.nodes}
+        f.model.at_most(total(shared.values()), size)
+        for node, there in inner.items():
+            f.model.at_most(there - shared[node], 0)
+        used: dict[tuple[int, NodeId], list[Linear]] = defaultdict(list)
+        for u, nodes, count in ways:
+            if len(nodes) == size:
+                for node in sorted(nodes):
+                    used[u, node].append(count)
+        for (_, node), counts in used.items():
+            f.model.at_most(total(counts) - shared[node], 0)
+        inner = shared
 
 
 def _share_nodes(f: Formulation, mine: Sequence[int], theirs: Sequence[int]) -> None:

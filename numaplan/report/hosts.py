@@ -6,6 +6,7 @@ from typing import Final
 from numaplan.model.hosts import HostRanking, RankedHost
 from numaplan.report.plan import conflict_text
 from numaplan.report.text import NONE, clean, grid, known, page
+from numaplan.report.unplaced import unplaced_lines
 
 _LEVELS: Final = (
     ("priority", "priority"),
@@ -33,7 +34,7 @@ def _row(host: RankedHost) -> list[str]:
 
 def _why_not(host: RankedHost) -> str:
     """What stands in the way on a host without a plan, and who is left out on one with a plan."""
-    left_out = [f"  {clean(unplaced.vm)}: {clean(unplaced.reason)}" for unplaced in host.plan.unplaced]
+    left_out = [f"  {line}" for line in unplaced_lines(host.plan.unplaced)]
     if host.takes_it:
         return "\n".join([f"left out on {clean(host.snapshot)}:", *left_out]) if left_out else ""
     lines = [f"why not {clean(host.snapshot)}:", *left_out]

@@ -10,12 +10,12 @@ from numaplan.model.guest import VcpuId
 from numaplan.model.plan import CellPlacement, Conflict, Level, Limit, Placement, Plan, Status
 from numaplan.model.snapshot import Snapshot
 from numaplan.report.text import NONE, UNKNOWN, clean, grid, known, page, wrap_list
+from numaplan.report.unplaced import named, unplaced_lines
 from numaplan.report.why import why_text
 from numaplan.units import format_size
 
 _LIST_WIDTH: Final = 28
 _EMULATOR_WIDTH: Final = 20
-_MOST_NAMES: Final = 4
 
 
 def plan_table(plan: Plan, snapshot: Snapshot) -> str:
@@ -25,7 +25,7 @@ def plan_table(plan: Plan, snapshot: Snapshot) -> str:
         _levels(plan.levels),
         _placements(plan, snapshot),
         "" if plan.conflict is None else conflict_text(plan.conflict),
-        "\n".join(f"not placed: {clean(unplaced.vm)}: {clean(unplaced.reason)}" for unplaced in plan.unplaced),
+        "\n".join(f"not placed: {line}" for line in unplaced_lines(plan.unplaced)),
         why_text(plan),
         "\n".join(f"note: {clean(note)}" for note in plan.notes),
     ]
@@ -134,11 +134,10 @@ def conflict_text(conflict: Conflict) -> str:
     smallest = all(member.proven for member in conflict.members)
     claim = "without any one of them the rest can" if smallest else "not all of them are proven to be needed"
     lines = [f"these cannot all hold on this host ({claim}):"]
-    for (constraint, sentence), group in groupby(conflict.members, lambda each: (each.constraint, each.sentence)):
-        names = ["host" if member.vm is None else clean(member.vm) for member in group]
-        who = ", ".join(names[:_MOST_NAMES])
-        if len(names) > _MOST_NAMES:
-            who += f" and {len(names) - _MOST_NAMES} more, each"
-        lines.append(f"  - {who}: {clean(sentence)} [{clean(constraint)}]")
+    guests = [(vm, [(m.constraint, m.sentence) for m in its]) for vm, its in groupby(conflict.members, lambda m: m.vm)]
+    for said, alike in groupby(guests, lambda guest: guest[1]):
+        names = ["host" if vm is None else clean(vm) for vm, _ in alike]
+        who = named(names) + (", each" if len(names) > 1 else "")
+        lines += [f"  - {who}: {clean(sentence)} [{clean(constraint)}]" for constraint, sentence in said]
     lines += [f"  fix: {clean(fix.sentence)}" for fix in conflict.fixes]
     return "\n".join(lines)

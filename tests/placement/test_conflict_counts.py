@@ -6,9 +6,9 @@ from typing import Final
 
 from hypothesis import given, settings
 
+from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.fillings import fill, placed_so
-from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem

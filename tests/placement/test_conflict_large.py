@@ -6,8 +6,8 @@ import pytest
 
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
-from numaplan.placement.conflict.totals import excess
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from tests.hosts import Nic, host

@@ -1,5 +1,6 @@
 """Copies that are tied to each other, and to others: as few constraints as guests, and no answer changed by it."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations, product
 from typing import Final
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest
+from numaplan.placement.conflict.counted import is_counted_out, leaves_no_way
+from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.options import build_problem
@@ -86,6 +90,7 @@ def cases_of_copies(draw: st.DrawFn) -> Case:
         vm["count"] = draw(st.integers(1, 4 - len(names) // 2))
         if vm["vcpus"] == 2 and draw(st.booleans()):
             vm["cells"] = 2
+            vm["distinct_nodes"] = draw(st.booleans())
         if draw(st.sampled_from([True, True, False])):
             vm["required"] = False
         for wish in Wish:
@@ -122,6 +127,36 @@ def test_copies_of_two_cells_that_share_their_nodes_are_counted_there() -> None:
     assert all(member.proven for member in found.members)
     assert {member.constraint for member in found.members} == {"vcpus", "affinity"}
     assert solve(replace(request, guests=request.guests[:7]), snapshot, budget=Budget()).status is Status.OPTIMAL
+
+
+@settings(DRAWS, max_examples=300)
+@given(cases_of_copies())
+def test_counting_refuses_no_copies_that_have_a_place(case: Case) -> None:
+    request = question(case).request
+    request = replace(request, guests=tuple(replace(guest, required=True) for guest in request.guests))
+    problem = build_problem(request, host_facts(request, question(case).snapshot))
+    if excess(problem) is not None or leaves_no_way(problem) or is_counted_out(problem):
+        assert feasible(problem, Budget()) is Outcome.INFEASIBLE
+
+
+@pytest.mark.parametrize(
+    ("wants", "named"),
+    [
+        # On two nodes of 64 CPUs each, one of which must be left to float on.
+        ({"vcpus": (2, 2)}, {"vcpus": 32, "emulator": 1, "affinity": 1}),
+        ({"vcpus": (2, 2), "distinct_nodes": False}, {"vcpus": 32, "emulator": 1, "affinity": 1}),
+        ({"vcpus": 4, "thread_policy": "isolate"}, {"vcpus": 9, "thread_policy": 8, "affinity": 1}),
+        ({"vcpus": (1, 1), "memory_gib": 9}, {"memory": 29, "memory_policy": 29, "affinity": 1}),
+    ],
+)
+def test_of_copies_that_no_nodes_hold_together_all_that_is_named_is_proven_to_be_needed(
+    wants: dict[str, object], named: dict[str, int]
+) -> None:
+    groups = {"a": copies("a", 34, **wants)}  # type: ignore[arg-type]
+    request = ask(*tied(groups, {"a": {Wish.TOGETHER: ("a",)}}))
+    found, _ = conflict(request, host_facts(request, host("4n:32c:2t", memory_gib=256)))
+    assert all(member.proven for member in found.members)
+    assert Counter(member.constraint for member in found.members) == named
 
 
 # The most copies that are asked for: 1 GiB each, of which the host has 64 on either node.
@@ -163,14 +198,15 @@ def kept(*guests: GuestRequest) -> list[str]:
     ("wants", "wishes", "most"),
     [
         ({"vcpus": 3}, {Wish.TOGETHER: ("b",)}, 2),
-        ({"thread_policy": "isolate", "vcpus": 2}, {Wish.TOGETHER: ("b",)}, 4),
+        # Each takes two of the eight CPUs, of which their emulators need one to float on.
+        ({"thread_policy": "isolate", "vcpus": 2}, {Wish.TOGETHER: ("b",)}, 3),
         ({"memory_gib": 5}, {Wish.TOGETHER: ("b",)}, 3),
         ({"interfaces": [vfs("data", "ens0", affinity="preferred")]}, {Wish.TOGETHER: ("b",)}, 2),
         ({}, {Wish.APART: ("a",)}, 2),
         ({"vcpus": (1, 1)}, {Wish.APART: ("a",)}, 1),
-        ({}, {Wish.TOGETHER: ("a", "b")}, 4),
-        ({"vcpus": (1, 1)}, {Wish.TOGETHER: ("a",)}, 4),
-        ({"vcpus": (1, 1), "distinct_nodes": False}, {Wish.TOGETHER: ("a",)}, 4),
+        ({}, {Wish.TOGETHER: ("a", "b")}, 3),
+        ({"vcpus": (1, 1)}, {Wish.TOGETHER: ("a",)}, 3),
+        ({"vcpus": (1, 1), "distinct_nodes": False}, {Wish.TOGETHER: ("a",)}, 3),
         # No node has so many CPUs.
         ({"vcpus": 5}, {Wish.TOGETHER: ("b",)}, 0),
     ],

@@ -9,7 +9,8 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.placement.capacity.copies import Copies
-from numaplan.placement.conflict.totals import excess, resources
+from numaplan.placement.conflict.excess import excess
+from numaplan.placement.conflict.totals import resources
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import HostFacts

@@ -6,10 +6,12 @@ from functools import partial
 from typing import Final
 
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
+from numaplan.placement.conflict.counted import leaves_no_way
+from numaplan.placement.conflict.excess import excess, excesses
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.subsets import smallest
-from numaplan.placement.conflict.totals import Excess, excess, excesses
+from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
@@ -55,7 +57,8 @@ class Judge:
         if is_over(self._remaining):
             return None
         compact = joined(problem if isinstance(problem, Problem) else problem())
-        filling = Filling(Outcome.INFEASIBLE) if excess(compact) is not None else fill(compact, whole=self._lumps)
+        is_exceeded = excess(compact) is not None or leaves_no_way(compact)
+        filling = Filling(Outcome.INFEASIBLE) if is_exceeded else fill(compact, whole=self._lumps)
         if filling.outcome is Outcome.INFEASIBLE:
             return False
         if filling.lumps:

@@ -12,11 +12,11 @@ from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import name_of, rank
 from numaplan.placement.conflict.classes import STEP, Judge, fewest
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
+from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
 from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
-from numaplan.placement.conflict.totals import excess
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts

@@ -1,7 +1,7 @@
 """Whether cells can share the nodes out among them: every way to fill a node, and how often each way is taken.
 
-What totals count one by one is here counted together: cores of their own, whole cores, CPUs, memory of one page size,
-shared vCPUs. VFs and links are left out, so a refusal is a proof, and a filling only a place to start from.
+What totals count one by one is here counted together: cores of their own, whole cores, CPUs, shared vCPUs, memory of
+one page size and of all. VFs and links are left out, so a refusal is a proof, and a filling only a place to start from.
 """
 
 from collections import Counter
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.joined import joined
-from numaplan.placement.conflict.totals import CORE_COUNTS, excess
+from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -23,8 +22,6 @@ WORK: Final = 0.1
 # So many ways to fill nodes are looked at in all, with so many lumps; where there are more, the smallest are left out.
 MOST_WAYS: Final = 2_000
 MOST_LUMPS: Final = 12
-
-Needs = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +54,7 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     for guests in problem.classes:
         for _, lump in _lumps(problem, guests, cores_only=cores_only):
             wanted[lump] += len(guests.members)
-    room = {node: _room(problem, node, cores_only=cores_only) for node in problem.facts.nodes}
+    room = {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes}
     lumps = [lump for lump in wanted if any(lump.needs)]
     lumps.sort(key=lambda lump: (-_share(lump, room), lump))
     largest = lumps[:MOST_LUMPS] if whole is None or len(lumps) <= whole else []
@@ -68,12 +65,6 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
         largest = largest[: len(largest) * 3 // 4] if whole is None else []
     return Filling(Outcome.UNKNOWN, lumps=len(lumps))
-
-
-def is_counted_out(problem: Problem) -> bool:
-    """Whether counting alone proves that not all guests of `problem`, none of whose ways are left out, have a place."""
-    compact = joined(problem)
-    return excess(compact) is not None or fill(compact).outcome is Outcome.INFEASIBLE
 
 
 def keep_to(f: Formulation, filling: Filling) -> None:
@@ -101,31 +92,8 @@ def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterato
     for k in range(len(guests.cells)):
         together.setdefault(tuple(option.nodes[k] for option in guests.options), []).append(k)
     for nodes, cells in together.items():
-        needs = [_needs(problem, guests, k, cores_only=cores_only) for k in cells]
+        needs = [cell_needs(problem, guests, k, cores_only=cores_only) for k in cells]
         yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))))
-
-
-def _needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool) -> Needs:
-    cell, width = guests.cells[k], problem.facts.threads
-    cores = tuple(count.need(cell, width) for count in CORE_COUNTS)
-    if cores_only:
-        return cores
-    bound = cell.strict and len(cell.page_sizes_kib) == 1 and all(option.keep is None for option in guests.options)
-    pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
-    return (*cores, cell.shared, *pages)
-
-
-def _room(problem: Problem, node: NodeId, *, cores_only: bool) -> Needs:
-    kinds = [kind for kind in problem.core_kinds if kind.node == node]
-    cores = tuple(sum(count.have(kind, problem.facts.threads) for kind in kinds) for count in CORE_COUNTS)
-    if cores_only:
-        return cores
-    pages = (problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem))
-    return (*cores, problem.facts.pool_left.get(node, 0), *pages)
-
-
-def _sizes(problem: Problem) -> list[int]:
-    return sorted({size for _, size in problem.facts.capacity_kib})
 
 
 def _share(lump: Lump, room: Mapping[NodeId, Needs]) -> float:

@@ -28,12 +28,16 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What each of `count` things of class `number` takes, whole, from one of the pools in `reach`."""
+    """What each of `count` things of class `number` takes, whole, from one of the pools in `reach`.
+
+    `near`: always from one on the guest's own nodes.
+    """
 
     number: int
     count: int
     amount: int
     reach: frozenset[Pool]
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """`need` portions of `portion` are wanted in `pools`, which hold `have`; `nodes`: where, None for the whole host.
+    """`need` portions of `portion` are wanted of what holds `have`; `nodes`: where, None for the whole host.
 
-    `weights` are the portions that one guest of each class wants there.
+    `weights` are the portions that one guest of each class wants there. `together`: all must lie on the same so many
+    nodes, whichever these are.
     """
 
     noun: str
@@ -66,10 +71,17 @@ class Excess:
     have: int
     nodes: tuple[NodeId, ...] | None
     weights: Mapping[int, int]
+    together: int = 0
 
     @property
     def sentence(self) -> str:
         """Need against have, about guests that are called "they"."""
+        if self.together:
+            same = "node" if self.together == 1 else f"{self.together} nodes"
+            return (
+                f"their affinity keeps them on the same {same}: they need {self.need} {self.noun} there, where at most"
+                f" {self.have} are free"
+            )
         if self.portion == 1 and self.nodes is None:
             return f"they need {self.need} {self.noun}, the host has {self.have} free"
         where = "the host" if self.nodes is None else f"node{'s' * (len(self.nodes) > 1)} {format_id_list(self.nodes)}"
@@ -103,18 +115,6 @@ CORE_COUNTS: Final = (
 )
 
 
-def excess(problem: Problem) -> Excess | None:
-    """The first count by which the guests of `problem` cannot all be placed; None where counting shows nothing."""
-    return next(excesses(problem), None)
-
-
-def excesses(problem: Problem) -> Iterator[Excess]:
-    """Every count by which they cannot all be placed."""
-    for resource in resources(problem):
-        yield from _exceeded(problem, resource)
-    yield from _crowds(problem)
-
-
 def resources(problem: Problem) -> Iterator[Resource]:
     """Everything that is counted, the plainest first."""
     places = [_places(guests) for guests in problem.classes]
@@ -124,7 +124,8 @@ def resources(problem: Problem) -> Iterator[Resource]:
     yield from _devices(problem)
 
 
-def _exceeded(problem: Problem, resource: Resource) -> Iterator[Excess]:
+def exceeded(problem: Problem, resource: Resource) -> Iterator[Excess]:
+    """Every count by which those who want it cannot all have it."""
     items = [item for item in resource.items if item.count and item.amount]
     if not items:
         return
@@ -178,7 +179,7 @@ def _items(problem: Problem, places: Sequence[_Places], need: Callable[[CellDema
         count, amounts = len(guests.members), [need(cell) for cell in guests.cells]
         if len(places[c]) < len(amounts):
             amounts = [sum(amounts)]
-        items += [Item(c, count, amount, reach) for amount, reach in zip(amounts, places[c], strict=True)]
+        items += [Item(c, count, amount, reach, near=True) for amount, reach in zip(amounts, places[c], strict=True)]
     return tuple(items)
 
 
@@ -223,7 +224,8 @@ def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
         else:
             nodes = [{node for option in guests.options for node in option.nodes}] * spread
         items += [
-            Item(c, len(guests.members), overhead, frozenset(Pool(n, SMALL_PAGE_KIB) for n in some)) for some in nodes
+            Item(c, len(guests.members), overhead, frozenset(Pool(n, SMALL_PAGE_KIB) for n in some), near=True)
+            for some in nodes
         ]
     return tuple(items)
 
@@ -238,7 +240,7 @@ def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:
             free = not cell.strict or any(option.keep is not None for option in guests.options)
             nodes = problem.facts.nodes if free else sorted({option.nodes[k] for option in guests.options})
             reach = frozenset(Pool(node, size) for node in nodes for size in cell.page_sizes_kib)
-            items.append(Item(c, len(guests.members), cell.memory_kib // (only or 1), reach))
+            items.append(Item(c, len(guests.members), cell.memory_kib // (only or 1), reach, near=not free))
     return tuple(items)
 
 
@@ -266,28 +268,3 @@ def _devices(problem: Problem) -> Iterator[Resource]:
                 rates.append(Item(c, count * demand.count, demand.mbps, reach))
     yield Resource("VFs and devices", have, tuple(vfs), divisible=True)
     yield Resource("Mbit/s", {pool: speeds.get(pf, 0) for pf, pool in links.items()}, tuple(rates))
-
-
-def _crowds(problem: Problem) -> Iterator[Excess]:
-    """Guests each of which keeps away from each other one of them, and that need more nodes than they can reach."""
-    linked = {
-        guests.request.name: (c, guests)
-        for c, guests in enumerate(problem.classes)
-        if len(guests.members) == 1 and guests.options
-    }
-    foes: dict[str, set[str]] = {name: set() for name in linked}
-    for name, (_, guests) in linked.items():
-        for other in guests.request.anti_affinity:
-            if other in foes:
-                foes[name].add(other)
-                foes[other].add(name)
-    for start, others in foes.items():
-        crowd = [start]
-        for other in sorted(others, key=lambda name: (-len(foes[name]), name)):
-            if all(other in foes[member] for member in crowd):
-                crowd.append(other)
-        weights = {linked[name][0]: min(len(set(o.nodes)) for o in linked[name][1].options) for name in crowd}
-        reach = {node for name in crowd for option in linked[name][1].options for node in option.nodes}
-        if (need := sum(weights.values())) > len(reach):
-            yield Excess("nodes of their own", 1, need, len(reach), None, weights)
-            return

@@ -1,0 +1,20 @@
+"""Whether counting proves that guests cannot all be placed, whatever it is that is counted."""
+
+from collections.abc import Iterator
+
+from numaplan.placement.conflict.linked import bands, crowds
+from numaplan.placement.conflict.totals import Excess, exceeded, resources
+from numaplan.placement.problem import Problem
+
+
+def excess(problem: Problem) -> Excess | None:
+    """The first count by which the guests of `problem` cannot all be placed; None where counting shows nothing."""
+    return next(excesses(problem), None)
+
+
+def excesses(problem: Problem) -> Iterator[Excess]:
+    """Every count by which they cannot all be placed."""
+    for resource in resources(problem):
+        yield from exceeded(problem, resource)
+    yield from bands(problem)
+    yield from crowds(problem)

@@ -1,0 +1,38 @@
+"""What cells need of their node, and what nodes have, of all that is counted: numbers in one order.
+
+That is CPUs, whole cores, cores of their own, CPUs with those kept idle, shared vCPUs, memory of each page size, and of
+all of them.
+"""
+
+from numaplan.model.host import NodeId
+from numaplan.placement.conflict.aspects import BOUNDLESS_KIB
+from numaplan.placement.conflict.totals import CORE_COUNTS
+from numaplan.placement.problem import GuestClass, Problem
+
+Needs = tuple[int, ...]
+
+
+def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool = False) -> Needs:
+    """What a cell takes of each thing that is counted, on the node that it lies on."""
+    cell, width = guests.cells[k], problem.facts.threads
+    cores = tuple(count.need(cell, width) for count in CORE_COUNTS)
+    if cores_only:
+        return cores
+    bound = cell.strict and all(option.keep is None for option in guests.options)
+    pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
+    return (*cores, cell.shared, *pages, cell.memory_kib if bound and cell.memory_kib < BOUNDLESS_KIB else 0)
+
+
+def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Needs:
+    """What a node has of each thing that is counted."""
+    kinds = [kind for kind in problem.core_kinds if kind.node == node]
+    cores = tuple(sum(count.have(kind, problem.facts.threads) for kind in kinds) for count in CORE_COUNTS)
+    if cores_only:
+        return cores
+    pages = {size: problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem)}
+    memory = sum(capacity for size, capacity in pages.items() if size < BOUNDLESS_KIB)
+    return (*cores, problem.facts.pool_left.get(node, 0), *pages.values(), memory)
+
+
+def _sizes(problem: Problem) -> list[int]:
+    return sorted({size for _, size in problem.facts.capacity_kib})

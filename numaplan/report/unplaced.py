@@ -1,0 +1,25 @@
+"""Who has no place, and why, in lines."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from numaplan.model.plan import Unplaced
+from numaplan.report.text import clean
+
+_MOST_NAMES: Final = 4
+
+
+def unplaced_lines(unplaced: Sequence[Unplaced]) -> list[str]:
+    """One line for each reason, with the guests that stand beside each other and share it."""
+    lines = []
+    for reason, alike in groupby(unplaced, lambda one: one.reason):
+        names = [clean(one.vm) for one in alike]
+        lines.append(f"{named(names)}: {clean(reason)}")
+    return lines
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
