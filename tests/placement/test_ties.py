@@ -159,6 +159,17 @@ def test_of_copies_that_no_nodes_hold_together_all_that_is_named_is_proven_to_be
     assert Counter(member.constraint for member in found.members) == named
 
 
+def test_guests_that_another_one_holds_together_are_in_conflict_with_it_alone() -> None:
+    apart = [guest(f"a-{i}", 2, affinity=["b"]) for i in (1, 2)]
+    request = ask(*apart, guest("b", 1), guest("c"), reserved="0,4")
+    found, reasons = conflict(request, host_facts(request, host("2n:4c:1t")))
+    assert {member.vm for member in found.members} == {"a-1", "a-2", "b"}
+    assert all(member.proven for member in found.members)
+    assert "their affinity keeps them on the same node: they need 5 CPUs there, where at most 3 are free" in (
+        reasons[0].reason
+    )
+
+
 # The most copies that are asked for: 1 GiB each, of which the host has 64 on either node.
 MANY: Final = 200
 # Each of two nodes has eight CPUs; of the three ways to fill them, one lets none of the first sort in.

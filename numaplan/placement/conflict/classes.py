@@ -143,7 +143,10 @@ def _largest_first(full: Counts, over: Excess) -> Counts:
     """Guests that exceed a count: those that want most of it, until it is exceeded."""
     counts = [0] * len(full)
     left = over.have + 1
-    for c in sorted(over.weights, key=lambda c: (-over.weights[c], c)):
+    if over.by is not None:
+        counts[over.by] = full[over.by]
+        left -= full[over.by] * over.weights[over.by]
+    for c in sorted(over.weights.keys() - {over.by}, key=lambda c: (-over.weights[c], c)):
         if left > 0 and over.weights[c]:
             counts[c] = min(full[c], -(-left // over.weights[c]))
             left -= counts[c] * over.weights[c]

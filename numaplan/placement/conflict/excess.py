@@ -14,7 +14,9 @@ def excess(problem: Problem) -> Excess | None:
 
 def excesses(problem: Problem) -> Iterator[Excess]:
     """Every count by which they cannot all be placed."""
+    counted = []
     for resource in resources(problem):
+        counted.append(resource)
         yield from exceeded(problem, resource)
-    yield from bands(problem)
+    yield from bands(problem, counted)
     yield from crowds(problem)

@@ -1,21 +1,25 @@
 """Proofs by counting of guests that affinity keeps on the same nodes, or anti-affinity on different ones."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.totals import Excess, Resource, resources
+from numaplan.placement.conflict.totals import Excess, Resource
 from numaplan.placement.problem import Problem
 from numaplan.placement.ties import Ties, Wish, tied_numbers, tied_sets, ties
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """Classes of one guest that all lie within one of `ways`, sets of nodes, whichever it is."""
+    """Classes of one guest that all lie within one of `ways`, sets of nodes, whichever it is.
+
+    All of them are tied to the one that they are held together `by`; None: each is tied to each other one.
+    """
 
     numbers: tuple[int, ...]
     ways: frozenset[frozenset[NodeId]]
+    by: int | None = None
 
     @property
     def most(self) -> int:
@@ -23,10 +27,10 @@ class _Band:
         return max(map(len, self.ways))
 
 
-def bands(problem: Problem) -> Iterator[Excess]:
+def bands(problem: Problem, counted: Iterable[Resource]) -> Iterator[Excess]:
     """Guests that need more on the nodes that they must share than any such nodes have."""
     found = _bands(problem)
-    for resource in resources(problem) if found else ():
+    for resource in counted if found else ():
         wanted: dict[int, int] = defaultdict(int)
         for item in resource.items:
             if item.near:
@@ -44,7 +48,7 @@ def _exceeded(resource: Resource, band: _Band, weights: dict[int, int]) -> Itera
         at[pool.node] += resource.have.get(pool, 0)
     need, have = sum(weights.values()), max(sum(at[node] for node in way) for way in band.ways)
     if need > have:
-        yield Excess(resource.noun, 1, need, have, None, weights, together=band.most)
+        yield Excess(resource.noun, 1, need, have, None, weights, together=band.most, by=band.by)
 
 
 def _floating(problem: Problem, band: _Band) -> Iterator[Excess]:
@@ -59,7 +63,7 @@ def _floating(problem: Problem, band: _Band) -> Iterator[Excess]:
     need, have = sum(weights.values()), max(sum(at[node] for node in way) for way in band.ways)
     if need > have:
         noun = "CPUs, one of them for emulators and iothreads to float on,"
-        yield Excess(noun, 1, need, have, None, weights, together=band.most)
+        yield Excess(noun, 1, need, have, None, weights, together=band.most, by=band.by)
 
 
 def _bands(problem: Problem) -> list[_Band]:
@@ -77,7 +81,7 @@ def _bands(problem: Problem) -> list[_Band]:
         within = [o for o in tied_numbers(tied, c) if o in sizes and max(sizes[o]) <= min(sizes[c])]
         numbers = tuple(sorted((c, *within)))
         if within and numbers not in found:
-            found[numbers] = _Band(numbers, ways[c])
+            found[numbers] = _Band(numbers, ways[c], by=c)
     return list(found.values())
 
 

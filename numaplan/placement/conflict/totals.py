@@ -62,7 +62,7 @@ class Excess:
     """`need` portions of `portion` are wanted of what holds `have`; `nodes`: where, None for the whole host.
 
     `weights` are the portions that one guest of each class wants there. `together`: all must lie on the same so many
-    nodes, whichever these are.
+    nodes, whichever these are, and that is so where those of class `by` are among them, or without these if it is None.
     """
 
     noun: str
@@ -72,6 +72,7 @@ class Excess:
     nodes: tuple[NodeId, ...] | None
     weights: Mapping[int, int]
     together: int = 0
+    by: int | None = None
 
     @property
     def sentence(self) -> str:

@@ -7,6 +7,8 @@ from typing import Final
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.conflict.clock import Remaining, is_over
+from numaplan.placement.conflict.counted import is_counted_out
+from numaplan.placement.conflict.joined import joined
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
@@ -102,7 +104,12 @@ class Probe:
         return None if seconds is None else max(seconds * _PART, 0.0)
 
     def _solved(self, problem: Problem) -> bool:
-        outcome = feasible(problem, replace(_CASE, remaining=self._remaining))
+        # Who may be left out stands in nobody's way.
+        required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
+        compact = joined(problem.only(required))
+        if not problem.truncated and is_counted_out(compact):
+            return False
+        outcome = feasible(compact, replace(_CASE, remaining=self._remaining))
         self.unknown += outcome is Outcome.UNKNOWN
         return outcome is Outcome.FEASIBLE
 
