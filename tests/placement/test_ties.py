@@ -161,7 +161,7 @@ def test_of_copies_that_no_nodes_hold_together_all_that_is_named_is_proven_to_be
 
 def test_guests_that_another_one_holds_together_are_in_conflict_with_it_alone() -> None:
     apart = [guest(f"a-{i}", 2, affinity=["b"]) for i in (1, 2)]
-    request = ask(*apart, guest("b", 1), guest("c"), reserved="0,4")
+    request = ask(*apart, guest("b", 1), guest("c", 1), reserved="0,4")
     found, reasons = conflict(request, host_facts(request, host("2n:4c:1t")))
     assert {member.vm for member in found.members} == {"a-1", "a-2", "b"}
     assert all(member.proven for member in found.members)
