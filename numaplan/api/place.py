@@ -138,7 +138,7 @@ def _patch(
             continue
         if guest.name not in files:
             notes.append(f"{guest.name}: no XML to patch; -o xml prints what it needs")
-            needed = needed_xml(guest, placement, question.snapshot).encode()
+            needed = needed_xml(guest, placement, question.snapshot, file=question.file).encode()
             patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed))
             continue
         domain = files[guest.name]

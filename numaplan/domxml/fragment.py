@@ -14,15 +14,15 @@ from numaplan.model.slots import interface_slots
 from numaplan.model.snapshot import Snapshot
 
 
-def needed_xml(request: GuestRequest, placement: Placement, host: Snapshot) -> str:
+def needed_xml(request: GuestRequest, placement: Placement, host: Snapshot, *, file: str = "vnf.yaml") -> str:
     """The elements that the guest would need, as one ``<domain>`` that is valid but has no disk, console or CPU model.
 
     It is a fragment to copy from: ``virsh define`` takes it, but there is nothing in it to boot. Raises InputError for
-    locked memory without a limit.
+    locked memory without a limit, which `file` asks for.
     """
     if request.memory_backing.locked and request.memory_backing.hard_limit_kib is None:
         what = f'guest "{request.name}" has no XML that could have a limit for its locked memory'
-        raise InputError(what, "vnf.yaml", "give memory_backing.hard_limit, above its memory")
+        raise InputError(what, file, "give memory_backing.hard_limit, above its memory")
     memory = sum(cell.memory_kib for cell in placement.cells)
     devices = New("devices", children=tuple(_interfaces(request, placement)))
     # libvirt takes the host's caches with the host's CPU alone.

@@ -130,15 +130,24 @@ def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
 def _free_pages(problem: Problem, guests: GuestClass) -> str:
     """What there is in each page size that it may use: pages of a huge size, else MiB."""
     sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
-    capacity = problem.facts.capacity_kib
     if not sizes:
         return "no page size that it may use divides that"
     if len(sizes) == 1 and sizes[0] > SMALL_PAGE_KIB:
+        capacity = problem.facts.capacity_kib
         have = {node: capacity.get((node, sizes[0]), 0) // sizes[0] for node in problem.facts.nodes}
         return f"free {format_size(sizes[0])} pages: {by_node(have)}"
     # Memory of a cell is of one page size: sums over the sizes would show what nobody can have.
-    mib = {size: {node: capacity.get((node, size), 0) // 1024 for node in problem.facts.nodes} for size in sizes}
-    return "free MiB in pages " + "; ".join(f"of {format_size(size)}: {by_node(have)}" for size, have in mib.items())
+    return "free MiB in pages " + "; ".join(f"of {format_size(size)}: {_free_mib(problem, size)}" for size in sizes)
+
+
+def _free_mib(problem: Problem, size: int) -> str:
+    """Of ordinary pages some hosts do not tell how many there are."""
+    nodes = problem.facts.snapshot.nodes
+    untold = [node.id for node in nodes if size == SMALL_PAGE_KIB and node.available_kib is None]
+    capacity = problem.facts.capacity_kib
+    have = {node: capacity.get((node, size), 0) // 1024 for node in problem.facts.nodes if node not in untold}
+    hidden = f"{'nodes' if len(untold) > 1 else 'node'} {format_id_list(untold)}: not told" if untold else ""
+    return ", ".join(part for part in (by_node(have), hidden) if part)
 
 
 def _memory(problem: Problem, guests: GuestClass, _: int) -> str:
