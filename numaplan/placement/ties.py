@@ -5,7 +5,7 @@ that a model grows with the guests and not with their pairs.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, product
@@ -36,17 +36,34 @@ class TiedSet:
 
 
 def ties(groups: Sequence[Sequence[GuestRequest]], wish: Wish) -> Ties:
-    """Whom each group is tied to: other groups by their numbers; guests that are in none have the numbers behind."""
+    """Whom each group is tied to: other groups by their numbers; guests that are in none have the numbers behind.
+
+    Guests of one group are not tied to each other.
+    """
     number = {guest.name: i for i, guests in enumerate(groups) for guest in guests}
     tied = [0] * len(groups)
+    # Copies that are tied to each other say the same, each with the others' names beside its own.
+    saying: dict[frozenset[str], list[int]] = defaultdict(list)
     for i, guests in enumerate(groups):
         for guest in guests:
-            for name in getattr(guest, wish):
-                other = number.setdefault(name, len(number))
-                tied[i] |= 1 << other
-                if other < len(groups):
-                    tied[other] |= 1 << i
+            if names := getattr(guest, wish):
+                saying[frozenset((guest.name, *names))].append(i)
+    for names, who in saying.items():
+        others = [number.setdefault(name, len(number)) for name in names]
+        them, us = _number(others), _number(who)
+        for i in who:
+            tied[i] |= them & ~(1 << i)
+        for other in others:
+            if other < len(groups):
+                tied[other] |= us & ~(1 << other)
     return tied
+
+
+def _number(bits: Iterable[int]) -> int:
+    number = 0
+    for bit in bits:
+        number |= 1 << bit
+    return number
 
 
 def tied_numbers(tied: Ties, i: int) -> Iterator[int]:

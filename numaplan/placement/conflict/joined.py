@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
@@ -12,11 +13,13 @@ Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[tuple[int,
 def joined(problem: Problem) -> Problem:
     """The same question with linked guests joined where that changes nothing: for whether, not for where."""
     by_name = {guests.request.name: c for c, guests in enumerate(problem.classes) if len(guests.members) == 1}
+    shunned = {name for guests in problem.classes for name in guests.request.anti_affinity}
     taken: set[int] = set()
     classes: dict[Needs, GuestClass] = {}
     for group in _groups(problem, by_name):
         alike = _are_on_the_same_nodes([problem.classes[c] for c in group])
-        if alike and all(_joinable(problem, problem.classes[c], by_name, group=group) for c in group):
+        names = {problem.classes[c].request.name for c in group}
+        if alike and shunned.isdisjoint(names) and all(_joinable(problem, problem.classes[c], names) for c in group):
             taken |= set(group)
             one = _one([problem.classes[c] for c in group])
             key = (one.cells, one.devices, tuple(option.nodes for option in one.options), one.floats)
@@ -41,26 +44,29 @@ def _linked_once(classes: Sequence[GuestClass]) -> list[GuestClass]:
 
 def _groups(problem: Problem, by_name: Mapping[str, int]) -> list[tuple[int, ...]]:
     """Classes of one guest that affinity links, directly or through others; only groups of two and more."""
-    near: dict[int, set[int]] = defaultdict(set)
-    for c in by_name.values():
-        for name in problem.classes[c].request.affinity:
-            if name in by_name and by_name[name] != c:
-                near[c].add(by_name[name])
-                near[by_name[name]].add(c)
+    # Copies that are tied to each other say the same, each with the others' names beside its own.
+    said = dict.fromkeys(
+        frozenset((name, *problem.classes[c].request.affinity)).intersection(by_name)
+        for name, c in by_name.items()
+        if problem.classes[c].request.affinity
+    )
+    links: dict[str, list[frozenset[str]]] = defaultdict(list)
+    for names in said:
+        for name in names if len(names) > 1 else ():
+            links[name].append(names)
     groups = []
-    seen: set[int] = set()
-    for start in sorted(near):
-        group: set[int] = set()
-        pending = [] if start in seen else [start]
+    seen: set[str] = set()
+    for start in list(links):
+        group: set[str] = set()
+        pending = set() if start in seen else {start}
         while pending:
-            c = pending.pop()
-            if c not in group:
-                group.add(c)
-                pending += near[c]
+            name = pending.pop()
+            group.add(name)
+            pending |= frozenset().union(*links[name]) - group
         seen |= group
         if group:
-            groups.append(tuple(sorted(group)))
-    return groups
+            groups.append(tuple(sorted(by_name[name] for name in group)))
+    return sorted(groups)
 
 
 def _are_on_the_same_nodes(group: Sequence[GuestClass]) -> bool:
@@ -69,16 +75,13 @@ def _are_on_the_same_nodes(group: Sequence[GuestClass]) -> bool:
     return len({len(nodes) for its in ways for nodes in its}) <= 1 and all(len(set(its)) == len(its) for its in ways)
 
 
-def _joinable(problem: Problem, guests: GuestClass, by_name: Mapping[str, int], *, group: Sequence[int]) -> bool:
+def _joinable(problem: Problem, guests: GuestClass, group: AbstractSet[str]) -> bool:
     """Not one that is kept, that an IOMMU group must go to whole, or that has to do with guests outside."""
     asked = guests.request
-    outside = [name for name in asked.affinity if by_name.get(name) not in group]
-    apart = any(asked.name in other.request.anti_affinity for other in problem.classes)
     return (
         not guests.exists
         and not asked.anti_affinity
-        and not apart
-        and not any(name in problem.facts.guest_nodes for name in outside)
+        and not any(name in problem.facts.guest_nodes for name in asked.affinity if name not in group)
         and all(problem.device_kinds[i].bundle is None for demand in guests.devices for i in demand.kinds)
     )
 

@@ -282,10 +282,10 @@ def _links(copies: Copies, vm_of: Mapping[str, str]) -> list[Lever]:
 
 
 def _link(copies: Copies, key: str, names: tuple[str, ...]) -> Lever:
-    vm = copies[0].vm
+    vm, dropped = copies[0].vm, frozenset(names)
 
     def change(guest: GuestRequest) -> GuestRequest:
-        kept = tuple(name for name in getattr(guest, key) if name not in names)
+        kept = tuple(name for name in getattr(guest, key) if name not in dropped)
         return replace(guest, affinity=kept) if key == "affinity" else replace(guest, anti_affinity=kept)
 
     return Lever(
