@@ -61,24 +61,34 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     supply = cache(partial(_supply, facts, kinds))
     classes = []
     truncated = False
-    for members in groups.values():
-        first = members[0]
-        cells = tuple(_cell_demand(facts, first, i) for i in range(len(first.cells)))
-        devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(first))
-        found = ways(facts, cells, [nodes_of(cell) for cell in cells], distinct=first.distinct_nodes)
-        options = [
-            Option(nodes, _node_cost(facts, first, nodes))
+
+    @cache
+    def demands(
+        guest: GuestRequest,
+    ) -> tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool]:
+        """Of cells and devices, the ways open to these, and whether there are more."""
+        cells = tuple(_cell_demand(facts, guest, i) for i in range(len(guest.cells)))
+        devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(guest))
+        found = ways(facts, cells, [nodes_of(cell) for cell in cells], distinct=guest.distinct_nodes)
+        options = tuple(
+            Option(nodes, _node_cost(facts, guest, nodes))
             for nodes in islice(found, MAX_OPTIONS)
             if all(supply(demand.kinds, demand.affinity, nodes) >= demand.count for demand in devices)
-            and ports_in_reach(facts, first, nodes)
-        ]
-        truncated = truncated or next(found, None) is not None
+            and ports_in_reach(facts, guest, nodes)
+        )
+        return cells, devices, options, next(found, None) is not None
+
+    for members in groups.values():
+        first = members[0]
+        # Who is tied to others stands alone, be there hundreds that else ask for the same.
+        cells, devices, options, are_more = demands(replace(needs(first), affinity=(), anti_affinity=()))
+        truncated |= are_more
         if first.name in existing:
             keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
             if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
-                options.append(_kept_option(facts, first, keep, kinds=kinds))
+                options += (_kept_option(facts, first, keep, kinds=kinds),)
         floats = not facts.names_pools and first.has_floating_threads
-        classes.append(GuestClass(tuple(members), cells, devices, tuple(options), floats, first.name in existing))
+        classes.append(GuestClass(tuple(members), cells, devices, options, floats, first.name in existing))
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
     scattered = any(parts > 1 for parts in apart_on_a_node.values())

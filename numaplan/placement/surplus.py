@@ -42,11 +42,10 @@ def _most(problem: Problem, guests: GuestClass, *, together: bool, apart: bool) 
     ways = {frozenset(option.nodes) for option in guests.options}
     if not ways:
         return 0
-    counts = {len(nodes) for nodes in ways}
-    # Of two that share nodes the one's contain the other's: where all are as many, they are the same.
-    places = ways if together and len(counts) == 1 else {frozenset(problem.facts.nodes)}
+    # Of two that are tied the one's nodes contain the other's: so all lie within those of one of them.
+    places = ways if together else {frozenset(problem.facts.nodes)}
     most = max(_most_on(problem, guests, nodes) for nodes in places)
-    return min(most, len(problem.facts.nodes) // min(counts)) if apart else most
+    return min(most, len(problem.facts.nodes) // min(map(len, ways))) if apart else most
 
 
 def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> int:

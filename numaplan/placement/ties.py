@@ -66,9 +66,9 @@ def _number(bits: Iterable[int]) -> int:
     return number
 
 
-def tied_numbers(tied: Ties, i: int) -> Iterator[int]:
-    """Whom one is tied to."""
-    return _bits(tied[i])
+def tied_groups(tied: Ties, i: int) -> Iterator[int]:
+    """The groups that one is tied to: none that is in no group."""
+    return _bits(tied[i] & ~(-1 << len(tied)))
 
 
 def tied_sets(tied: Ties) -> list[TiedSet]:

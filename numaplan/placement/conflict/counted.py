@@ -11,7 +11,7 @@ from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.problem import GuestClass, Problem
-from numaplan.placement.ties import Wish, tied_numbers, ties
+from numaplan.placement.ties import Wish, tied_groups, ties
 
 Nodes = frozenset[NodeId]
 
@@ -67,7 +67,7 @@ def leaves_no_way(problem: Problem) -> bool:
     room = {node: room_on(problem, node) for node in problem.facts.nodes}
     asked: set[tuple[_Shape, frozenset[tuple[_Shape, int]]]] = set()
     for c, shape in shapes.items():
-        others = Counter(shapes[other] for other in tied_numbers(tied, c) if other in shapes)
+        others = Counter(shapes[other] for other in tied_groups(tied, c) if other in shapes)
         question = (shape, frozenset(others.items()))
         if question in asked or not others:
             continue

@@ -26,20 +26,7 @@ def joined(problem: Problem) -> Problem:
             known = classes.get(key)
             classes[key] = one if known is None else replace(known, members=known.members + one.members)
     rest = tuple(guests for c, guests in enumerate(problem.classes) if c not in taken)
-    return replace(problem, classes=(*_linked_once(rest), *classes.values()))
-
-
-def _linked_once(classes: Sequence[GuestClass]) -> list[GuestClass]:
-    """Of two guests that keep away from each other only the first says so."""
-    said: set[tuple[str, str]] = set()
-    found = []
-    for guests in classes:
-        asked = guests.request
-        apart = tuple(name for name in asked.anti_affinity if (name, asked.name) not in said)
-        said.update((asked.name, name) for name in apart)
-        members = (replace(asked, anti_affinity=apart), *guests.members[1:])
-        found.append(replace(guests, members=members))
-    return found
+    return replace(problem, classes=(*rest, *classes.values()))
 
 
 def _groups(problem: Problem, by_name: Mapping[str, int]) -> list[tuple[int, ...]]:

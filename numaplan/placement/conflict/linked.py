@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.totals import Excess, Resource
 from numaplan.placement.problem import Problem
-from numaplan.placement.ties import Ties, Wish, tied_numbers, tied_sets, ties
+from numaplan.placement.ties import Ties, Wish, tied_groups, tied_sets, ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,14 @@ def _bands(problem: Problem) -> list[_Band]:
     ways = [frozenset(frozenset(option.nodes) for option in guests.options) for guests in problem.classes]
     single = [c for c, guests in enumerate(problem.classes) if len(guests.members) == 1 and ways[c]]
     found: dict[tuple[int, ...], _Band] = {}
+    whole: set[int] = set()
     for numbers in _all_tied(tied, single):
         found[numbers] = _Band(numbers, frozenset().union(*(ways[c] for c in numbers)))
+        whole.update(c for c in numbers if sum(1 for _ in tied_groups(tied, c)) + 1 == len(numbers))
     sizes = {c: [len(way) for way in ways[c]] for c in single}
-    for c in single:
-        within = [o for o in tied_numbers(tied, c) if o in sizes and max(sizes[o]) <= min(sizes[c])]
+    # Who is tied to nobody else than those that are all tied together holds no more than these.
+    for c in [c for c in single if c not in whole]:
+        within = [o for o in tied_groups(tied, c) if o in sizes and max(sizes[o]) <= min(sizes[c])]
         numbers = tuple(sorted((c, *within)))
         if within and numbers not in found:
             found[numbers] = _Band(numbers, ways[c], by=c)
