@@ -200,7 +200,7 @@ def memory_uses(f: Formulation) -> dict[tuple[NodeId, int], list[tuple[Linear, i
             uses[place].append((flow, key.memory_kib))
     overhead_kib = f.problem.facts.policy.guest_overhead_kib
     for node in f.problem.facts.nodes if overhead_kib else ():
-        guests = total(f.uses(u, node) for u in range(len(f.units)))
+        guests = total(f.uses(u, node) * unit.guests.stands_for for u, unit in enumerate(f.units))
         uses[node, SMALL_PAGE_KIB].append((guests, overhead_kib))
     return uses
 

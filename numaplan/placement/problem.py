@@ -119,7 +119,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class GuestClass:
-    """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds."""
+    """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds.
+
+    Each may stand for several guests that share their nodes.
+    """
 
     members: tuple[GuestRequest, ...]
     cells: tuple[CellDemand, ...]
@@ -127,6 +130,7 @@ class GuestClass:
     options: tuple[Option, ...]
     floats: bool
     exists: bool
+    stands_for: int = 1
 
     @property
     def request(self) -> GuestRequest:

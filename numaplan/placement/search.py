@@ -15,6 +15,7 @@ from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
+from numaplan.placement.joined import joined
 from numaplan.placement.levels import (
     MANY_NODES,
     WORK,
@@ -74,7 +75,8 @@ def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
     problem = without_surplus(problem)
-    coarse = formulate(problem, coarse_units(problem), fine=False)
+    joint = joined(problem)
+    coarse = formulate(joint.problem, coarse_units(joint.problem), fine=False)
     goals = (("priority", counted_priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
     first = _first(coarse, goals[-1][1])
     if not first and _is_hopeless(problem):
@@ -97,7 +99,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
     relaxed = run.levels(coarse, below, solution=solution, effort=effort, improve=improve)
     relaxation = Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
-    chosen = _assign(coarse, relaxed.solution)
+    chosen = joint.apart(_assign(coarse, relaxed.solution))
     lower = _search_fine(problem, run, chosen, held=held, relaxation=relaxation, effort=effort)
     if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)

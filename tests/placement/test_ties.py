@@ -14,12 +14,12 @@ from numaplan.model.request import GuestRequest
 from numaplan.placement.conflict.counted import is_counted_out, leaves_no_way
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
-from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import coarse_units
+from numaplan.placement.joined import joined
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
 from numaplan.placement.solve import solve
@@ -96,7 +96,8 @@ def cases_of_copies(draw: st.DrawFn) -> Case:
         for wish in Wish:
             vm[wish.value] = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
         vms.append({key: value for key, value in vm.items() if value != []})
-    return Case(inventory, {"apiVersion": "numaplan/v1", "host": {"reserved_memory": "0KiB"}, "vms": vms})
+    policy = {"reserved_memory": "0KiB", "guest_overhead": draw(st.sampled_from(["0KiB", "512MiB"]))}
+    return Case(inventory, {"apiVersion": "numaplan/v1", "host": policy, "vms": vms})
 
 
 @settings(DRAWS, max_examples=80)
@@ -115,7 +116,7 @@ def test_guests_that_share_their_nodes_have_a_place_as_one_guest_just_where_they
     request = question(case).request
     request = replace(request, guests=tuple(replace(guest, required=True) for guest in request.guests))
     problem = build_problem(request, host_facts(request, question(case).snapshot))
-    assert feasible(joined(problem), Budget()) is feasible(problem, Budget())
+    assert feasible(joined(problem).problem, Budget()) is feasible(problem, Budget())
 
 
 def test_copies_of_two_cells_that_share_their_nodes_are_counted_there() -> None:

@@ -9,11 +9,11 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import leaves_no_way
 from numaplan.placement.conflict.excess import excess, excesses
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
-from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.joined import joined
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible, is_plainly_feasible
 
@@ -56,7 +56,7 @@ class Judge:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
         if is_over(self._remaining):
             return None
-        compact = joined(problem if isinstance(problem, Problem) else problem())
+        compact = joined(problem if isinstance(problem, Problem) else problem()).problem
         is_exceeded = excess(compact) is not None or leaves_no_way(compact)
         filling = Filling(Outcome.INFEASIBLE) if is_exceeded else fill(compact, whole=self._lumps)
         if filling.outcome is Outcome.INFEASIBLE:

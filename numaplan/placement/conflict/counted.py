@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
-from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.joined import joined
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.ties import Wish, tied_groups, ties
 
@@ -18,7 +18,7 @@ Nodes = frozenset[NodeId]
 
 def is_counted_out(problem: Problem) -> bool:
     """Whether not all guests of `problem`, none of whose ways are left out, have a place."""
-    compact = joined(problem)
+    compact = joined(problem).problem
     return excess(compact) is not None or leaves_no_way(compact) or fill(compact).outcome is Outcome.INFEASIBLE
 
 

@@ -14,13 +14,13 @@ from numaplan.placement.conflict.classes import STEP, Judge, fewest
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
-from numaplan.placement.conflict.joined import joined
 from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
 from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
+from numaplan.placement.joined import joined
 from numaplan.placement.options import build_problem, needs
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.search import feasible
@@ -229,10 +229,10 @@ def _with_links(guest: GuestRequest, request: Request, placed: AbstractSet[str])
 def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
     problem = full.only(frozenset(names))
-    over = excess(problem) or excess(joined(problem))
+    over = excess(problem) or excess(joined(problem).problem)
     if over is not None:
         return over.sentence
-    if not is_over(remaining) and fill(joined(problem), cores_only=True).outcome is Outcome.INFEASIBLE:
+    if not is_over(remaining) and fill(joined(problem).problem, cores_only=True).outcome is Outcome.INFEASIBLE:
         return _BLAME["dedicated_cpus"]
     step = replace(STEP, remaining=remaining)
     for constraint, sentence in _BLAME.items():

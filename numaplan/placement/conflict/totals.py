@@ -219,13 +219,14 @@ def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
     overhead = problem.facts.policy.guest_overhead_kib // page_kib
     items = []
     for c, guests in enumerate(problem.classes if overhead else ()):
+        count = len(guests.members)
         spread = min((len(set(option.nodes)) for option in guests.options), default=0)
         if spread == len(guests.cells):
             nodes = [{option.nodes[k] for option in guests.options} for k in range(spread)]
         else:
             nodes = [{node for option in guests.options for node in option.nodes}] * spread
         items += [
-            Item(c, len(guests.members), overhead, frozenset(Pool(n, SMALL_PAGE_KIB) for n in some), near=True)
+            Item(c, count, overhead * guests.stands_for, frozenset(Pool(n, SMALL_PAGE_KIB) for n in some), near=True)
             for some in nodes
         ]
     return tuple(items)

@@ -8,12 +8,12 @@ from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.conflict.clock import Remaining, is_over
 from numaplan.placement.conflict.counted import is_counted_out
-from numaplan.placement.conflict.joined import joined
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
+from numaplan.placement.joined import joined
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
@@ -106,7 +106,7 @@ class Probe:
     def _solved(self, problem: Problem) -> bool:
         # Who may be left out stands in nobody's way.
         required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
-        compact = joined(problem.only(required))
+        compact = joined(problem.only(required)).problem
         if not problem.truncated and is_counted_out(compact):
             return False
         outcome = feasible(compact, replace(_CASE, remaining=self._remaining))
