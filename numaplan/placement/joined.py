@@ -9,7 +9,7 @@ from numaplan.model.guest import VcpuId
 from numaplan.model.request import CellRequest, GuestRequest
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
 
-Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int]
+Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +35,37 @@ class Joined:
 def joined(problem: Problem) -> Joined:
     """The same question with required guests that are linked joined where that changes nothing."""
     by_name = {guests.request.name: c for c, guests in enumerate(problem.classes) if len(guests.members) == 1}
-    shunned = {name for guests in problem.classes for name in guests.request.anti_affinity}
     taken: set[int] = set()
-    classes: dict[Needs, GuestClass] = {}
+    speaker: dict[str, str] = {}
     groups: dict[str, tuple[GuestClass, tuple[GuestClass, ...]]] = {}
     for numbers in _groups(problem, by_name):
         group = tuple(problem.classes[c] for c in numbers)
         names = {guests.request.name for guests in group}
-        if not _are_on_the_same_nodes(group) or not shunned.isdisjoint(names):
-            continue
-        if all(_joinable(problem, guests, names) for guests in group):
+        if _are_on_the_same_nodes(group) and all(_joinable(problem, guests, names) for guests in group):
             taken |= set(numbers)
             one = _one(group)
-            key = (one.cells, one.devices, one.options, one.floats, one.stands_for, one.request.priority)
-            known = classes.get(key)
-            classes[key] = one if known is None else replace(known, members=known.members + one.members)
+            speaker.update(dict.fromkeys(names, one.request.name))
             groups[one.request.name] = (one, group)
-    rest = tuple(guests for c, guests in enumerate(problem.classes) if c not in taken)
+    rest = [_renamed(guests, speaker) for c, guests in enumerate(problem.classes) if c not in taken]
+    ones = [_renamed(one, speaker) for one, _ in groups.values()]
+    shunned = {name for guests in (*rest, *ones) for name in guests.request.anti_affinity}
+    classes: dict[Needs, GuestClass] = {}
+    for one in ones:
+        # Who keeps away from others, or others from it, is one of a kind.
+        apart = one.request.name if one.request.anti_affinity or one.request.name in shunned else None
+        key = (one.cells, one.devices, one.options, one.floats, one.stands_for, one.request.priority, apart)
+        known = classes.get(key)
+        classes[key] = one if known is None else replace(known, members=known.members + one.members)
     return Joined(replace(problem, classes=(*rest, *classes.values())), groups)
+
+
+def _renamed(guests: GuestClass, speaker: Mapping[str, str]) -> GuestClass:
+    """The class as it keeps away from those that speak for groups."""
+    asked = guests.request
+    apart = tuple(dict.fromkeys(speaker.get(name, name) for name in asked.anti_affinity))
+    if apart == asked.anti_affinity:
+        return guests
+    return replace(guests, members=(replace(asked, anti_affinity=apart), *guests.members[1:]))
 
 
 def _groups(problem: Problem, by_name: Mapping[str, int]) -> list[tuple[int, ...]]:
@@ -89,12 +102,12 @@ def _are_on_the_same_nodes(group: Sequence[GuestClass]) -> bool:
 
 
 def _joinable(problem: Problem, guests: GuestClass, group: AbstractSet[str]) -> bool:
-    """A required one, not kept, that no IOMMU group must go to whole, and that has to do with nobody outside."""
+    """A required one, not kept, that no IOMMU group must go to whole, and that is to be near nobody else."""
     asked = guests.request
     return (
         asked.required
         and not guests.exists
-        and not asked.anti_affinity
+        and group.isdisjoint(asked.anti_affinity)
         and not any(name in problem.facts.guest_nodes for name in asked.affinity if name not in group)
         and all(problem.device_kinds[i].bundle is None for demand in guests.devices for i in demand.kinds)
     )
@@ -134,5 +147,6 @@ def _one_request(requests: Sequence[GuestRequest]) -> GuestRequest:
         cells=tuple(cells),
         dedicated_vcpus=frozenset(dedicated),
         affinity=(),
+        anti_affinity=tuple(dict.fromkeys(name for asked in requests for name in asked.anti_affinity)),
         priority=sum(asked.priority for asked in requests),
     )

@@ -74,7 +74,7 @@ class Searched:
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
-    problem = without_surplus(problem)
+    problem = _with_all_required(run, without_surplus(problem))
     joint = joined(problem)
     coarse = formulate(joint.problem, coarse_units(joint.problem), fine=False)
     goals = (("priority", counted_priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
@@ -106,6 +106,25 @@ def search(problem: Problem, budget: Budget) -> Searched:
     bounds = _chain(_recounted(upper.bounds, lower) + lower.bounds, proven=not problem.truncated)
     outcome = Outcome.OPTIMAL if all(bound.proven for bound in bounds) else Outcome.FEASIBLE
     return Searched(outcome, run.limit, lower.formulation, lower.solution, bounds)
+
+
+def _with_all_required(run: Run, problem: Problem) -> Problem:
+    """The problem with everybody required, where that joins guests, and where all soon turn out to have a place.
+
+    Then they have it in every plan that is best, as all are worth something; and joined they are far easier to place.
+    """
+    members = [guest for guests in problem.classes for guest in guests.members]
+    if all(guest.required for guest in members) or not all(guest.required or guest.priority for guest in members):
+        return problem
+    everybody = problem.only({guest.name for guest in members})
+    joint = joined(everybody).problem
+    seconds = run.seconds("priority", AT_ONCE)
+    if len(joint.classes) == len(joined(problem).problem.classes) or (seconds is not None and seconds <= 0):
+        return problem
+    f = formulate(joint, coarse_units(joint), fine=False)
+    work = WORK["priority"] * run.budget.scale * AT_ONCE
+    found = f.model.solve(ZERO, maximize=False, work=work, seconds=seconds, hint=starts(f)[0])
+    return everybody if found.solution else problem
 
 
 def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:

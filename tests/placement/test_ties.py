@@ -100,7 +100,7 @@ def cases_of_copies(draw: st.DrawFn) -> Case:
     return Case(inventory, {"apiVersion": "numaplan/v1", "host": policy, "vms": vms})
 
 
-@settings(DRAWS, max_examples=80)
+@settings(DRAWS, max_examples=150)
 @given(cases_of_copies())
 def test_the_answer_for_copies_is_that_of_trying_everything(case: Case) -> None:
     try:
