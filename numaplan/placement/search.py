@@ -43,8 +43,9 @@ __all__ = ["Bound", "Budget", "Progress", "Searched", "feasible", "search"]
 # A joint fine model has about so many cell-and-region pairs at most; beyond it nodes stay held.
 JOINT_LIMIT: Final = 1_500
 
-# CP-SAT's deterministic time to complete a greedy plan.
+# CP-SAT's deterministic time to complete a greedy plan, and to find what of one can be had.
 FIRST_WORK: Final = 0.1
+SOME_WORK: Final = 0.3
 
 # The parts of the priority's work to look for both upper levels at once: anywhere, and near the bound that this tells.
 AT_ONCE: Final = 0.025
@@ -81,6 +82,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
     first = _first(coarse, goals[-1][1])
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
+    first = first or _some(coarse, goals[0][1])
     symmetry = Symmetry(run, coarse, dict(goals))
     upper = _all_placed(run, coarse, goals, first)
     if len(upper.bounds) < len(goals):
@@ -134,6 +136,15 @@ def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
         if found.solution:
             return found.solution
     return ()
+
+
+def _some(f: Formulation, placed: Linear) -> tuple[int, ...]:
+    """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
+    ways = starts(f)[0]
+    model = f.model.copy()
+    for var, count in ways.items():
+        model.at_most(Linear(((var, 1),)), count)
+    return model.solve(placed, maximize=True, work=SOME_WORK, hint=dict.fromkeys(ways, 0)).solution
 
 
 def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) -> Reached:

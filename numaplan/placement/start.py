@@ -187,6 +187,10 @@ def _devices(left: _Left, unit: Unit, nodes: tuple[NodeId, ...]) -> Counter[int]
             if demand.mbps and pf in left.mbps:
                 room = min(room, (left.mbps[pf] - load[pf]) // demand.mbps)
             take = min(missing, room, 1 if demand.distinct else room)
+            bundle = kinds[i].bundle
+            if bundle is not None and take != left.problem.bundles[bundle]:
+                # A whole IOMMU group or nothing; one that several interfaces or devices would share is left out.
+                continue
             if take > 0:
                 taken[i] += take
                 load[pf] += take * demand.mbps

@@ -7,16 +7,24 @@ and a model of hundreds of these is large, though all but a few of them have no 
 from collections import defaultdict
 from dataclasses import replace
 from itertools import product
+from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import ZERO, Outcome
+from numaplan.placement.formulation import coarse_units
 from numaplan.placement.options import needs
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.ties import Wish, ties
 
+# CP-SAT's deterministic time to find out whether one guest has a place.
+ALONE_WORK: Final = 0.1
+
 
 def without_surplus(problem: Problem) -> Problem:
     """The problem without the last of each set of interchangeable optional guests, as many as never have a place."""
+    problem = _without_hopeless(problem)
     members = [guests.members for guests in problem.classes]
     near, apart = ties(members, Wish.TOGETHER), ties(members, Wish.APART)
     alike: dict[tuple[GuestRequest, int, int], list[int]] = defaultdict(list)
@@ -35,6 +43,32 @@ def without_surplus(problem: Problem) -> Problem:
     if not beyond:
         return problem
     return replace(problem, classes=tuple(guests for c, guests in enumerate(problem.classes) if c not in beyond))
+
+
+def _without_hopeless(problem: Problem) -> Problem:
+    """The problem without optional guests that have no place even alone, though single nodes lack nothing for them.
+
+    So it is where they want devices of IOMMU groups that go as one, and do not want whole groups.
+    """
+    known: dict[GuestRequest, bool] = {}
+
+    def has_place(guests: GuestClass) -> bool:
+        untied = replace(needs(guests.request), affinity=(), anti_affinity=(), required=True)
+        if untied not in known:
+            alone = replace(problem, classes=(replace(guests, members=(untied,)),))
+            f = formulate(alone, coarse_units(alone), fine=False)
+            known[untied] = f.model.solve(ZERO, maximize=False, work=ALONE_WORK).outcome is not Outcome.INFEASIBLE
+        return known[untied]
+
+    def wants_groups(guests: GuestClass) -> bool:
+        return any(problem.device_kinds[i].bundle is not None for demand in guests.devices for i in demand.kinds)
+
+    classes = tuple(
+        guests
+        for guests in problem.classes
+        if guests.request.required or guests.exists or not wants_groups(guests) or has_place(guests)
+    )
+    return problem if len(classes) == len(problem.classes) else replace(problem, classes=classes)
 
 
 def _most(problem: Problem, guests: GuestClass, *, together: bool, apart: bool) -> int:

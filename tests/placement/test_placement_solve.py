@@ -394,3 +394,23 @@ def test_a_guest_of_priority_0_is_told_that_nothing_is_won_by_it() -> None:
     assert [unplaced.reason for unplaced in plan.unplaced] == [
         "its priority is 0, so nothing is won by placing it: give it 1 or more"
     ]
+
+
+def test_where_nobody_is_required_there_is_always_a_plan() -> None:
+    """What QEMU itself takes leaves room for fewer guests than their memory does, and a greedy plan does not see it."""
+    request = ask(*(guest(f"g{i}", 1, memory_gib=8, required=False) for i in range(20)), reserved="0,8")
+    request = replace(request, policy=replace(request.policy, guest_overhead_kib=1 << 20))
+    snapshot = host("2n:8c:2t", memory_gib=64)
+    plan = solve(request, snapshot, budget=Budget(scale=1e-9))
+    assert verify(request, snapshot, plan) == ()
+    assert len(plan.placements) == 14
+
+
+def test_who_wants_a_part_of_an_iommu_group_takes_nobodys_place() -> None:
+    part = [guest(f"p{i}", 1, required=False, priority=9, interfaces=[vfs("d", "ens0")]) for i in range(4)]
+    whole = [guest(f"w{i}", 1, required=False, interfaces=[vfs("d", "ens0", 2)]) for i in range(4)]
+    request, snapshot = ask(*part, *whole, reserved="0,8"), host("2n:8c:1t", nics=[Nic("ens0", 0, 8, per_group=2)])
+    plan = solve(request, snapshot, budget=Budget(scale=1e-9))
+    assert verify(request, snapshot, plan) == ()
+    assert {placement.vm for placement in plan.placements} == {"w0", "w1", "w2", "w3"}
+    assert plan.levels[0].proven
