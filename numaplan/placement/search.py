@@ -15,7 +15,7 @@ from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.joined import joined
+from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import (
     MANY_NODES,
     WORK,
@@ -51,6 +51,9 @@ SOME_WORK: Final = 0.3
 AT_ONCE: Final = 0.025
 NEARBY: Final = 0.075
 
+# To ask for all guests instead of the best of them, no more than this part of their classes must be left by it.
+JOINED: Final = 0.75
+
 # Whether there is a plan at all is worth more work than the best of priorities is.
 FEASIBLE_EFFORT: Final = 2.5
 
@@ -72,22 +75,49 @@ class Searched:
     bounds: tuple[Bound, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Coarse:
+    """What the upper levels are settled on: the model of `joint`, in which guests stand for groups of `problem`."""
+
+    problem: Problem
+    joint: Joined
+    f: Formulation
+    goals: Goals
+
+    @classmethod
+    def of(cls, problem: Problem, joint: Joined) -> "_Coarse":
+        """The model and what it is optimised for."""
+        f = formulate(joint.problem, coarse_units(joint.problem), fine=False)
+        return cls(
+            problem,
+            joint,
+            f,
+            (("priority", counted_priority(f)), ("cross_node_cost", objective.cross_node_cost(f))),
+        )
+
+
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
-    problem = _with_all_required(run, without_surplus(problem))
-    joint = joined(problem)
-    coarse = formulate(joint.problem, coarse_units(joint.problem), fine=False)
-    goals = (("priority", counted_priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse)))
-    first = _first(coarse, goals[-1][1])
+    problem = without_surplus(problem)
+    settled = _Coarse.of(problem, joined(problem))
+    first = _first(settled)
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
-    first = first or _some(coarse, goals[0][1])
-    symmetry = Symmetry(run, coarse, dict(goals))
-    upper = _all_placed(run, coarse, goals, first)
-    if len(upper.bounds) < len(goals):
+    first = first or _some(settled)
+    everybody = _everybody(settled)
+    if everybody is None:
+        upper = _all_placed(run, settled, first)
+    else:
+        start = _first(everybody)
+        upper = _all_placed(run, everybody, start)
+        if start or upper.solution:
+            settled, first = everybody, start
+    problem, coarse = settled.problem, settled.f
+    if len(upper.bounds) < len(settled.goals):
+        symmetry = Symmetry(run, coarse, dict(settled.goals))
         upper = run.levels(
-            coarse, goals, solution=upper.solution or first, best=symmetry.best, improve=symmetry.improve
+            coarse, settled.goals, solution=upper.solution or first, best=symmetry.best, improve=symmetry.improve
         )
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
@@ -101,7 +131,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
     relaxed = run.levels(coarse, below, solution=solution, effort=effort, improve=improve)
     relaxation = Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
-    chosen = joint.apart(_assign(coarse, relaxed.solution))
+    chosen = settled.joint.apart(_assign(coarse, relaxed.solution))
     lower = _search_fine(problem, run, chosen, held=held, relaxation=relaxation, effort=effort)
     if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)
@@ -110,36 +140,37 @@ def search(problem: Problem, budget: Budget) -> Searched:
     return Searched(outcome, run.limit, lower.formulation, lower.solution, bounds)
 
 
-def _with_all_required(run: Run, problem: Problem) -> Problem:
-    """The problem with everybody required, where that joins guests, and where all soon turn out to have a place.
+def _everybody(settled: _Coarse) -> _Coarse | None:
+    """The same with all guests required, where that joins many of them; None where it does not.
 
-    Then they have it in every plan that is best, as all are worth something; and joined they are far easier to place.
+    If all have a place, they have it in every plan that is best, as all are worth something; and guests that are
+    joined are far easier to place.
     """
-    members = [guest for guests in problem.classes for guest in guests.members]
+    members = [guest for guests in settled.problem.classes for guest in guests.members]
     if all(guest.required for guest in members) or not all(guest.required or guest.priority for guest in members):
-        return problem
-    everybody = problem.only({guest.name for guest in members})
-    joint = joined(everybody).problem
-    seconds = run.seconds("priority", AT_ONCE)
-    if len(joint.classes) == len(joined(problem).problem.classes) or (seconds is not None and seconds <= 0):
-        return problem
-    f = formulate(joint, coarse_units(joint), fine=False)
-    work = WORK["priority"] * run.budget.scale * AT_ONCE
-    found = f.model.solve(ZERO, maximize=False, work=work, seconds=seconds, hint=starts(f)[0])
-    return everybody if found.solution else problem
+        return None
+    everybody = settled.problem.only({guest.name for guest in members})
+    joint = joined(everybody)
+    few = len(settled.joint.problem.classes) * JOINED
+    return _Coarse.of(everybody, joint) if len(joint.problem.classes) <= few else None
 
 
-def _first(f: Formulation, cost: Linear) -> tuple[int, ...]:
+def _first(settled: _Coarse) -> tuple[int, ...]:
     """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
+    return _greedy(settled.f, settled.goals[-1][1])
+
+
+def _greedy(f: Formulation, goal: Linear) -> tuple[int, ...]:
     for ways in starts(f):
-        found = f.model.solve(cost, maximize=False, work=FIRST_WORK, fixed=ways)
+        found = f.model.solve(goal, maximize=False, work=FIRST_WORK, fixed=ways)
         if found.solution:
             return found.solution
     return ()
 
 
-def _some(f: Formulation, placed: Linear) -> tuple[int, ...]:
+def _some(settled: _Coarse) -> tuple[int, ...]:
     """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
+    f, (_, placed) = settled.f, settled.goals[0]
     ways = starts(f)[0]
     model = f.model.copy()
     for var, count in ways.items():
@@ -147,13 +178,13 @@ def _some(f: Formulation, placed: Linear) -> tuple[int, ...]:
     return model.solve(placed, maximize=True, work=SOME_WORK, hint=dict.fromkeys(ways, 0)).solution
 
 
-def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) -> Reached:
+def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
     """A plan in which all guests find a place, if one is soon found; and the upper levels, if its cost is soon proven.
 
     Asked before the levels come in turn, where the first plan has left somebody out: a plan that was sought for the
     priority alone is mostly far from the least cost, and finding it takes longer than both do at once.
     """
-    (upper, placed), (name, cost) = goals
+    f, ((upper, placed), (name, cost)) = settled.f, settled.goals
     most, seconds = f.model.upper(placed), run.seconds(upper, AT_ONCE)
     is_late = seconds is not None and seconds <= 0
     if is_late or len(f.problem.facts.nodes) >= MANY_NODES or (first and placed.value(first) == most):
@@ -179,7 +210,7 @@ def _all_placed(run: Run, f: Formulation, goals: Goals, first: Sequence[int]) ->
     if found.outcome is not Outcome.OPTIMAL:
         return Reached(found.outcome, found.solution)
     reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))
-    for (level, goal), bound in zip(goals, reached, strict=True):
+    for (level, goal), bound in zip(settled.goals, reached, strict=True):
         run.tell(level, bound.value, bound.bound)
         hold(f, level, goal, bound.value)
     return Reached(Outcome.FEASIBLE, found.solution, reached)
@@ -203,7 +234,7 @@ def feasible(problem: Problem, budget: Budget, *, without: str | None = None) ->
 
 def is_plainly_feasible(problem: Problem) -> bool:
     """Whether one guest after the other finds a place; False: not known."""
-    return bool(_first(formulate(problem, coarse_units(problem), fine=False), ZERO))
+    return bool(_greedy(formulate(problem, coarse_units(problem), fine=False), ZERO))
 
 
 @dataclass(frozen=True, slots=True)
