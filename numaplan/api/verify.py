@@ -31,8 +31,9 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
     # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
     kept, _ = keep_guest_topology(question.request, question.snapshot)
-    found = verify(question.request, question.snapshot, parsed)
-    if found and not verify(kept, question.snapshot, parsed):
+    found = verify(question.request if parsed.change_topology else kept, question.snapshot, parsed)
+    # A plan that cannot be carried out does not say which it is.
+    if found and parsed.request is None and not verify(question.request, question.snapshot, parsed):
         found = ()
     others = tuple(_other_request(parsed, question.request, kept))
     return Verdict(parsed, (*found, *others), parsed.fingerprint == fingerprint(question.snapshot))

@@ -109,7 +109,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
     switch = switch_share(snapshot, reserved)
-    taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest)) & online) | switch.cpus
+    taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online))) | switch.cpus
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
     ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
@@ -232,11 +232,12 @@ def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
     return [guest.effective_vcpu_affinity(VcpuId(vcpu)) or online for vcpu in range(guest.vcpus)]
 
 
-def _taken_by(guest: Guest) -> list[CpuId]:
+def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
+    """The CPUs that its threads cannot leave; on what is offline none can be."""
     affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
     affinities.append(guest.effective_emulator_affinity())
     affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
-    return [cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1]
+    return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
 
 
 def _pool_left(

@@ -295,3 +295,9 @@ def test_the_free_pages_of_a_node_less_those_to_come_are_what_the_proof_counts()
     starting = OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=memory)
     snapshot = replace(host("1n:4c:1t", pages={"1GiB": 2}), openvswitch=starting)
     assert capacity_kib(Facts(Request(POLICY, ()), snapshot), NodeId(0), GIB) == 0
+
+
+def test_who_may_run_on_one_cpu_that_is_online_takes_it() -> None:
+    stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=(VcpuPin(VcpuId(0), CpuSet.parse("4-5"), 1),))
+    assert facts_of(host("1n:6c:1t", guests=(stays,))).taken == CpuSet()
+    assert facts_of(host("1n:6c:1t", guests=(stays,), offline="5")).taken == CpuSet.parse("4")

@@ -6,9 +6,10 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, VcpuId, VcpuPin
-from numaplan.model.plan import Level, Plan, Status
+from numaplan.model.plan import LEVELS, Level, Plan, Status
 from numaplan.model.request import PageSize, Request
 from numaplan.placement.verify import Violation, verify
+from tests.audit.carried_out import guests_of
 from tests.hosts import GIB, host
 from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan
 
@@ -211,7 +212,21 @@ class TestLevels:
         return replace(self.good, levels=levels)
 
     def test_a_plan_that_was_carried_out_moves_nobody_any_more(self) -> None:
-        assert verify(TWO, HOST, self.changed("moves", value=2, bound=2)) == ()
+        there = replace(HOST, guests=guests_of(self.good, TWO))
+        assert verify(TWO, there, self.changed("moves", value=2, bound=2)) == ()
+
+    @pytest.mark.parametrize("moves", [1, -1])
+    def test_nobody_moves_who_was_not_there(self, moves: int) -> None:
+        (wrong,) = verify(TWO, HOST, self.changed("moves", value=moves, bound=moves))
+        assert wrong.sentence == f"level moves says {moves}; the placements make it 0"
+
+    def test_below_a_level_that_is_not_proven_none_is(self) -> None:
+        doubtful = replace(self.changed("cross_node_cost", proven=False), status=Status.FEASIBLE)
+        told = [violation.sentence for violation in verify(TWO, HOST, doubtful)]
+        below = LEVELS[LEVELS.index("cross_node_cost") + 1 :]
+        assert told == [
+            f"level {name} is said to be proven, and one before it is not: then none can be" for name in below
+        ]
 
     @pytest.mark.parametrize("level", good.levels[:-1], ids=lambda level: level.name)
     def test_a_value_that_the_placements_do_not_have_is_told(self, level: Level) -> None:

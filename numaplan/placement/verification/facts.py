@@ -48,7 +48,7 @@ class Facts:
         self.llcs = _last_level_caches(snapshot)
         self._distances = {(node.id, other): value for node in snapshot.nodes for other, value in node.distances}
         self._holders = dict.fromkeys(switch_cpus(snapshot) & (self.online - self.reserved), "Open vSwitch")
-        self._holders |= {cpu: f'guest "{guest.name}"' for guest in self.staying for cpu in _pinned(guest)}
+        self._holders |= {cpu: f'guest "{guest.name}"' for guest in self.staying for cpu in _pinned(guest, self.online)}
         self.taken = CpuSet(self._holders)
         self._floating = self._count_floating()
 
@@ -149,12 +149,12 @@ def bound_node(guest: Guest, cell: CellId) -> NodeId | None:
     return binding.nodes[0]
 
 
-def _pinned(guest: Guest) -> CpuSet:
-    """The CPUs of its threads whose effective affinity is one CPU."""
+def _pinned(guest: Guest, online: CpuSet) -> CpuSet:
+    """The CPUs of its threads whose effective affinity is one CPU that is online."""
     threads = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
     threads += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     threads.append(guest.effective_emulator_affinity())
-    return CpuSet(cpu for cpus in threads if cpus is not None and len(cpus) == 1 for cpu in cpus)
+    return CpuSet(cpu for cpus in threads if cpus is not None and len(cpus & online) == 1 for cpu in cpus & online)
 
 
 def _last_level_caches(snapshot: Snapshot) -> tuple[CpuSet, ...]:

@@ -106,9 +106,12 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
             None, "levels", f"the plan has levels {', '.join(found) or 'none'}; it needs {', '.join(LEVELS)}"
         )
         return
+    there = sum(facts.existing(guest.name) is not None for guest in facts.request.guests)
+    above = True
     for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
         # Once it is carried out, a plan moves nobody any more.
-        value = level.value if level.name == "moves" and counted == 0 else counted
+        is_done = level.name == "moves" and counted == 0 and 0 <= level.value <= there
+        value = level.value if is_done else counted
         if level.value != value:
             yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
         elif (level.bound < value) if level.name in MAXIMIZED else (level.bound > value):
@@ -116,8 +119,12 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
         elif level.proven and level.bound != level.value:
             said = f"level {level.name} is said to be proven at {level.value}, with the bound {level.bound}"
             yield Violation(None, "levels", said)
+        elif level.proven and not above:
+            said = f"level {level.name} is said to be proven, and one before it is not: then none can be"
+            yield Violation(None, "levels", said)
         elif plan.status is Status.OPTIMAL and not level.proven:
             yield Violation(None, "levels", f"level {level.name} is not proven; an optimal plan needs it to be")
+        above = above and level.proven
 
 
 def _moves(facts: Facts, placements: Sequence[Placement]) -> int:
