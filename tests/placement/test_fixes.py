@@ -173,3 +173,15 @@ def test_of_many_guests_that_may_be_left_out_the_first_are_told_by_name_and_the_
     (fix,) = fixes(host("1n:2c:1t"), *(vm(f"g{i}") for i in range(12)), reserved_cpus="0")
     assert fix.sentence == ("let g0, g1, g2, g3, g4, g5, g6, g7 and 4 more be left out (required: false): cost 12000")
     assert [operation.path for operation in fix.patch] == [f"/vms/{i}/required" for i in range(12)]
+
+
+def test_pages_are_made_of_what_no_guest_can_want_of_their_node() -> None:
+    """Of cells on nodes of their own one lies on each, and QEMU's own memory is wanted there once for them all."""
+    either = vm("a", memory="8GiB", page_size="any", cells=2)
+    told = sentences(
+        host("2n:4c:1t", pages={"1GiB": 0}, memory_gib=8), either, vm("b", memory="4GiB", page_size="1GiB")
+    )
+    assert "reserve 4 more 1 GiB pages on node 0: cost 4" in told
+    both = vm("a", memory="8GiB", page_size="1GiB", cells=2, distinct_nodes=False)
+    told = sentences(host("1n:4c:1t", pages={"1GiB": 0}, memory_gib=12), both, guest_overhead="4GiB")
+    assert "reserve 8 more 1 GiB pages on node 0: cost 8" in told

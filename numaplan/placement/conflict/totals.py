@@ -109,7 +109,7 @@ CORE_COUNTS: Final = (
         lambda cell, _: cell.isolated + cell.whole,
     ),
     CoreCount(
-        "CPUs, with those kept idle,",
+        "CPUs (those kept idle among them)",
         lambda kind, width: width * len(kind.cores),
         lambda cell, width: cell.cpus(width) + cell.isolated * (width - 1),
     ),

@@ -28,7 +28,9 @@ def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest
         for size in sizes
         if size != SMALL_PAGE_KIB and _need_kib(named, size)
     ]
-    if need := _ordinary_kib(named, facts):
+    # Memory that is preferred may all lie on one node, wherever its cells do.
+    overhead = facts.policy.guest_overhead_kib * len(named)
+    if need := _need_kib(named, SMALL_PAGE_KIB) + overhead:
         levers = tuple(
             _memory(node.id, need + max(0, facts.policy.reserved_memory_kib - node.available_kib))
             for node in facts.snapshot.nodes
@@ -57,9 +59,14 @@ def _need_kib(guests: Sequence[GuestRequest], size_kib: int) -> int:
 
 
 def _ordinary_kib(guests: Sequence[GuestRequest], facts: HostFacts) -> int:
-    """The ordinary memory that guests and QEMU itself may want."""
-    overhead = facts.policy.guest_overhead_kib * sum(len(guest.cells) for guest in guests)
-    return _need_kib(guests, SMALL_PAGE_KIB) + overhead
+    """The ordinary memory that guests and QEMU itself may want of one node."""
+    overhead = facts.policy.guest_overhead_kib * len(guests)
+    cells = [[cell.memory_kib for cell in guest.cells if _may_use(cell.page_size, SMALL_PAGE_KIB)] for guest in guests]
+    # Only one of several cells lies there where each has a node of its own.
+    wanted = [
+        max(its, default=0) if guest.distinct_nodes else sum(its) for guest, its in zip(guests, cells, strict=True)
+    ]
+    return sum(wanted) + overhead
 
 
 def _may_use(wanted: PageSize, size_kib: int) -> bool:
