@@ -1,6 +1,7 @@
-"""Memory sizes: whole KiB inside, "16GiB" outside."""
+"""Memory sizes: whole KiB inside, "16GiB" outside; and how counts and many names are said."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _UNITS: Final = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}
@@ -31,3 +32,9 @@ def format_size(size_kib: int) -> str:
 def format_count(count: int, noun: str) -> str:
     """A count with its noun, in the plural where it is not one."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_few(names: Sequence[str], most: int) -> str:
+    """The first few names, `most` of them, and how many more there are."""
+    said = ", ".join(names[:most])
+    return said if len(names) <= most else f"{said} and {len(names) - most} more"

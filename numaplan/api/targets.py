@@ -11,6 +11,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.model.target import Rendered
 from numaplan.targets import nova, qemu, virsh, virt_install, vmx
 from numaplan.targets.shell import comment
+from numaplan.units import format_few
 
 _Renderer = Callable[[GuestRequest, Placement, Snapshot, Guest | None], Rendered]
 _RENDERERS: Final[dict[str, _Renderer]] = {
@@ -44,10 +45,5 @@ def render_plan(answer: Answer, target: str) -> Rendered:
         texts.append(f"{comment(guest.name)}\n{rendered.text}")
         for sentence in rendered.cannot:
             sentences.setdefault(sentence, []).append(guest.name)
-    cannot = tuple(f"{_named(names)}: {sentence}" for sentence, names in sentences.items())
+    cannot = tuple(f"{format_few(names, _MOST_NAMES)}: {sentence}" for sentence, names in sentences.items())
     return Rendered(_HEADS.get(target, "") + "\n".join(texts), cannot)
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, product
+from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
@@ -22,6 +23,8 @@ class Wish(StrEnum):
     TOGETHER = "affinity"
     APART = "anti_affinity"
 
+
+_PAIR: Final = 2
 
 # Whom each is tied to, as the bits of a number: sets would fill the memory where thousands of copies name each other.
 Ties = Sequence[int]
@@ -98,7 +101,7 @@ def affinity(f: Formulation) -> None:
             if not (own <= nodes or nodes <= own):
                 f.model.equal(count)
     for mine, theirs in _tied_to_each_other(_ties_of(f, Wish.TOGETHER)):
-        if mine is theirs and len(mine) > 2:  # noqa: PLR2004  # a pair
+        if mine is theirs and len(mine) > _PAIR:
             _lie_within(f, mine)
             continue
         pairs = list(combinations(mine, 2) if mine is theirs else product(mine, theirs))

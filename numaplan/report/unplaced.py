@@ -6,8 +6,9 @@ from typing import Final
 
 from numaplan.model.plan import Unplaced
 from numaplan.report.text import clean
+from numaplan.units import format_few
 
-_MOST_NAMES: Final = 4
+MOST_NAMES: Final = 4
 
 
 def unplaced_lines(unplaced: Sequence[Unplaced]) -> list[str]:
@@ -15,11 +16,5 @@ def unplaced_lines(unplaced: Sequence[Unplaced]) -> list[str]:
     lines = []
     for reason, alike in groupby(unplaced, lambda one: one.reason):
         names = [clean(one.vm) for one in alike]
-        lines.append(f"{named(names)}: {clean(reason)}")
+        lines.append(f"{format_few(names, MOST_NAMES)}: {clean(reason)}")
     return lines
-
-
-def named(names: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

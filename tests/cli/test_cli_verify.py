@@ -44,6 +44,26 @@ def test_a_plan_for_another_request_is_told(
     assert told in ran.out
 
 
+def test_a_plan_that_keeps_to_the_cells_of_the_xml_may_not_have_others(plan: Path, tmp_path: Path) -> None:
+    cells = (
+        "<numa><cell id='0' cpus='0-2' memory='32' unit='MiB'/><cell id='1' cpus='3' memory='32' unit='MiB'/></numa>"
+    )
+    xml = f"<domain type='kvm'><name>a</name><memory unit='MiB'>64</memory><vcpu>4</vcpu><cpu>{cells}</cpu></domain>"
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "a.xml").write_text(xml, encoding="utf-8")
+    host = ("--snapshot", HOST, "--domains", tmp_path / "xml")
+    request = vnf(tmp_path / "cells.yaml", "{name: a, vcpus: 4, cells: 2, distinct_nodes: false, memory: 64MiB}")
+    assert numaplan("place", request, *host, "--change-guest-topology", "--out", plan).code == 0
+    assert numaplan("verify", plan, request, *host).code == 0
+    changed = plan.read_text(encoding="utf-8")
+    plan.write_text(
+        changed.replace('"change_guest_topology": true', '"change_guest_topology": false'), encoding="utf-8"
+    )
+    ran = numaplan("verify", plan, request, *host)
+    assert (changed != plan.read_text(encoding="utf-8"), ran.code) == (True, 3)
+    assert 'a: cells: guest "a" cell 0 has vCPUs [0, 1]; it needs [0, 1, 2]' in ran.out
+
+
 def test_of_a_plan_that_places_nothing_it_is_said_that_its_form_alone_was_checked(tmp_path: Path) -> None:
     request, written = vnf(tmp_path / "v.yaml", "{name: a, vcpus: 999, memory: 64MiB}"), tmp_path / "plan.json"
     assert numaplan("place", request, "--snapshot", HOST, "--out", written).code == 4

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest
+from numaplan.placement import options
 from numaplan.placement.conflict.counted import is_counted_out, leaves_no_way
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.linked import bands
+from numaplan.placement.conflict.totals import resources
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome
@@ -158,6 +161,37 @@ def test_of_copies_that_no_nodes_hold_together_all_that_is_named_is_proven_to_be
     found, _ = conflict(request, host_facts(request, host("4n:32c:2t", memory_gib=256)))
     assert all(member.proven for member in found.members)
     assert Counter(member.constraint for member in found.members) == named
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_groups_that_are_alike_are_placed_at_a_proven_cost(*, required: bool) -> None:
+    """Pairs of a router and its database: one by one they are out of the solver's reach."""
+    guests = []
+    for i in range(56):
+        wan = [vfs("wan", "wan", 2, affinity="preferred", physnet=True)]
+        size = 4 if i % 2 else 6
+        guests += [
+            guest(f"fw{i}", size, memory_gib=8, page_size="1GiB", required=required, interfaces=wan),
+            guest(f"db{i}", 4, memory_gib=8, page_size="1GiB", required=required, affinity=[f"fw{i}"]),
+        ]
+    snapshot = host("8n:32c:2t", pages={"1GiB": 125}, nics=[Nic("ens0", 1, 128), Nic("ens1", 5, 128)])
+    request = ask(*guests, reserved="0-3", physnets={"wan": ("ens0", "ens1")})
+    plan = solve(request, snapshot, budget=Budget())
+    assert [(level.name, level.proven) for level in plan.levels[:2]] == [("priority", True), ("cross_node_cost", True)]
+    assert len(plan.placements) == len(guests)
+    assert not verify(request, snapshot, plan)
+
+
+def test_where_ways_were_left_out_counting_says_nothing_of_guests_that_are_tied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(options, "MAX_OPTIONS", 1)
+    groups = {"a": copies("a", 5, vcpus=2)}
+    request = ask(*tied(groups, {"a": {Wish.TOGETHER: ("a",)}}), reserved="0")
+    problem = build_problem(request, host_facts(request, host("2n:8c:1t")))
+    assert problem.truncated
+    assert not leaves_no_way(problem)
+    assert not list(bands(problem, resources(problem)))
 
 
 def test_guests_that_another_one_holds_together_are_in_conflict_with_it_alone() -> None:

@@ -23,8 +23,8 @@ def verify(
 ) -> None:
     """Check a plan against the request and the host, by code that shares nothing with the search.
 
-    The request that the plan carries, by which it is carried out, must be that of vnf.yaml. Everything that a plan says
-    is checked but what only a search can tell: that nothing fits, and that no other plan is better.
+    The request that the plan carries, by which it is carried out, must be that of vnf.yaml. What only a search can tell
+    is not checked: that nothing fits, and that no other plan is better.
 
     \b
     Exit codes: 0 valid, 3 violated.

@@ -18,7 +18,7 @@ from numaplan.placement.conflict.reasons import choice, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.options import uplink_node
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
-from numaplan.units import format_count, format_size
+from numaplan.units import format_count, format_few, format_size
 
 _MOST_NAMED: Final = 5
 
@@ -40,8 +40,7 @@ def ask_overhead(problem: Problem) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """Names in quotes, the first few of many."""
-    said = ", ".join(f'"{name}"' for name in names[:_MOST_NAMED])
-    return said + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
+    return format_few([f'"{name}"' for name in names], _MOST_NAMED)
 
 
 def by_node(have: Mapping[NodeId, int]) -> str:

@@ -54,9 +54,9 @@ class _Shape:
 def leaves_no_way(problem: Problem) -> bool:
     """Whether there is a guest that can lie nowhere so that all those find room that affinity ties to it.
 
-    Of two that are tied, the nodes of one contain those of the other.
+    Of two that are tied, the nodes of one contain those of the other. Nothing is known where ways were left out.
     """
-    if not any(guests.request.affinity for guests in problem.classes):
+    if problem.truncated or not any(guests.request.affinity for guests in problem.classes):
         return False
     tied = ties([guests.members for guests in problem.classes], Wish.TOGETHER)
     shapes = {

@@ -68,7 +68,8 @@ def _floating(problem: Problem, band: _Band) -> Iterator[Excess]:
 
 def _bands(problem: Problem) -> list[_Band]:
     """Guests that all are tied to each other, and those tied to one that lies on no fewer nodes than they do."""
-    if not any(guests.request.affinity for guests in problem.classes):
+    # Where ways were left out, guests may lie elsewhere than all those that are known say.
+    if problem.truncated or not any(guests.request.affinity for guests in problem.classes):
         return []
     tied = ties([guests.members for guests in problem.classes], Wish.TOGETHER)
     ways = [frozenset(frozenset(option.nodes) for option in guests.options) for guests in problem.classes]
