@@ -106,7 +106,7 @@ class Search:
     """A solution that becomes better by the goal, and with the same goal by the one below.
 
     `model` is the formulation's, or that with more in it; `told` is what is reported instead of the goal's value. The
-    neighbourhoods of another `order` are others.
+    neighbourhoods of another `order` are others; the nodes of `always` are in each.
     `work` is what it has taken, in CP-SAT's deterministic time.
     """
 
@@ -119,12 +119,14 @@ class Search:
         model: Model | None = None,
         told: int | None = None,
         order: int = 0,
+        always: frozenset[NodeId] = frozenset(),
     ) -> None:
         self._f = f
         self._turn = turn
         self._below = below
         self._model = f.model if model is None else model
         self._told = told
+        self._always = always
         self._dice = random.Random(order)  # noqa: S311  # an order, no secret
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
@@ -216,7 +218,7 @@ class Search:
         """Nodes that may hold something better; None where they are not soon found."""
         known = self._best_of + [trial.around for trial in self._trials]
         for _ in range(DRAWS):
-            around = _around(self._dice, packages, size, whole=whole)
+            around = _around(self._dice, packages, size, whole=whole) | self._always
             if not any(around <= nodes for nodes in known):
                 return around
         return None

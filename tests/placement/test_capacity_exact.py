@@ -1,7 +1,10 @@
 """The number of copies against trying everything, and what one more is said to need against hosts that have it."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Final
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -23,6 +26,9 @@ MOST_GUESTS: Final = 3
 
 # Whether the vm names itself in affinity, in anti_affinity.
 LINKS: Final = st.sampled_from([(False, False), (False, False), (True, False), (False, True)])
+
+# As on hosts of many nodes, where copies are looked for in neighbourhoods.
+MANY: Final = st.booleans()
 
 deterministic = settings(max_examples=NUMBER, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -57,8 +63,18 @@ def with_number(request: Request, number: int, *, together: bool, apart: bool) -
     return replace(request, guests=tuple(made))
 
 
-def count(case: Case, *, together: bool, apart: bool) -> Counted | None:
-    found = count_copies(case.request, case.snapshot, "a", together=together, apart=apart)
+@contextmanager
+def taken_for_large() -> Iterator[None]:
+    """Every host is searched as one of many nodes is."""
+    with ExitStack() as stack:
+        for module in ("most", "addition", "elastic"):
+            stack.enter_context(patch(f"numaplan.placement.capacity.{module}.MANY_NODES", 1))
+        yield
+
+
+def count(case: Case, *, together: bool, apart: bool, many: bool) -> Counted | None:
+    with taken_for_large() if many else ExitStack():
+        found = count_copies(case.request, case.snapshot, "a", together=together, apart=apart)
     if isinstance(found, Counted):
         assert found.capacity.proven
         return found
@@ -67,10 +83,10 @@ def count(case: Case, *, together: bool, apart: bool) -> Counted | None:
 
 
 @deterministic
-@given(requests_and_hosts(existing=False, small=True), LINKS)
-def test_so_many_copies_have_a_place_and_one_more_has_none(case: Case, links: tuple[bool, bool]) -> None:
+@given(requests_and_hosts(existing=False, small=True), LINKS, MANY)
+def test_so_many_copies_have_a_place_and_one_more_has_none(case: Case, links: tuple[bool, bool], many: bool) -> None:  # noqa: FBT001
     together, apart = links
-    found = count(case, together=together, apart=apart)
+    found = count(case, together=together, apart=apart, many=many)
     fit = 0 if found is None else found.capacity.fit
     required = sum(guest.required for guest in case.request.guests if guest.name != "a")
     assume(fit + 1 + required <= MOST_GUESTS)
@@ -87,10 +103,10 @@ def has_place(request: Request, snapshot: Snapshot) -> bool:
 
 
 @deterministic
-@given(requests_and_hosts(existing=False), LINKS)
-def test_what_one_more_needs_is_enough_and_no_less_is(case: Case, links: tuple[bool, bool]) -> None:
+@given(requests_and_hosts(existing=False), LINKS, MANY)
+def test_what_one_more_needs_is_enough_and_no_less_is(case: Case, links: tuple[bool, bool], many: bool) -> None:  # noqa: FBT001
     together, apart = links
-    found = count(case, together=together, apart=apart)
+    found = count(case, together=together, apart=apart, many=many)
     assume(found is not None)
     assert found is not None
     rows = found.capacity.next.short

@@ -12,16 +12,21 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
+from numaplan.placement.capacity.nearby import completed, more_copies
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
 from numaplan.placement.constraints import memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
+from numaplan.placement.levels import MANY_NODES
 from numaplan.placement.problem import CoreKind, Problem
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
 WORK: Final = 1.0
+
+# Where room is to be had around some nodes, it is soon found there or hardly ever.
+_STALE: Final = 20
 
 # That of the search for the least addition.
 LEAST_WORK: Final = 0.3
@@ -285,19 +290,41 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
     return replace(facts, pool_left=pools)
 
 
-def find_room(asked: CopiesProblem, count: int, *, start: Held, node: NodeId | None = None) -> Outcome:
-    """Whether `count` copies find a place, one of them on `node`: OPTIMAL where they do, INFEASIBLE, or UNKNOWN.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether copies find a place: OPTIMAL where they do, INFEASIBLE, or UNKNOWN; and the nodes that they have then."""
 
-    The search starts at `start`.
+    outcome: Outcome
+    nodes: frozenset[NodeId] = frozenset()
+
+
+def find_room(
+    asked: CopiesProblem, count: int, *, start: Held, around: frozenset[NodeId], node: NodeId | None = None
+) -> Room:
+    """Whether `count` copies find a place, one of them on `node`.
+
+    The search starts at `start`, and looks first `around` the nodes that may have room.
     """
     if asked.exceeds(count):
-        return Outcome.INFEASIBLE
+        return Room(Outcome.INFEASIBLE)
     f, placed = formulate_copies(asked, count)
-    f.model.at_least(placed, count)
     if node is not None:
         f.model.at_least(total(f.uses(u, node) for u, unit in enumerate(f.units) if unit.number == asked.number), 1)
-    outcome = f.model.solve(ZERO, maximize=False, work=WORK, hint=hint_of(f, start)).outcome
-    return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and asked.problem.truncated else outcome
+    hint = hint_of(f, start)
+    if len(asked.problem.facts.nodes) >= MANY_NODES and (solution := completed(f, placed, hint)):
+        solution = more_copies(f, placed, count, solution, stale=_STALE, around=around)
+        if placed.value(solution) == count:
+            return Room(Outcome.OPTIMAL, _nodes_of_copies(asked, f, solution))
+    f.model.at_least(placed, count)
+    result = f.model.solve(ZERO, maximize=False, work=WORK, hint=hint)
+    if result.outcome is Outcome.INFEASIBLE and asked.problem.truncated:
+        return Room(Outcome.UNKNOWN)
+    return Room(result.outcome, _nodes_of_copies(asked, f, result.solution) if result.solution else frozenset())
+
+
+def _nodes_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[NodeId]:
+    ways = [way for u, unit in enumerate(f.units) if unit.number == asked.number for way in f.options(u)]
+    return frozenset(node for option, count in ways if count.value(solution) for node in option.nodes)
 
 
 def link_speed(facts: HostFacts, pf: PciAddress | None) -> int | None:

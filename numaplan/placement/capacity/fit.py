@@ -9,7 +9,8 @@ from numaplan.model.plan import Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.copies import copies_of, with_copies
-from numaplan.placement.capacity.model import CopiesProblem, copies_problem, formulate_copies, place_copies, ways_taken
+from numaplan.placement.capacity.model import CopiesProblem, copies_problem, ways_taken
+from numaplan.placement.capacity.most import most_copies
 from numaplan.placement.capacity.one_more import next_copy
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome
@@ -42,19 +43,15 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
     base = with_copies(request, copies, 1)
     asked = copies_problem(base, host_facts(base, snapshot), copies)
     most = asked.most
-    f, solution = place_copies(asked, most)
-    fit, outcome = most, Outcome.OPTIMAL
-    if not solution:
-        f, placed = formulate_copies(asked, most)
-        result = f.model.solve(placed, maximize=True, work=WORK)
-        if not result.solution:
-            return _without_copies(with_copies(request, copies, 0), snapshot, asked, result.outcome)
-        solution, fit, outcome = result.solution, placed.value(result.solution), result.outcome
-    proven = fit == most or (outcome is Outcome.OPTIMAL and not asked.problem.truncated)
+    f, placed, found = most_copies(asked, most)
+    if not found.solution:
+        return _without_copies(with_copies(request, copies, 0), snapshot, asked, found.outcome)
+    fit = placed.value(found.solution)
+    proven = fit == most or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
     answered = with_copies(request, copies, fit)
-    placements = _expanded(asked, f, solution, answered)
+    placements = _expanded(asked, f, found.solution, answered)
     following = (
-        next_copy(answered, snapshot, asked, ways_taken(f, solution), fit + 1)
+        next_copy(answered, snapshot, asked, ways_taken(f, found.solution), fit + 1)
         if proven
         else NextCopy(f"whether one more {vm} has a place was not settled within the limit of work")
     )

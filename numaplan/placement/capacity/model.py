@@ -12,19 +12,15 @@ from numaplan.placement.capacity.copies import Copies
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.totals import resources
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import ZERO, Linear, total
+from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
-from numaplan.placement.start import starts
 
 Nodes = frozenset[NodeId]
 # How many guests of a class go each way: by its number, the nodes of the cells, and whether they stay as they are.
 Held = Mapping[tuple[int, tuple[NodeId, ...], bool], int]
-
-# CP-SAT's deterministic time to place as many copies as counting allows.
-FIRST_WORK: Final = 0.3
 
 # No guest has this name, so a link to it binds nothing; but a guest with a link is told apart from its equals.
 _NOBODY: Final = ""
@@ -103,14 +99,6 @@ def formulate_copies(
     if linked and mine:
         _link(f, asked, mine, count)
     return f, total(f.placed(u) for u in mine)
-
-
-def place_copies(asked: CopiesProblem, count: int) -> tuple[Formulation, tuple[int, ...]]:
-    """A solution with `count` copies near a greedy one, or () where none is soon found."""
-    f, placed = formulate_copies(asked, count)
-    f.model.at_least(placed, count)
-    first = next(iter(starts(f)), {})
-    return f, f.model.solve(ZERO, maximize=False, work=FIRST_WORK, hint=first).solution
 
 
 def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:

@@ -1,8 +1,6 @@
 """Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from numaplan.model.capacity import NextCopy, Shortage
@@ -10,8 +8,9 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceRequest, InterfaceRequest, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity.elastic import Stretch, Stretched, find_room, grown_facts, link_speed
-from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.addition import Addition, Grown, least_addition
+from numaplan.placement.capacity.elastic import Stretch, link_speed
+from numaplan.placement.capacity.model import CopiesProblem, Held
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
@@ -19,10 +18,10 @@ from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CellDemand
 from numaplan.units import format_count, format_size
 
-# Of equal nodes and PFs one is as good as another.
-_TRIED_OF_A_KIND: Final = 2
-
 _UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
+_ENOUGH: Final = (
+    "one more {vm} has a place with {sentence}; that less is not enough was not settled within the limit of work"
+)
 _LINKED: Final = (
     "no addition to a node makes room for one more {vm}: its affinity and anti_affinity leave no node to it that has"
     " all that it needs, or could have it"
@@ -41,97 +40,17 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     supplies = tuple(_supplies(asked))
     needs = {supply: _need(asked, supply) for supply in supplies}
     stretch = Stretch(request, snapshot, asked, supplies, count=count)
-    host = _Grown(request, snapshot, asked, held, count)
-    found = _without_moves(host, stretch, needs)
-    if found == {}:
-        found = _with_moves(host, stretch, needs)
+    host = Grown(request, snapshot, asked, held, count)
+    found = least_addition(host, stretch, needs)
     if found is None:
         return NextCopy(_UNSETTLED.format(vm=vm))
-    if not found:
+    if not found.more:
         return NextCopy(_blame(stretch, needs).format(vm=vm))
-    rows = [(supply, _shortage(host, found, supply)) for supply in sorted(found, key=lambda one: one.order)]
+    rows = [(supply, _shortage(host, found, supply)) for supply in sorted(found.more, key=lambda one: one.order)]
     sentence = " and ".join(_phrase(supply, row) for supply, row in rows)
+    if not found.proven:
+        return NextCopy(_ENOUGH.format(vm=vm, sentence=sentence))
     return NextCopy(f"one more {vm} needs {sentence}", tuple(row for _, row in rows))
-
-
-def _without_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
-    """An addition of one supply that lets the others lie where they do, or less of it where moving them helps.
-
-    {} where there is none, None: not settled.
-    """
-    found = stretch.least(needs, single=True, held=host.held)
-    if found.outcome is not Outcome.OPTIMAL:
-        return {}
-    return _settled(host, found, needs)
-
-
-def _with_moves(host: "_Grown", stretch: Stretch, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
-    """The least addition, of several supplies where none alone is enough; {} where none helps, None: not settled."""
-    found = stretch.least(needs, single=True)
-    if found.outcome not in (Outcome.OPTIMAL, Outcome.INFEASIBLE) and (enough := _in_turn(host, stretch)):
-        return enough
-    if found.outcome is Outcome.INFEASIBLE:
-        found = stretch.least(needs, single=False)
-    if found.outcome is Outcome.INFEASIBLE:
-        return {}
-    return _settled(host, found, needs) if found.added else None
-
-
-def _in_turn(host: "_Grown", stretch: Stretch) -> Mapping[Supply, int]:
-    """The least of the first supply that makes room alone; {} where none is found among a few of each kind."""
-    seen: Counter[tuple[Thing, int]] = Counter()
-    for supply in stretch.supplies:
-        kind = supply.thing, supply.size_kib
-        low, high = 0, stretch.of_copy(supply)
-        proven = True
-        if not high or seen[kind] == _TRIED_OF_A_KIND:
-            continue
-        seen[kind] += 1
-        if host.room({supply: high}) is not Outcome.OPTIMAL:
-            continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            outcome = host.room({supply: middle})
-            proven = proven and outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
-            low, high = (low, middle) if outcome is Outcome.OPTIMAL else (middle, high)
-        if proven:
-            return {supply: high}
-    return {}
-
-
-def _settled(host: "_Grown", found: Stretched, needs: Mapping[Supply, int]) -> Mapping[Supply, int] | None:
-    """An addition that is enough, brought down to the least of the same supplies; None: not settled."""
-    if host.just_takes(found.added):
-        return found.added
-    # With nothing else to choose from, the least is found soon.
-    alone = Stretch(host.request, host.snapshot, host.asked, tuple(found.added), count=host.count)
-    found = alone.least(needs, single=len(found.added) == 1)
-    return found.added if found.outcome is Outcome.OPTIMAL and host.just_takes(found.added) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Grown:
-    """The host as it would be with additions, asked for room for `count` copies; `held`: where one less lie."""
-
-    request: Request
-    snapshot: Snapshot
-    asked: CopiesProblem
-    held: Held
-    count: int
-
-    def room(self, more: Mapping[Supply, int], *, node: NodeId | None = None) -> Outcome:
-        """Whether the copies find a place, one of them on `node`."""
-        facts = grown_facts(self.request, self.snapshot, more, threads=self.asked.problem.facts.threads)
-        asked = copies_problem(self.request, facts, self.asked.copies)
-        return find_room(asked, self.count, start=self.held, node=node)
-
-    def just_takes(self, more: Mapping[Supply, int]) -> bool:
-        """Whether they do, and with one less of any addition do not."""
-        if self.room(more) is not Outcome.OPTIMAL:
-            return False
-        less = [{**more, supply: amount - 1} for supply, amount in more.items()]
-        # That nothing at all is not enough is known already.
-        return all(self.room(one) is Outcome.INFEASIBLE for one in less if any(one.values()))
 
 
 def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
@@ -232,16 +151,17 @@ def _need_of_pf(asked: CopiesProblem, supply: Supply) -> int:
     )
 
 
-def _shortage(host: _Grown, more: Mapping[Supply, int], supply: Supply) -> Shortage:
+def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
     """What is left there is what one copy needs less what is missing.
 
     Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
     """
-    missing = more[supply]
+    missing = found.more[supply]
     need = _need(host.asked, supply)
     is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
-    if need > missing and is_node and host.room(more, node=supply.node) is not Outcome.OPTIMAL:
-        need = missing
+    if need > missing and is_node and supply.node not in found.nodes:
+        room = host.room(found.more, node=supply.node)
+        need = need if room.outcome is Outcome.OPTIMAL else missing
     have = max(0, need - missing)
     return Shortage(_resource(host.asked, supply), supply.node, have, have + missing)
 

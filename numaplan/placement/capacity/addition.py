@@ -1,0 +1,140 @@
+"""The least addition to a host that makes room for one copy more, proven on the host as it would be."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from numaplan.model.host import NodeId
+from numaplan.model.request import Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity.elastic import Room, Stretch, find_room, grown_facts
+from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.supply import Supply, Thing
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.levels import MANY_NODES
+
+# Of equal nodes and PFs one is as good as another.
+_TRIED_OF_A_KIND: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """So much more of each supply is enough; `proven`: with one less of any it is not. Copies lie on `nodes` then."""
+
+    more: Mapping[Supply, int]
+    proven: bool
+    nodes: frozenset[NodeId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The host as it would be with additions, asked for room for `count` copies; `held`: where one less lie."""
+
+    request: Request
+    snapshot: Snapshot
+    asked: CopiesProblem
+    held: Held
+    count: int
+
+    def room(self, more: Mapping[Supply, int], *, node: NodeId | None = None) -> Room:
+        """Whether the copies find a place, one of them on `node`."""
+        around = frozenset(supply.node for supply in more if supply.node is not None)
+        return find_room(self._with(more), self.count, start=self.held, around=around, node=node)
+
+    def exceeds(self, more: Mapping[Supply, int]) -> bool:
+        """Whether counting alone shows that they find none."""
+        return self._with(more).exceeds(self.count)
+
+    def _with(self, more: Mapping[Supply, int]) -> CopiesProblem:
+        facts = grown_facts(self.request, self.snapshot, more, threads=self.asked.problem.facts.threads)
+        return copies_problem(self.request, facts, self.asked.copies)
+
+
+def least_addition(host: Grown, stretch: Stretch, needs: Mapping[Supply, int]) -> Addition | None:
+    """The least addition, of one supply where one is enough; without `more` where none helps, None: not settled.
+
+    As a rule it lets the others lie where they do, or is less of the same.
+    """
+    found = _brought_down(host, stretch.least(needs, single=True, held=host.held).added)
+    if found is not None and found.proven:
+        return found
+    if len(stretch.asked.problem.facts.nodes) >= MANY_NODES:
+        # A choice among all supplies is out of reach there.
+        found = found or _first(host, _in_one_place(stretch.least(needs, single=False, held=host.held).added))
+        if found is not None:
+            return found
+    moved = stretch.least(needs, single=True)
+    if moved.outcome not in (Outcome.OPTIMAL, Outcome.INFEASIBLE):
+        return _first(host, _in_turn(stretch)) or found
+    if moved.outcome is Outcome.INFEASIBLE:
+        moved = stretch.least(needs, single=False)
+    if moved.outcome is Outcome.INFEASIBLE:
+        return Addition({}, proven=True)
+    settled = _brought_down(host, moved.added)
+    return settled if settled is not None and (settled.proven or found is None) else found
+
+
+def _first(host: Grown, offers: Iterable[Mapping[Supply, int]]) -> Addition | None:
+    """The least of the first offer that makes room and of which it is proven, else of the first that makes room."""
+    found = None
+    for more in offers:
+        other = _brought_down(host, more)
+        if other is not None and other.proven:
+            return other
+        found = found or other
+    return found
+
+
+def _in_one_place(more: Mapping[Supply, int]) -> Iterator[Mapping[Supply, int]]:
+    """What is enough in several places: all of it in the one and the other, as far as it is the same; then as it is."""
+    if len(more) > 1 and len({(supply.thing, supply.size_kib) for supply in more}) == 1:
+        yield from ({supply: sum(more.values())} for supply in list(more)[:_TRIED_OF_A_KIND])
+    yield more
+
+
+def _in_turn(stretch: Stretch) -> Iterator[Mapping[Supply, int]]:
+    """As much as a copy asks for, for a few supplies of each kind."""
+    seen: Counter[tuple[Thing, int]] = Counter()
+    for supply in stretch.supplies:
+        kind = supply.thing, supply.size_kib
+        most = stretch.of_copy(supply)
+        if most and seen[kind] < _TRIED_OF_A_KIND:
+            seen[kind] += 1
+            yield {supply: most}
+
+
+def _brought_down(host: Grown, more: Mapping[Supply, int]) -> Addition | None:
+    """An addition brought down to what is just enough, supply by supply; None where it is not, or is none."""
+    room = host.room(more) if more else None
+    if room is None or room.outcome is not Outcome.OPTIMAL:
+        return None
+    least = Addition(more, proven=True, nodes=room.nodes)
+    for supply in more:
+        least = _less(host, least, supply)
+    return least
+
+
+def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
+    """An addition with the least of one supply that is enough beside the others."""
+    # That nothing at all is not enough is known already.
+    low, high = 0 if len(enough.more) == 1 else -1, enough.more[supply]
+    nodes, proven = enough.nodes, True
+    tried, is_counted = high - 1, False
+
+    def beside(amount: int) -> Mapping[Supply, int]:
+        return {other: more for other, more in {**enough.more, supply: amount}.items() if more}
+
+    while high - low > 1:
+        room = host.room(beside(tried))
+        if room.outcome is Outcome.OPTIMAL:
+            high, nodes = tried, room.nodes
+        else:
+            low, proven = tried, room.outcome is Outcome.INFEASIBLE
+        tried = (low + high) // 2
+        if not is_counted and high - low > 1:
+            # What counting does not rule out often is enough.
+            low += bisect_left(range(low + 1, high), 1, key=lambda amount: 0 if host.exceeds(beside(amount)) else 1)
+            tried, is_counted = low + 1, True
+    return Addition(beside(high), proven=enough.proven and proven, nodes=nodes)

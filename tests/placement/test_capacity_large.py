@@ -1,0 +1,49 @@
+"""How many copies fit on a host of 16 nodes beside others that may be moved, and what one more needs there."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.instances import HOSTS, make_instance
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity.fit import Counted, count_copies
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import host_facts
+from numaplan.placement.options import build_problem
+from numaplan.placement.search import Budget, feasible
+from numaplan.placement.solve import solve
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import placement_violations
+from tests.placement.growing import with_more
+from tests.requests import guest
+
+# A plan, and no good one.
+HASTE = Budget(scale=0.001)
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_what_one_more_needs_on_many_nodes_is_settled_and_enough_and_no_less_is(cells: int) -> None:
+    full = make_instance(HOSTS[4], 1.05, seed=3)
+    placed = {placement.vm for placement in solve(full.request, full.snapshot, budget=HASTE).placements[::2]}
+    others = tuple(replace(each, required=True) for each in full.request.guests if each.name in placed)
+    copy = guest("copy", (6,) * cells, memory_gib=6, page_size="1GiB", thread_policy="require")
+    found = count_copies(
+        replace(full.request, guests=(*others, copy)), full.snapshot, "copy", together=False, apart=False
+    )
+    assert isinstance(found, Counted)
+    assert found.capacity.proven
+    assert not list(placement_violations(Facts(found.request, full.snapshot), found.capacity.placements))
+    (row,) = found.capacity.next.short
+    more = replace(full.request, guests=(*others, *_copies(copy, found.capacity.fit + 1)))
+    assert _has_room(*with_more(more, full.snapshot, row, row.missing)) is Outcome.FEASIBLE
+    assert _has_room(*with_more(more, full.snapshot, row, row.missing - 1)) is Outcome.INFEASIBLE
+
+
+def _copies(copy: GuestRequest, count: int) -> list[GuestRequest]:
+    return [replace(copy, name=f"copy-{i + 1}") for i in range(count)]
+
+
+def _has_room(request: Request, snapshot: Snapshot) -> Outcome:
+    """By the model of all guests, which the count and the search for additions have no part in."""
+    return feasible(build_problem(request, host_facts(request, snapshot)), Budget())
