@@ -14,6 +14,7 @@ from numaplan.placement.bounds import Relaxation, relaxed_levels
 from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
+from numaplan.placement.first import greedy_plan, part_of_greedy_plan, plan_of_required
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
 from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import (
@@ -34,7 +35,6 @@ from numaplan.placement.levels import (
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
-from numaplan.placement.start import starts
 from numaplan.placement.surplus import without_surplus
 from numaplan.placement.symmetry import Symmetry
 
@@ -42,10 +42,6 @@ __all__ = ["Bound", "Budget", "Progress", "Searched", "feasible", "search"]
 
 # A joint fine model has about so many cell-and-region pairs at most; beyond it nodes stay held.
 JOINT_LIMIT: Final = 1_500
-
-# CP-SAT's deterministic time to complete a greedy plan, and to find what of one can be had.
-FIRST_WORK: Final = 0.1
-SOME_WORK: Final = 0.3
 
 # The parts of the priority's work to look for both upper levels at once: anywhere, and near the bound that this tells.
 AT_ONCE: Final = 0.025
@@ -95,30 +91,39 @@ class _Coarse:
             (("priority", counted_priority(f)), ("cross_node_cost", objective.cross_node_cost(f))),
         )
 
+    @property
+    def priority(self) -> Linear:
+        """What all guests that are placed are worth."""
+        return self.goals[0][1]
+
+    @property
+    def cost(self) -> Linear:
+        """The cross-node cost."""
+        return self.goals[1][1]
+
 
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
     problem = without_surplus(problem)
     settled = _Coarse.of(problem, joined(problem))
-    first = _first(settled)
+    first = greedy_plan(settled.f, settled.cost)
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
-    first = first or _some(settled)
+    first = first or part_of_greedy_plan(settled.f, settled.priority)
     everybody = _everybody(settled)
     if everybody is None:
         upper = _all_placed(run, settled, first)
     else:
-        start = _first(everybody)
+        start = greedy_plan(everybody.f, everybody.cost)
         upper = _all_placed(run, everybody, start)
         if start or upper.solution:
             settled, first = everybody, start
     problem, coarse = settled.problem, settled.f
     if len(upper.bounds) < len(settled.goals):
         symmetry = Symmetry(run, coarse, dict(settled.goals))
-        upper = run.levels(
-            coarse, settled.goals, solution=upper.solution or first, best=symmetry.best, improve=symmetry.improve
-        )
+        start = upper.solution or first or plan_of_required(settled.joint.problem, settled.f, settled.cost, budget)
+        upper = run.levels(coarse, settled.goals, solution=start, best=symmetry.best, improve=symmetry.improve)
     if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
@@ -153,29 +158,6 @@ def _everybody(settled: _Coarse) -> _Coarse | None:
     joint = joined(everybody)
     few = len(settled.joint.problem.classes) * JOINED
     return _Coarse.of(everybody, joint) if len(joint.problem.classes) <= few else None
-
-
-def _first(settled: _Coarse) -> tuple[int, ...]:
-    """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
-    return _greedy(settled.f, settled.goals[-1][1])
-
-
-def _greedy(f: Formulation, goal: Linear) -> tuple[int, ...]:
-    for ways in starts(f):
-        found = f.model.solve(goal, maximize=False, work=FIRST_WORK, fixed=ways)
-        if found.solution:
-            return found.solution
-    return ()
-
-
-def _some(settled: _Coarse) -> tuple[int, ...]:
-    """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
-    f, (_, placed) = settled.f, settled.goals[0]
-    ways = starts(f)[0]
-    model = f.model.copy()
-    for var, count in ways.items():
-        model.at_most(Linear(((var, 1),)), count)
-    return model.solve(placed, maximize=True, work=SOME_WORK, hint=dict.fromkeys(ways, 0)).solution
 
 
 def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
@@ -234,7 +216,7 @@ def feasible(problem: Problem, budget: Budget, *, without: str | None = None) ->
 
 def is_plainly_feasible(problem: Problem) -> bool:
     """Whether one guest after the other finds a place; False: not known."""
-    return bool(_greedy(formulate(problem, coarse_units(problem), fine=False), ZERO))
+    return bool(greedy_plan(formulate(problem, coarse_units(problem), fine=False), ZERO))
 
 
 @dataclass(frozen=True, slots=True)

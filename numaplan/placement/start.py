@@ -20,9 +20,9 @@ Order = Callable[[Unit], tuple[float, ...]]
 def starts(f: Formulation) -> list[dict[int, int]]:
     """Hints for coarse `f`, best first: how many guests of each unit go each way."""
     orders: tuple[Order, ...] = (
-        lambda unit: (-unit.guests.request.priority, -_size(unit)),
-        lambda unit: (-unit.guests.request.priority / _size(unit),),
-        lambda unit: (-_size(unit), -unit.guests.request.priority),
+        lambda unit: (-unit.guests.request.priority, -size(unit)),
+        lambda unit: (-unit.guests.request.priority / size(unit),),
+        lambda unit: (-size(unit), -unit.guests.request.priority),
     )
     # Often several of them rank the guests alike.
     rankings = dict.fromkeys(_ranking(f, order) for order in orders)
@@ -35,7 +35,8 @@ def _ranking(f: Formulation, order: Order) -> tuple[int, ...]:
     return tuple(sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))))
 
 
-def _size(unit: Unit) -> int:
+def size(unit: Unit) -> int:
+    """How many CPUs of its own a guest asks for, at least 1."""
     request = unit.guests.request
     return max(1, request.vcpus + request.own_emulator_cpus)
 

@@ -20,6 +20,8 @@ from numaplan.placement.verify import objective, placement_violations, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Budget(scale=0.1)
+# Too little for the model as a whole to find any plan.
+HASTE = Budget(scale=0.03)
 
 SCRIPT = """
 from benchmarks.instances import HOSTS, make_instance
@@ -93,3 +95,17 @@ def test_a_search_tells_how_far_it_is_level_by_level() -> None:
     search(build_problem(made.request, host_facts(made.request, made.snapshot)), replace(SMALL, report=told.append))
     assert {progress.level for progress in told} >= {"cross_node_cost", "free_cores"}
     assert all(progress.bound is not None for progress in told)
+
+
+@pytest.mark.parametrize(("kind", "seed"), [(3, 1), (4, 3)])
+def test_guests_that_fill_the_host_and_must_all_be_placed_are_though_none_after_the_other_finds_a_place(
+    kind: int, seed: int
+) -> None:
+    made = make_instance(HOSTS[kind], 0.95, seed)
+    names = {placement.vm for placement in solve(made.request, made.snapshot, budget=HASTE).placements}
+    those = replace(
+        made.request, guests=tuple(replace(g, required=True) for g in made.request.guests if g.name in names)
+    )
+    plan = solve(those, made.snapshot, budget=HASTE)
+    assert {placement.vm for placement in plan.placements} == names
+    assert verify(those, made.snapshot, plan) == ()

@@ -12,7 +12,6 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
-from numaplan.placement.capacity.nearby import completed, more_copies
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
 from numaplan.placement.constraints import memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
@@ -20,6 +19,7 @@ from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES
+from numaplan.placement.nearby import completed, more_placed
 from numaplan.placement.problem import CoreKind, Problem
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
@@ -312,7 +312,7 @@ def find_room(
         f.model.at_least(total(f.uses(u, node) for u, unit in enumerate(f.units) if unit.number == asked.number), 1)
     hint = hint_of(f, start)
     if len(asked.problem.facts.nodes) >= MANY_NODES and (solution := completed(f, placed, hint)):
-        solution = more_copies(f, placed, count, solution, stale=_STALE, around=around)
+        solution = more_placed(f, placed, count, solution, stale=_STALE, around=around)
         if placed.value(solution) == count:
             return Room(Outcome.OPTIMAL, _nodes_of_copies(asked, f, solution))
     f.model.at_least(placed, count)

@@ -3,10 +3,10 @@
 from typing import Final
 
 from numaplan.placement.capacity.model import CopiesProblem, formulate_copies
-from numaplan.placement.capacity.nearby import completed, more_copies
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES, sharpened
+from numaplan.placement.nearby import completed, more_placed
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
@@ -34,7 +34,7 @@ def most_copies(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, S
         return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=_WORK)
     known = Solved(Outcome.UNKNOWN, completed(f, placed, first), most, 0.0)
     for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, _WORK)):
-        solution = known.solution and more_copies(f, placed, known.bound, known.solution, stale=stale)
+        solution = known.solution and more_placed(f, placed, known.bound, known.solution, stale=stale)
         if solution and placed.value(solution) == known.bound:
             return f, placed, Solved(Outcome.OPTIMAL, solution, known.bound, 0.0)
         result = f.model.solve(placed, maximize=True, work=work)

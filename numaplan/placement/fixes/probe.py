@@ -14,6 +14,7 @@ from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.joined import joined
+from numaplan.placement.nearby import all_required
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
@@ -23,8 +24,9 @@ from numaplan.placement.search import Budget, feasible
 # begun may take half as many again, and is given up then.
 MAX_CASES: Final = 90
 MAX_UNKNOWN: Final = 6
-# A case that is hard to decide is no fix worth telling.
+# A case that is hard to decide is no fix worth telling: so much work, and on many nodes so many searches in vain.
 _CASE: Final = Budget(scale=0.05)
+_STALE: Final = 20
 # CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
 COST_WORK: Final = 0.5
 
@@ -109,7 +111,10 @@ class Probe:
         compact = joined(problem.only(required)).problem
         if not problem.truncated and is_counted_out(compact):
             return False
-        outcome = feasible(compact, replace(_CASE, remaining=self._remaining))
+        budget = replace(_CASE, remaining=self._remaining)
+        outcome = feasible(compact, budget)
+        if outcome is Outcome.UNKNOWN and all_required(compact, replace(budget, scale=1.0), stale=_STALE):
+            outcome = Outcome.FEASIBLE
         self.unknown += outcome is Outcome.UNKNOWN
         return outcome is Outcome.FEASIBLE
 

@@ -1,0 +1,48 @@
+"""A first plan in counts for the levels to begin with: a greedy one, what can be had of it, or one near it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from numaplan.placement.cpsat import ZERO, Linear, Outcome
+from numaplan.placement.formulation import Formulation
+from numaplan.placement.levels import Budget
+from numaplan.placement.nearby import all_required, completed
+from numaplan.placement.problem import Problem
+from numaplan.placement.start import starts
+
+# CP-SAT's deterministic time to complete a plan of which the ways are known.
+FIRST_WORK: Final = 0.1
+
+# After so many searches in vain near a greedy plan, another plan with all required guests is looked for anywhere.
+STALE: Final = 60
+
+
+def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
+    """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
+    found = (_with_ways(f, cost, ways) for ways in starts(f))
+    return next(filter(None, found), ())
+
+
+def part_of_greedy_plan(f: Formulation, placed: Linear) -> tuple[int, ...]:
+    """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
+    ways = starts(f)[0]
+    # That nobody is placed is allowed at least.
+    return completed(f, placed, ways, hint=dict.fromkeys(ways, 0))
+
+
+def plan_of_required(problem: Problem, f: Formulation, cost: Linear, budget: Budget) -> tuple[int, ...]:
+    """Where no greedy plan has all required guests: one near the best of them that has."""
+    seconds = budget.remaining()
+    if seconds is not None and seconds <= 0:
+        return ()
+    asked = f.model.solve(ZERO, maximize=False, work=FIRST_WORK, seconds=seconds)
+    if asked.outcome is Outcome.INFEASIBLE:
+        return ()
+    ways = all_required(problem, replace(budget, scale=1.0, report=None), stale=STALE)
+    return (_with_ways(f, cost, ways) if ways else ()) or asked.solution
+
+
+def _with_ways(f: Formulation, cost: Linear, ways: Mapping[int, int]) -> tuple[int, ...]:
+    """The best solution in which so many guests go each way, () where the model refuses that."""
+    return f.model.solve(cost, maximize=False, work=FIRST_WORK, fixed=ways).solution
