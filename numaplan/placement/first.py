@@ -15,7 +15,7 @@ from numaplan.placement.start import starts
 FIRST_WORK: Final = 0.1
 
 # After so many searches in vain near a greedy plan, another plan with all required guests is looked for anywhere.
-STALE: Final = 60
+STALE: Final = 25
 
 
 def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
