@@ -48,7 +48,10 @@ Row = dict[str, Any]
 
 
 def measure(instance: Instance, limit: float | None) -> Row:
-    """Everything that a table says of one instance; fails where a plan is wrong or first fit is better."""
+    """Everything that a table says of one instance; fails where a plan is wrong or first fit is better.
+
+    And where the guests of the plan, all required, are not placed at once.
+    """
     request, snapshot = instance.request, instance.snapshot
     start = time.process_time()
     first = solve(request, snapshot, budget=Budget(scale=HASTE))
@@ -65,6 +68,8 @@ def measure(instance: Instance, limit: float | None) -> Row:
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for found in (first, plan):
         _insist(not verify(request, snapshot, found), instance, "a plan breaks a constraint")
+    required = solve(_only(request, plan.placements), snapshot, budget=Budget(scale=HASTE))
+    _insist(len(required.placements) == len(plan.placements), instance, "what is placed finds no place where required")
     runs = all_first_fits(request, snapshot)
     theirs = max(runs, key=lambda run: (_priority(request, run), len(run)))
     _insist(not list(placement_violations(Facts(request, snapshot), theirs)), instance, "first fit breaks a constraint")
