@@ -20,7 +20,7 @@ _START_WORK: Final = 0.3
 def all_required(problem: Problem, budget: Budget, *, stale: int) -> dict[int, int]:
     """How many guests go each way of the coarse model so that all required ones have a place; {} where not soon found.
 
-    On few nodes too: there the whole model is soon solved.
+    {} on few nodes too: there the whole model is soon solved.
     """
     if len(problem.facts.nodes) < FEWEST_NODES or not any(guests.request.required for guests in problem.classes):
         return {}

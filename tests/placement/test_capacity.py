@@ -1,5 +1,6 @@
 """How many copies fit, on hosts built here: links, guests that are there, others that move, words for one more."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,15 @@ import pytest
 from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
 from numaplan.model.guest import Guest, VcpuId, VcpuPin
+from numaplan.model.host import NodeId
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity.addition import Grown
+from numaplan.placement.capacity.elastic import Room
 from numaplan.placement.capacity.fit import Counted, count_copies
+from numaplan.placement.capacity.supply import Supply
+from numaplan.placement.cpsat import Outcome
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
 from numaplan.spec.synthetic import parse_synthetic
@@ -218,3 +224,19 @@ def test_an_iommu_group_goes_to_one_copy_whole() -> None:
 def test_the_same_question_has_the_same_answer() -> None:
     request = ask(guest("fw", [2, 1]), guest("db", 3, thread_policy="isolate"), reserved="0")
     assert counted(request, HOST) == counted(request, HOST)
+
+
+def test_where_it_is_not_settled_whether_less_would_do_what_is_enough_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Grown.room
+
+    def undecided(host: Grown, more: Mapping[Supply, int], *, node: NodeId | None = None) -> Room:
+        found = real(host, more, node=node)
+        return Room(Outcome.UNKNOWN) if found.outcome is Outcome.INFEASIBLE else found
+
+    monkeypatch.setattr(Grown, "room", undecided)
+    found = counted(ask(guest("fw", 3, thread_policy="isolate"), reserved="0"), HOST)
+    assert found.next.short == ()
+    assert found.next.sentence == (
+        "one more fw has a place with 2 more free cores of its own on node 0 (have 1, need 3);"
+        " whether less would do was not settled within the limit of work"
+    )

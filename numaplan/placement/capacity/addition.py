@@ -55,7 +55,8 @@ class Grown:
 def least_addition(host: Grown, stretch: Stretch, needs: Mapping[Supply, int]) -> Addition | None:
     """The least addition, of one supply where one is enough; without `more` where none helps, None: not settled.
 
-    As a rule it lets the others lie where they do, or is less of the same.
+    As a rule it lets the others lie where they do, or is less of the same. On many nodes no more than a few places are
+    tried alone.
     """
     found = _brought_down(host, stretch.least(needs, single=True, held=host.held).added)
     if found is not None and found.proven:

@@ -20,7 +20,7 @@ from numaplan.units import format_count, format_size
 
 _UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
 _ENOUGH: Final = (
-    "one more {vm} has a place with {sentence}; that less is not enough was not settled within the limit of work"
+    "one more {vm} has a place with {sentence}; whether less would do was not settled within the limit of work"
 )
 _LINKED: Final = (
     "no addition to a node makes room for one more {vm}: its affinity and anti_affinity leave no node to it that has"
