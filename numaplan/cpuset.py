@@ -87,6 +87,11 @@ class CpuSet:
         return cls(parse_id_list(text))
 
     @property
+    def named(self) -> str:
+        """As in a sentence: ``CPU 3``, ``CPUs 3-5``."""
+        return f"CPU {self}" if len(self) == 1 else f"CPUs {self}"
+
+    @property
     def lowest(self) -> CpuId:
         """The smallest id; raises ValueError when the set is empty."""
         return min(self._ids)

@@ -151,12 +151,8 @@ def _of_host(fact: str, then: str, now: str | None) -> str:
 
 def _of_online(then: str, now: str) -> str:
     went, came = _cpus(then) - _cpus(now), _cpus(now) - _cpus(then)
-    said = [f"{_cpu_noun(cpus)} {verb}" for cpus, verb in ((went, "went offline"), (came, "came online")) if cpus]
+    said = [f"{cpus.named} {verb}" for cpus, verb in ((went, "went offline"), (came, "came online")) if cpus]
     return f"{' and '.join(said)}: {HostFact.ONLINE} were {then}, are {now}"
-
-
-def _cpu_noun(cpus: CpuSet) -> str:
-    return f"CPU {cpus}" if len(cpus) == 1 else f"CPUs {cpus}"
 
 
 def _cpus(text: str) -> CpuSet:
@@ -280,7 +276,7 @@ def _listed(names: list[str]) -> str:
 def _arrival(guest: GuestFacts) -> str:
     facts = dict(guest.facts)
     cpus, devices = facts.get(GuestFact.OWN_CPUS, _NONE), facts.get(GuestFact.DEVICES, _NONE)
-    held = [_cpu_noun(_cpus(cpus))] if cpus != _NONE else []
+    held = [_cpus(cpus).named] if cpus != _NONE else []
     held += [devices] if devices != _NONE else []
     what = f"it holds {' and '.join(held)}" if held else "it holds no CPU and no device of its own"
     return f"the guest came since the plan was made: {what}"

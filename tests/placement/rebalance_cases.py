@@ -6,18 +6,18 @@ Nothing here comes from the search: places are judged by the verifier, prices ar
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 from hypothesis import strategies as st
 
 from numaplan.audit.audit import audit
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.finding import Severity
-from numaplan.model.guest import CellId, Guest
+from numaplan.model.guest import CellId, EmulatorPin, Guest
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Moves, Spot
 from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
-from numaplan.model.request import Affinity, GuestRequest, Request
+from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
@@ -57,6 +57,7 @@ def cases(draw: st.DrawFn) -> Case:
     standing = tuple(
         draw(_standing(empty, name, cpus, nic.node or 0)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))]
     )
+    standing = draw(_with_emulators(standing, cpus))
     # Mostly one more guest that takes all CPUs of some node but what is left over when others have moved away.
     free = CpuSet(cpus) - CpuSet(cpu for each in standing for cpu in pinned(each.guest))
     room = max(len(free & node.cpus) for node in empty.nodes)
@@ -110,6 +111,25 @@ def _standing(draw: st.DrawFn, empty: Snapshot, name: str, cpus: Sequence[CpuId]
         interfaces=entries,
     )
     return Standing(found, request)
+
+
+@st.composite
+def _with_emulators(draw: st.DrawFn, standing: tuple[Standing, ...], cpus: Sequence[CpuId]) -> tuple[Standing, ...]:
+    """Some emulators on one CPU, which is their own where nobody else is on it."""
+    chosen = {each.guest.name: draw(st.sampled_from([None, None, None, *cpus])) for each in standing}
+    found = []
+    for each in standing:
+        cpu = chosen[each.guest.name]
+        if cpu is None:
+            found.append(each)
+            continue
+        others = [other for other in standing if other is not each]
+        held = CpuSet(c for other in others for c in _exclusive(other.guest)) | _exclusive(each.guest)
+        alone = cpu not in held and all(chosen[other.guest.name] != cpu for other in others)
+        policy = EmulatorPolicy.ISOLATE if alone else EmulatorPolicy.SHARE
+        pinned_there = replace(each.guest, emulator_pin=EmulatorPin(CpuSet([cpu]), 50))
+        found.append(Standing(pinned_there, replace(each.request, emulator=policy)))
+    return tuple(found)
 
 
 def mending(case: Case) -> Case:
@@ -190,6 +210,7 @@ def _search(
             return
         asked = guests[len(placements)]
         held = CpuSet(c for p in placements for cell in p.cells for _, cpus in cell.vcpus for c in cpus)
+        held |= CpuSet(c for p, g in zip(placements, guests, strict=False) if g.own_emulator_cpus for c in p.emulator)
         for placement in _places(facts, asked, free - held):
             price = 0 if asked.name not in moved else price_of(moved[asked.name], placement)
             if best is not None and cost + price >= best:
@@ -211,9 +232,10 @@ def _places(facts: Facts, asked: GuestRequest, free: CpuSet) -> Iterator[Placeme
             vcpus = tuple((vcpu, CpuSet([cpu])) for vcpu, cpu in zip(cell.vcpus, cpus, strict=True))
             size = cell.page_size.size_kib or 0
             placed = CellPlacement(CellId(0), node.id, vcpus, node.id, cell.memory_kib, size)
-            for given in vf_choices:
+            own = [CpuSet([cpu]) for cpu in (free & node.cpus) - CpuSet(cpus)]
+            for emulator, given in product(own if asked.own_emulator_cpus else [_floats(facts, node.id)], vf_choices):
                 interfaces = tuple(InterfacePlacement(entry.name, given) for entry in asked.interfaces)
-                yield Placement(asked.name, (placed,), _floats(facts, node.id), interfaces=interfaces)
+                yield Placement(asked.name, (placed,), emulator, interfaces=interfaces)
 
 
 def _floats(facts: Facts, node: NodeId) -> CpuSet:

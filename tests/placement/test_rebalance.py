@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.guest import Guest
+from numaplan.model.guest import EmulatorPin, Guest, IothreadId, IothreadPin
 from numaplan.model.moves import MoveKind, Moves, MovesStatus
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
@@ -203,3 +203,82 @@ def test_floating_vcpus_move_to_another_pool_to_make_room_in_theirs() -> None:
     snapshot = host(SHAPE, guests=[floating], nics=[Nic("ens1", 0, 2)])
     moves = moves_of(ask(new, shared=POOLS), snapshot)
     assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
+
+
+def sentences(moves: Moves) -> list[str]:
+    return [move.sentence for move in moves.moves]
+
+
+def test_emulators_leave_the_cpu_that_a_new_guest_takes() -> None:
+    both = [
+        replace(runs(name, [cpu]), emulator_pin=EmulatorPin(CpuSet([1]), 50)) for name, cpu in (("a", "2"), ("b", "3"))
+    ]
+    moves = moves_of(ask(guest("new", 2), reserved="0"), host("1n:5c:1t", guests=both))
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 2)
+    assert sentences(moves)[0] == "pin its emulator on CPU 0, while it runs (virsh emulatorpin --live --config)"
+
+
+def test_an_emulator_leaves_the_cpu_of_a_vcpu() -> None:
+    a, b = replace(runs("a", ["2"]), emulator_pin=EmulatorPin(CpuSet([3]), 50)), runs("b", ["3"])
+    moves = moves_of(ask(reserved="0-1"), host("1n:4c:1t", guests=[a, b]))
+    assert steps(moves) == [("a", MoveKind.REPIN)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1)
+
+
+def test_iothreads_and_emulator_are_named_where_they_move() -> None:
+    pins = tuple(IothreadPin(IothreadId(thread), CpuSet([3]), 60) for thread in (1, 2))
+    busy = replace(runs("a", ["2"]), emulator_pin=EmulatorPin(CpuSet([3]), 50), iothreads=2, iothread_pins=pins)
+    snapshot = host("1n:6c:1t", guests=[busy])
+    assert moves_of(ask(guest("new", 4), reserved="0-1"), snapshot).status is MovesStatus.INFEASIBLE
+    moves = moves_of(ask(guest("new", 3), reserved="0-1"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("new", MoveKind.START)]
+    assert sentences(moves)[0] == (
+        "pin its emulator on CPUs 0-1, its iothreads on CPUs 0-1, while it runs"
+        " (virsh emulatorpin, iothreadpin --live --config)"
+    )
+
+
+@pytest.mark.parametrize("pins", [["0", "4"], ["0", "1"]], ids=["both away", "one away"])
+def test_equal_cells_go_to_their_memory_in_whatever_order_it_lies(pins: list[str]) -> None:
+    memnodes = {0: NODE1, 1: NODE0}
+    crossed = runs("a", pins, cells=[[0], [1]], memnodes=memnodes, page_kib=GIB)
+    moves = moves_of(ask(shared=POOLS), host(SHAPE, guests=[crossed], pages={"1GiB": 0}))
+    assert steps(moves) == [("a", MoveKind.REPIN)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1)
+    assert moves.moves[0].after is not None
+    assert [cell.numa_nodes for cell in moves.moves[0].after.cells] == [(1,), (0,)]
+    assert sentences(moves)[0].startswith("pin cell 0 on CPU ")
+
+
+def test_a_vf_that_the_request_does_not_name_stays_unless_another_guest_gets_it() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], vfs=["0000:11:00.0"], memory_gib=1)], nics=[Nic("ens1", 0, 2)])
+    one_vf = replace(vfs("x", "ens1"), vf_indexes=frozenset({0}))
+    assert moves_of(ask(guest("a", 1), shared=POOLS), snapshot).status is MovesStatus.NOTHING_TO_DO
+    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
+    assert steps(moves) == [("new", MoveKind.START)]
+    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[one_vf]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPLUG), ("new", MoveKind.START)]
+    assert sentences(moves)[0] == (
+        "pin its emulator on CPUs 3,11 and detach 0000:11:00.0, while it runs"
+        " (virsh emulatorpin, detach-device --live --config)"
+    )
+
+
+def test_a_guest_of_another_shape_is_said_to_be_asked_for_so() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2), shared=POOLS), snapshot)
+    assert sentences(moves) == [
+        "restart it on CPUs 0,8 of node 0: it is asked for with other vCPUs, cells or memory than it has"
+    ]
+
+
+def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
+    busy = replace(runs("a", ["1"]), emulator_pin=EmulatorPin(CpuSet([2]), 50))
+    asked = guest("new", 2, iothreads=1, iothread_policy="dedicated")
+    moves = moves_of(ask(asked, reserved="0"), host("1n:5c:1t", guests=[busy]))
+    assert moves.plan.conflict is not None
+    assert [member.sentence.split("; ")[1] for member in moves.plan.conflict.members] == [
+        "needs 2 dedicated vCPUs, 1 CPU for its iothreads, 1 GiB in pages of 4KiB",
+        "needs 1 dedicated vCPU, 1 CPU for its emulator, 4 GiB in pages of 4KiB",
+    ]

@@ -11,7 +11,7 @@ from tests.audit.carried_out import guests_of
 from tests.placement.rebalance_cases import Case, Replay, cases, cheapest, costly, mending
 
 # Of each kind; for a deeper run some thousands.
-CASES = 80
+CASES = 100
 
 thorough = settings(
     max_examples=CASES,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from numaplan.model.plan import Conflict, ConflictMember
-from numaplan.model.request import GuestRequest
+from numaplan.model.request import GuestRequest, IothreadPolicy
 from numaplan.placement.conflict.reasons import choice, why_not_alone
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.cpsat import ZERO, Outcome
@@ -92,6 +92,12 @@ def _needs(guest: GuestRequest) -> str:
     alone = len(guest.dedicated_vcpus)
     shared = guest.vcpus - alone
     words = [format_count(alone, "dedicated vCPU") if alone else "", f"{shared} shared vCPUs" if shared else ""]
+    own = guest.iothreads if guest.iothread_policy is IothreadPolicy.DEDICATED else 0
+    words += [
+        f"{format_count(count, 'CPU')} for its {threads}"
+        for count, threads in ((guest.own_emulator_cpus, "emulator"), (own, "iothreads"))
+        if count
+    ]
     words += [f"{format_size(cell.memory_kib)} in pages of {cell.page_size.value}" for cell in guest.cells]
     words += [
         choice(entry, getattr(entry, "count", 1))

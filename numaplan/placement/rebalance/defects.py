@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
-from numaplan.cpuset import EMPTY, CpuId
-from numaplan.model.guest import VcpuId
+from numaplan.cpuset import CpuId
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.model import Mend
-from numaplan.placement.rebalance.standing import Standing, is_near
+from numaplan.placement.rebalance.standing import Standing, is_near, vcpu_cpus
 
 
 def find_defects(facts: HostFacts, standing: Sequence[Standing]) -> Mend:
@@ -37,7 +36,7 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
     for address in guest.pci_addresses:
         if address not in guest.loose_devices and not is_near(facts, address, reached):
             return f"{address} is on none of its nodes"
-    vcpus = _vcpu_cpus(standing)
+    vcpus = vcpu_cpus(standing.guest)
     twice = {cpu for cpu in vcpus if vcpus.count(cpu) > 1}
     return f"CPU {min(twice)} is pinned by two of its vCPUs" if twice else None
 
@@ -49,17 +48,9 @@ def _pairs(standing: Sequence[Standing]) -> tuple[tuple[str, str], ...]:
     for each in standing:
         for cpu in each.held:
             holders[cpu].append(each.guest.name)
-        for cpu in _vcpu_cpus(each):
+        for cpu in vcpu_cpus(each.guest):
             owners[cpu].add(each.guest.name)
     found = {
         pair for cpu, names in holders.items() for pair in combinations(sorted(names), 2) if owners[cpu] & set(pair)
     }
     return tuple(sorted(found))
-
-
-def _vcpu_cpus(standing: Standing) -> list[CpuId]:
-    """The CPU of each vCPU that has one to itself."""
-    guest = standing.guest
-    own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
-    affinities = [guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in own]
-    return [cpus.lowest for cpus in affinities if len(cpus) == 1]

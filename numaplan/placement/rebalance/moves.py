@@ -118,7 +118,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     movers = [each for each in question.movable if each.guest.name in moved]
     staying = [each for each in question.movable if each.guest.name not in moved]
     facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
-    problem = _narrowed(problem_of(request, facts, movers), f, solved)
+    problem = _narrowed(problem_of(request, facts, movers, question.returning), f, solved)
     found = search(problem, LEVELS)
     if found.formulation is None or not found.solution:
         return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)

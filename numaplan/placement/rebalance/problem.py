@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import chain, groupby
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.moves import MoveKind
@@ -15,7 +16,7 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.standing import Standing
-from numaplan.placement.rebalance.steps import kind_of_move, price, same_shape
+from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +59,28 @@ def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Stand
     return replace(facts, free=facts.free - CpuSet(cpu for each in staying for cpu in each.idle))
 
 
-def problem_of(request: Request, facts: HostFacts, movable: Collection[Standing]) -> Problem:
-    """The counts of `request`; who moves does not stay, and may also change its CPUs on the nodes where it is."""
+def problem_of(
+    request: Request, facts: HostFacts, movable: Collection[Standing], returning: Collection[Standing]
+) -> Problem:
+    """The counts of `request`; who moves does not stay, and who is there may also change its CPUs alone."""
+    there = {each.guest.name: each for each in (*movable, *returning)}
+    moving = {each.guest.name for each in movable}
+
+    def with_ways(guests: GuestClass) -> GuestClass:
+        name = guests.request.name
+        if name in moving:
+            guests = replace(guests, options=tuple(option for option in guests.options if option.keep is None))
+        return _as_it_lies(guests, there[name]) if name in there else guests
+
     problem = build_problem(request, facts)
-    there = {each.guest.name: each for each in movable}
-    classes = tuple(
-        _moving(guests, there[guests.request.name]) if guests.request.name in there else guests
-        for guests in problem.classes
-    )
-    return replace(problem, classes=classes)
+    return replace(problem, classes=tuple(map(with_ways, problem.classes)))
 
 
 def stay_or_move(question: Rebalancing) -> StayOrMove:
     """The model of a rebalancing, all that must be in it."""
     everybody = question.everybody
     facts = facts_beside(everybody, question.snapshot, question.fixed)
-    f = StayOrMove(problem_of(everybody, facts, question.movable), question.movable)
+    f = StayOrMove(problem_of(everybody, facts, question.movable, question.returning), question.movable)
     f.demand(question.mend)
     return f
 
@@ -105,11 +112,15 @@ def _kind_of_return(standing: Standing, unit: Unit, option: Option) -> MoveKind:
     return kind if kind is MoveKind.CONFIGURE or same_shape(standing, unit.guest) else MoveKind.RESTART
 
 
-def _moving(guests: GuestClass, standing: Standing) -> GuestClass:
-    options = tuple(option for option in guests.options if option.keep is None)
-    nodes = standing.nodes
-    # Of equal cells the options have the lower one on the lower node; these may lie the other way round.
-    if nodes is not None and len(set(guests.cells)) == 1 and all(option.nodes != nodes for option in options):
-        like = [option for option in options if sorted(option.nodes) == sorted(nodes)]
-        options += tuple(replace(option, nodes=nodes) for option in like[:1])
-    return replace(guests, options=options)
+def _as_it_lies(guests: GuestClass, standing: Standing) -> GuestClass:
+    """Also with its cells in the order of the nodes on which their memory is: then they need not be moved.
+
+    Of equal cells the options have the lower one on the lower node.
+    """
+    nodes = memory_nodes(standing)
+    if nodes is None or len(nodes) != len(guests.cells) or any(option.nodes == nodes for option in guests.options):
+        return guests
+    equal = groupby(range(len(nodes)), key=lambda k: guests.cells[k])
+    ordered = tuple(chain.from_iterable(sorted(nodes[k] for k in cells) for _, cells in equal))
+    like = [replace(option, nodes=nodes) for option in guests.options if option.nodes == ordered and not option.keep]
+    return replace(guests, options=(*guests.options, *like))

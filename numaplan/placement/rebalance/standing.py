@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId
@@ -104,6 +104,13 @@ def held_cpus(guest: Guest) -> CpuSet:
     return CpuSet(cpus.lowest for cpus in threads if cpus is not None and len(cpus) == 1)
 
 
+def vcpu_cpus(guest: Guest) -> list[CpuId]:
+    """The CPU of each vCPU that has one to itself."""
+    own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
+    affinities = [guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in own]
+    return [cpus.lowest for cpus in affinities if len(cpus) == 1]
+
+
 def floating_vcpus(facts: HostFacts, guest: Guest, node: NodeId) -> int:
     """How many of its vCPUs float on CPUs of `node` alone: they count against the shared pool there."""
     online = facts.snapshot.cpus.online
@@ -191,7 +198,10 @@ def _requests(
     nodes = [cell.node for cell in cells]
     policy = CpuPolicy.DEDICATED if len(alone) == guest.vcpus else CpuPolicy.MIXED if alone else CpuPolicy.SHARED
     own = CpuSet(cpu for vcpu in alone for cpu in guest.effective_vcpu_affinity(vcpu) or EMPTY)
-    iothreads = _iothread_policy(facts, guest, taken=own)
+    threads = CpuSet(
+        cpu for iothread in guest.iothread_ids for cpu in guest.effective_iothread_affinity(iothread) or EMPTY
+    )
+    iothreads = _iothread_policy(facts, guest, taken=own | others)
     base = GuestRequest(
         guest.name,
         guest.name,
@@ -202,7 +212,7 @@ def _requests(
         cpu_policy=policy,
         dedicated_vcpus=frozenset(alone),
         thread_policy=ThreadPolicy(guest.thread_policy or ThreadPolicy.PREFER),
-        emulator=_emulator_policy(facts, guest, taken=own | others),
+        emulator=_emulator_policy(facts, guest, taken=own | others | threads),
         iothreads=guest.iothreads,
         iothread_policy=iothreads,
     )

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, ThreadPolicy
@@ -12,9 +14,10 @@ from numaplan.placement.current import is_moved
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.floating import idle_siblings
+from numaplan.placement.kinds import current_devices
 from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, Step, World, order
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
-from numaplan.placement.rebalance.words import Target, Words
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, vcpu_cpus
+from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
 
 _KIB_PER_GIB: Final = 1 << 20
 _MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})
@@ -24,15 +27,16 @@ def kind_of_move(standing: Standing, nodes: Sequence[NodeId], *, devices_change:
     """What it takes to bring a guest, cells and memory, to `nodes`."""
     if standing.guest.running is False:
         return MoveKind.CONFIGURE
-    if memory_stays(standing, nodes):
+    if memory_nodes(standing) == tuple(nodes):
         return MoveKind.REPLUG if devices_change else MoveKind.REPIN
     return MoveKind.MOVE_PAGES if not devices_change and pages_can_move(standing) else MoveKind.RESTART
 
 
-def memory_stays(standing: Standing, nodes: Sequence[NodeId]) -> bool:
-    """Whether the memory is on `nodes` already; memory that nobody knows of is taken to be where the vCPUs are."""
-    here = [cell.node if cell.memory_node is None else cell.memory_node for cell in standing.cells]
-    return here == list(nodes)
+def memory_nodes(standing: Standing) -> tuple[NodeId, ...] | None:
+    """The node of each cell's memory, taken to be where the vCPUs are where nobody knows; None: not that either."""
+    nodes = [cell.node if cell.memory_node is None else cell.memory_node for cell in standing.cells]
+    known = tuple(node for node in nodes if node is not None)
+    return known if len(known) == len(nodes) else None
 
 
 def pages_can_move(standing: Standing) -> bool:
@@ -70,41 +74,65 @@ def steps_of(
     `facts` are those of the host to which `returning` guests have given back everything; `staying` do not move.
     """
     by_name = {target.request.name: target for target in targets}
-    kinds = {name: kind for name, target in by_name.items() if (kind := _kind(target)) is not None}
-    words = Words(facts, by_name, kinds)
-    off = [name for name, kind in kinds.items() if kind is MoveKind.CONFIGURE]
+    claims = _Claims.of(targets, staying)
+    changed = {name: change for name, target in by_name.items() if (change := _whole(facts, target, claims))}
+    words = Words(facts, by_name, changed)
+    off = [name for name, change in changed.items() if change.kind is MoveKind.CONFIGURE]
     new = [name for name, target in by_name.items() if target.standing is None]
-    running = [name for name in kinds if name not in off]
-    quiet = [t.standing for n, t in by_name.items() if t.standing is not None and n not in kinds]
+    running = [name for name in changed if name not in off]
+    quiet = [t.standing for n, t in by_name.items() if t.standing is not None and n not in changed]
     world = _world(facts, [*staying, *quiet], returning)
-    changes = [_change(facts, by_name[name], kinds[name]) for name in running]
+    changes = [_change(facts, by_name[name], changed[name]) for name in running]
     steps = [Step(name, Action.DO, 0) for name in off]
     steps += order(changes, world)
     steps += [Step(name, Action.START, 0) for name in new]
     return tuple(words.move(number, step) for number, step in enumerate(steps, 1))
 
 
-def _kind(target: Target) -> MoveKind | None:
-    """None for a new guest, and for one that does not change."""
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What is somebody's own when all steps are done: CPUs of those who are asked for or move, vCPUs' of who stays."""
+
+    cpus: CpuSet
+    devices: frozenset[PciAddress]
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], staying: Sequence[Standing]) -> "_Claims":
+        """Those of all guests."""
+        cpus = [cpu for target in targets for cpu in dedicated_cpus(target.request, target.placement)]
+        devices = [given_devices(target.placement) for target in targets]
+        devices += [frozenset(each.guest.pci_addresses) for each in staying]
+        return cls(
+            CpuSet([*cpus, *(cpu for each in staying for cpu in vcpu_cpus(each.guest))]), frozenset().union(*devices)
+        )
+
+
+def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
+    """What becomes of a guest; None for a new one, and for one that does not change."""
     standing, placement = target.standing, target.placement
     if standing is None:
         return None
-    given = {vf for interface in placement.interfaces for vf in interface.vfs}
-    given |= {device.address for device in placement.devices}
-    devices_change = given != set(standing.guest.pci_addresses)
+    there = frozenset(standing.guest.pci_addresses)
+    # What the request does not name stays where nobody else gets it.
+    named = {one for functions in current_devices(facts, target.request, standing.guest) for one in functions}
+    devices = given_devices(placement) | (there - named - claims.devices)
     shape = same_shape(standing, target.request)
-    if shape and not devices_change and not is_moved(target.request, standing.guest, placement):
+    # A thread that floats from now on leaves the CPU that it had alone, if that is another's.
+    lost = (standing.held & facts.allocatable) - dedicated_cpus(target.request, placement)
+    gives_way = not lost.isdisjoint(claims.cpus) or is_moved(target.request, standing.guest, placement)
+    if shape and devices == there and not gives_way:
         return None
-    kind = kind_of_move(standing, [cell.memory_node for cell in placement.cells], devices_change=devices_change)
-    return kind if shape or kind is MoveKind.CONFIGURE else MoveKind.RESTART
+    nodes = [cell.memory_node for cell in placement.cells]
+    kind = kind_of_move(standing, nodes, devices_change=devices != there)
+    return Whole(kind if shape or kind is MoveKind.CONFIGURE else MoveKind.RESTART, devices, reshaped=not shape)
 
 
-def _change(facts: HostFacts, target: Target, kind: MoveKind) -> Change:
-    standing = target.standing
+def _change(facts: HostFacts, target: Target, whole: Whole) -> Change:
+    standing, kind = target.standing, whole.kind
     assert standing is not None  # noqa: S101  # only guests that are there change
     before = footprint_before(facts, standing)
     memory = None if kind in (MoveKind.MOVE_PAGES, MoveKind.RESTART) else before.memory
-    after = _footprint_after(facts, target, memory)
+    after = _footprint_after(facts, target, memory, whole.devices)
     parking: tuple[tuple[NodeId, int], ...] = ()
     if kind is not MoveKind.RESTART and standing.nodes is not None:
         parking = tuple(
@@ -139,7 +167,9 @@ def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
     )
 
 
-def _footprint_after(facts: HostFacts, target: Target, memory: tuple[tuple[Place, int], ...] | None) -> Footprint:
+def _footprint_after(
+    facts: HostFacts, target: Target, memory: tuple[tuple[Place, int], ...] | None, devices: frozenset[PciAddress]
+) -> Footprint:
     """`memory` is what it holds whatever happens to its CPUs; None: what the placement says."""
     request, placement = target.request, target.placement
     cpus = dedicated_cpus(request, placement)
@@ -150,15 +180,13 @@ def _footprint_after(facts: HostFacts, target: Target, memory: tuple[tuple[Place
         taken[cell.memory_node, cell.page_size_kib] += cell.memory_kib
     if overhead := facts.policy.guest_overhead_kib:
         taken.update({(node, SMALL_PAGE_KIB): overhead for node in placement.nodes})
-    devices = {vf for interface in placement.interfaces for vf in interface.vfs}
-    devices |= {device.address for device in placement.devices}
     isolated = request.thread_policy is ThreadPolicy.ISOLATE
     return Footprint(
         cpus,
         idle_siblings(facts, cpus) if isolated else EMPTY,
         tuple((node, count) for node, count in sorted(pool.items()) if count),
         tuple(sorted(taken.items())) if memory is None else memory,
-        frozenset(devices),
+        devices,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId
 from numaplan.model.host import NodeId
 from numaplan.model.moves import CellSpot, Move, MoveKind, Spot
@@ -24,18 +25,31 @@ class Target:
     standing: Standing | None
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A guest's change as a whole: its `kind`, and the `devices` that it has then; `reshaped`: other cells too."""
+
+    kind: MoveKind
+    devices: frozenset[PciAddress]
+    reshaped: bool
+
+
 class Words:
     """Steps as moves, one after the other: where a guest is depends on what was done with it before."""
 
-    def __init__(self, facts: HostFacts, targets: Mapping[str, Target], kinds: Mapping[str, MoveKind]) -> None:
+    def __init__(self, facts: HostFacts, targets: Mapping[str, Target], changes: Mapping[str, Whole]) -> None:
         self._facts = facts
-        self._kinds = kinds
-        self._goals = {name: _spot_after(target.placement) for name, target in targets.items()}
+        self._targets = targets
+        self._changes = changes
+        self._goals = {
+            name: _spot_after(target.placement, changes[name].devices if name in changes else None)
+            for name, target in targets.items()
+        }
         self._now: dict[str, Spot | None] = {
             name: None if target.standing is None else _spot_before(facts, target.standing)
             for name, target in targets.items()
         }
-        self._bound = {name: _binds(target.standing) for name, target in targets.items()}
+        self._parked: set[str] = set()
 
     def move(self, number: int, step: Step) -> Move:
         """The move that a step stands for."""
@@ -51,60 +65,88 @@ class Words:
             case Action.PARK:
                 kind, after = MoveKind.REPIN, _parked(self._facts, before, step)
                 said = f"pin its vCPUs to {_cpus(after)} for the moment, while it runs (virsh vcpupin --live)"
+                self._parked.add(step.vm)
             case Action.DO:
-                kind = self._kinds[step.vm]
-                said = _sentence(kind, before, self._goals[step.vm], bound=self._bound[step.vm])
+                kind = self._changes[step.vm].kind
+                said = self._sentence(step.vm, before, self._goals[step.vm])
             case other:
                 assert_never(other)
         self._now[step.vm] = after
         return Move(number, step.vm, kind, step.cost, before, after, said)
 
+    def _sentence(self, vm: str, before: Spot | None, after: Spot) -> str:
+        change, target = self._changes[vm], self._targets[vm]
+        pins = _pins(target, after, all_vcpus=vm in self._parked)
+        match change.kind:
+            case MoveKind.REPIN:
+                return f"pin {_said(pins)}, while it runs (virsh {', '.join(pins)} --live --config)"
+            case MoveKind.MOVE_PAGES:
+                how = ("virsh numatune --live --config --nodeset, then " if _binds(target) else "") + "migratepages"
+                pinned = f"pin {_said(pins)} and move its memory to node {after.cells[0].memory_node}"
+                return f"{pinned}, while it runs (virsh {', '.join(pins)} --live --config; {how})"
+            case MoveKind.REPLUG:
+                said, verbs = _replugged(before, after)
+                pinned = f"pin {_said(pins)} and " if pins else ""
+                return f"{pinned}{said}, while it runs (virsh {', '.join([*pins, *verbs])} --live --config)"
+            case MoveKind.RESTART:
+                other = "it is asked for with other vCPUs, cells or memory than it has"
+                why = other if change.reshaped else "its memory or its devices cannot go there while it runs"
+                return f"restart it {_place(after)}: {why}"
+            case MoveKind.CONFIGURE:
+                until = "it is shut off, and stays so until the last step"
+                return f"write into its XML that it starts {_place(after)}; {until}"
+            case MoveKind.STOP | MoveKind.START:
+                raise ValueError(f"a whole change is no {change.kind}")
+            case unknown:
+                assert_never(unknown)
 
-def _sentence(kind: MoveKind, before: Spot | None, after: Spot, *, bound: bool) -> str:
-    place = _place(after)
-    match kind:
-        case MoveKind.REPIN:
-            return f"pin it {place}, while it runs (virsh vcpupin, emulatorpin, iothreadpin --live --config)"
-        case MoveKind.MOVE_PAGES:
-            how = ("virsh numatune --live --config --nodeset, then " if bound else "") + "migratepages"
-            return f"pin it {place} and move its memory there, while it runs (virsh vcpupin --live --config; {how})"
-        case MoveKind.REPLUG:
-            return f"{_replugged(before, after)}, while it runs (virsh detach-device, attach-device)"
-        case MoveKind.RESTART:
-            return f"restart it {place}: its memory or its devices cannot go there while it runs"
-        case MoveKind.CONFIGURE:
-            return f"write into its XML that it starts {place}; it is shut off, and stays so until the last step"
-        case MoveKind.STOP | MoveKind.START:
-            raise ValueError(f"a whole change is no {kind}")
-        case other:
-            assert_never(other)
+
+def _pins(target: Target, after: Spot, *, all_vcpus: bool) -> dict[str, str]:
+    """What is pinned anew, by the command of virsh that does it."""
+    assert target.standing is not None  # noqa: S101  # only guests that are there are pinned anew
+    guest, placement = target.standing.guest, target.placement
+    pins: dict[str, str] = {}
+    vcpus = [pin for cell in placement.cells for pin in cell.vcpus]
+    if all_vcpus or any(guest.effective_vcpu_affinity(vcpu) != cpus for vcpu, cpus in vcpus):
+        pins["vcpupin"] = f"it {_place(after)}" if len(after.cells) == 1 else _cells(after)
+    if placement.emulator and guest.effective_emulator_affinity() != placement.emulator:
+        pins["emulatorpin"] = f"its emulator on {placement.emulator.named}"
+    threads = [pin for pin in placement.iothreads if guest.effective_iothread_affinity(pin[0]) != pin[1]]
+    if len(threads) == len(placement.iothreads) and len({cpus for _, cpus in threads}) == 1:
+        pins["iothreadpin"] = f"its iothreads on {threads[0][1].named}"
+    elif threads:
+        pins["iothreadpin"] = " and ".join(f"iothread {thread} on {cpus.named}" for thread, cpus in threads)
+    return pins
 
 
-def _replugged(before: Spot | None, after: Spot) -> str:
-    """What is detached and attached, and pinned where its CPUs change too."""
+def _said(pins: Mapping[str, str]) -> str:
+    return ", ".join(pins.values())
+
+
+def _replugged(before: Spot | None, after: Spot) -> tuple[str, list[str]]:
+    """What is detached and attached, and the commands that do it."""
     old = frozenset(() if before is None else before.devices)
-    gone = ", ".join(str(address) for address in before.devices if address not in after.devices) if before else ""
+    gone = ", ".join(str(address) for address in sorted(old.difference(after.devices)))
     new = ", ".join(str(address) for address in after.devices if address not in old)
-    same = before is not None and [cell.cpus for cell in before.cells] == [cell.cpus for cell in after.cells]
-    parts = [
-        "" if same else f"pin it {_place(after)}",
-        f"detach {gone}" if gone else "",
-        f"attach {new}" if new else "",
-    ]
-    return " and ".join(part for part in parts if part)
+    parts = [(verb, addresses) for verb, addresses in (("detach", gone), ("attach", new)) if addresses]
+    return " and ".join(f"{verb} {addresses}" for verb, addresses in parts), [f"{verb}-device" for verb, _ in parts]
 
 
 def _place(spot: Spot) -> str:
-    parts = [
-        f"{'' if len(spot.cells) == 1 else f'cell {cell.id} '}on CPUs {cell.cpus} of node "
-        + ",".join(str(node) for node in cell.numa_nodes)
+    """The CPUs of a guest that starts or lies there."""
+    return _cells(spot).removeprefix("cell 0 ") if len(spot.cells) == 1 else f"with {_cells(spot)}"
+
+
+def _cells(spot: Spot) -> str:
+    """The CPUs of each of its cells."""
+    return " and ".join(
+        f"cell {cell.id} on {cell.cpus.named} of node {','.join(str(node) for node in cell.numa_nodes)}"
         for cell in spot.cells
-    ]
-    return " and ".join(parts)
+    )
 
 
 def _cpus(spot: Spot) -> str:
-    return " and ".join(f"CPUs {cell.cpus}" for cell in spot.cells)
+    return " and ".join(cell.cpus.named for cell in spot.cells)
 
 
 def _parked(facts: HostFacts, before: Spot | None, step: Step) -> Spot:
@@ -117,8 +159,8 @@ def _parked(facts: HostFacts, before: Spot | None, step: Step) -> Spot:
     return Spot(cells, before.devices)
 
 
-def _binds(standing: Standing | None) -> bool:
-    return standing is not None and standing.guest.memory is not None
+def _binds(target: Target) -> bool:
+    return target.standing is not None and target.standing.guest.memory is not None
 
 
 def _nodes(facts: HostFacts, cpus: CpuSet) -> tuple[NodeId, ...]:
@@ -132,11 +174,15 @@ def _spot_before(facts: HostFacts, standing: Standing) -> Spot:
     return Spot(tuple(cells), tuple(sorted(set(standing.guest.pci_addresses))))
 
 
-def _spot_after(placement: Placement) -> Spot:
+def _spot_after(placement: Placement, devices: frozenset[PciAddress] | None) -> Spot:
+    """`devices` None: those of the placement."""
     cells = tuple(
         CellSpot(cell.id, (cell.numa_node,), CpuSet(c for _, cpus in cell.vcpus for c in cpus), cell.memory_node)
         for cell in placement.cells
     )
-    devices = [vf for interface in placement.interfaces for vf in interface.vfs]
-    devices += [device.address for device in placement.devices]
-    return Spot(cells, tuple(sorted(devices)))
+    return Spot(cells, tuple(sorted(given_devices(placement) if devices is None else devices)))
+
+
+def given_devices(placement: Placement) -> frozenset[PciAddress]:
+    """The PCI functions that a placement gives."""
+    return frozenset(address for functions in placement.functions for address in functions)
