@@ -157,6 +157,36 @@ def test_several_kinds_are_changed_where_no_single_one_is_enough() -> None:
     assert said[0] == "let a's page_size be 4KiB and let cells of a share a node (distinct_nodes: false): cost 22"
 
 
+def test_one_guest_is_split_where_not_all_of_them_can_be() -> None:
+    snapshot = host("2n:9c:1t", nodes_per_package=1, memory_gib=32)
+    guests = [vm("a", 6), vm("b", 6, anti_affinity=["a"]), vm("c", 4)]
+    assert sentences(snapshot, *guests, reserved_cpus="0,9")[0] == "split c into two cells: cost 140"
+    tight = host("2n:9c:1t", memory_gib=4)
+    guests[1] = vm("b", 6)
+    said = sentences(tight, *guests, reserved_cpus="0,9", guest_overhead="768MiB")
+    assert said[0] == "split c into two cells: cost 140"
+
+
+def test_kinds_that_help_together_are_found_though_splitting_beside_them_would_do_harm() -> None:
+    snapshot = host("2n:5c:2t", memory_gib=4)
+    apart = [("a", ["b", "c"]), ("b", ["c"]), ("c", [])]
+    guests = [vm(name, 4, thread_policy="isolate", anti_affinity=others) for name, others in apart]
+    said = sentences(snapshot, *guests, reserved_cpus="0,5,10,15", guest_overhead="1GiB")
+    assert (
+        said[0] == "let b's thread_policy and c's thread_policy be require and drop c from b's anti_affinity: cost 90"
+    )
+
+
+def test_one_guest_is_left_out_and_others_make_do_where_leaving_out_alone_takes_more() -> None:
+    snapshot = host("2n:9c:1t", nics=[Nic("ens0", 0, 4)], memory_gib=8)
+    hopeless = vm("a", interfaces=[{"name": "data", "pf": "ens0", "count": 5}])
+    guests = [vm("b", 8, emulator="isolate"), vm("c", 5, iothreads={"count": 4, "policy": "dedicated"})]
+    assert sentences(snapshot, hopeless, *guests, reserved_cpus="0,8") == [
+        "let a be left out (required: false), let b's emulator be share and reserve CPUs 8 no longer: cost 1030",
+        "let a and b be left out (required: false): cost 2000",
+    ]
+
+
 def test_a_plan_that_is_not_infeasible_stays_as_it_is() -> None:
     asked = ask(host("1n:4c:1t"), vm())
     plan = place(asked).plan

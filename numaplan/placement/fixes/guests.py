@@ -51,7 +51,11 @@ def guest_groups(vms: Sequence[Copies], facts: HostFacts, vm_of: Mapping[str, st
         ("cells", _cells),
         ("links", lambda copies: _links(copies, vm_of)),
     )
-    return [Group(name, Document.VNF, tuple(lever for vm in vms for lever in make(vm))) for name, make in makers]
+    return [
+        # Halves need nodes apart, and more overhead: where not all can be split, some still may.
+        Group(name, Document.VNF, tuple(lever for vm in vms for lever in make(vm)), joint=name != "cells")
+        for name, make in makers
+    ]
 
 
 def leaving_out(vms: Sequence[Copies]) -> Group:

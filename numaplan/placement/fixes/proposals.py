@@ -60,9 +60,11 @@ def proposals(
     search.leave_out(leaving, _by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
-    if len(search.found) == search.of_group.get(leaving.name, 0):
+    if search.has_only(leaving):
         search.combine(Document.VNF, words)
         search.combine(Document.INVENTORY, supply)
+    if search.has_only(leaving):
+        search.leave_out_fewer(_by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
 
 
@@ -102,8 +104,8 @@ class _Search:
         if not group.levers or self._probe.tired:
             return
         least = self._least(group.levers)
-        even: Levels = {}
-        if group.joint and len(group.levers) > 1 and not (even := least.evenly()):
+        even = least.evenly() if len(group.levers) > 1 else {}
+        if group.joint and len(group.levers) > 1 and not even:
             return
         hits = least.singles(even)
         if len(group.levers) > 1 and (several := self._several(group.levers, least, hits, even)):
@@ -132,8 +134,8 @@ class _Search:
 
     def combine(self, document: Document, groups: Sequence[Group]) -> None:
         """Adds what several groups make possible together: as few groups as can be, and as little of each."""
-        joined = [group for group in groups if group.joint and group.levers]
-        if len(joined) < _A_FEW or self._probe.tired or not self._all_hold(joined):
+        joined = self._together(groups)
+        if len(joined) < _A_FEW:
             return
         for group in sorted(joined, key=lambda group: -sum(lever.price(lever.most) for lever in group.levers)):
             without = [other for other in joined if other is not group]
@@ -146,22 +148,56 @@ class _Search:
             levels = best if best and least.holds(best) else least.fewest(even)
             self._add(Group("several", document, levers), [levels])
 
+    def _together(self, groups: Sequence[Group]) -> list[Group]:
+        """Groups all of which help together: those of which no lever does harm, or else all; []: they do not."""
+        every = [group for group in groups if group.levers]
+        harmless = [group for group in every if group.joint]
+        for some in (harmless, every):
+            if some and not self._probe.tired and self._all_hold(some):
+                return some
+        return []
+
     def _all_hold(self, groups: Sequence[Group]) -> bool:
         """Whether all levers of some groups help together."""
         levers, levels = _all_of(groups)
         return self._least(levers).holds(levels)
+
+    def has_only(self, group: Group) -> bool:
+        """Whether nothing helps that is known but levers of that group."""
+        return len(self.found) == self.of_group.get(group.name, 0)
 
     def leave_out(self, likely: Group, vms: Sequence[Sequence[GuestRequest]]) -> None:
         """Adds what may be left out: one of the `likely` vms each, or else of all `vms` what is worth least."""
         group, hits = likely, self._least(likely.levers).singles({})
         if not hits:
             group = leaving_out(vms)
-            gone = self._probe.worth_least(self._case, {guest.name for copies in vms for guest in copies})
-            levels = {number: sum(guest.name in gone for guest in copies) for number, copies in enumerate(vms)}
-            wholly = {number: level and len(vms[number]) for number, level in levels.items()}
             least = self._least(group.levers)
-            hits = [next((way for way in (levels, wholly) if least.holds(way)), {})]
+            hits = [next((way for way in self._worth_least(self._case, vms) if least.holds(way)), {})]
         self._add(group, [levels for levels in hits if levels])
+
+    def _worth_least(self, case: Case, vms: Sequence[Sequence[GuestRequest]]) -> tuple[dict[int, int], dict[int, int]]:
+        """How many copies of each vm to leave out so that what is left is worth most; and the same of whole vms."""
+        gone = self._probe.worth_least(case, {guest.name for copies in vms for guest in copies})
+        levels = {number: sum(guest.name in gone for guest in copies) for number, copies in enumerate(vms)}
+        return levels, {number: level and len(vms[number]) for number, level in levels.items()}
+
+    def leave_out_fewer(self, vms: Sequence[Sequence[GuestRequest]], groups: Sequence[Group]) -> None:
+        """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
+        joined = [group for group in groups if group.joint and group.levers]
+        if not joined or not self.found or self._probe.tired:
+            return
+        levers, levels = _all_of(joined)
+        leaving = leaving_out(vms).levers
+        both = (*leaving, *levers)
+        beside = {len(leaving) + number: level for number, level in levels.items()}
+        known = min(proposal.cost for proposal in self.found)
+        least = self._least(both)
+        for way in self._worth_least(pulled(self._case, levers, levels), vms):
+            if least.price(way) < known and least.holds({**way, **beside}):
+                best = least.fewest({number: level for number, level in {**way, **beside}.items() if level})
+                if least.price(best) < known:
+                    self._add(Group("several", Document.VNF, both), [best])
+                return
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
         # What was cut short may be more than is needed.
