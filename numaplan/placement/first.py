@@ -7,19 +7,20 @@ from typing import Final
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import Budget
-from numaplan.placement.nearby import all_required, completed
+from numaplan.placement.nearby import Nearby, completed
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time to complete a plan of which the ways are known.
 FIRST_WORK: Final = 0.1
 
-# After so many searches in vain near a greedy plan, another plan with all required guests is looked for anywhere.
+# After so many searches in vain near a greedy plan, a plan with all required guests is looked for in other ways.
 STALE: Final = 25
 
-# CP-SAT's deterministic time each time that one is looked for anywhere. How soon it is found is mostly luck: where it
-# is not at once, it is mostly found sooner from another beginning.
-ANYWHERE: Final = (0.6, 0.6, 0.6, 3.0)
+# CP-SAT's deterministic time each time that it is looked for anywhere, in another order: how soon one is found is
+# mostly luck. And after each, that to make room for those that have no place yet.
+ANYWHERE: Final = (0.6, 0.6, 3.0)
+ROOM: Final = 2.0
 
 
 def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
@@ -40,13 +41,16 @@ def plan_of_required(problem: Problem, f: Formulation, cost: Linear, budget: Bud
     asked = _anywhere(f, budget, FIRST_WORK, 0)
     if asked.outcome is Outcome.INFEASIBLE:
         return ()
-    ways = all_required(problem, replace(budget, scale=1.0, report=None), stale=STALE)
-    near = _with_ways(f, cost, ways) if ways else ()
+    nearby = Nearby.of(problem)
+    apart = replace(budget, scale=1.0, report=None)
+    ways = {} if nearby is None else nearby.place_more(apart, stale=STALE)
     for order, work in enumerate(ANYWHERE, 1):
-        if near or asked.outcome is not Outcome.UNKNOWN:
+        if ways or asked.outcome is not Outcome.UNKNOWN:
             break
         asked = _anywhere(f, budget, work, order)
-    return near or asked.solution
+        if nearby is not None and asked.outcome is Outcome.UNKNOWN:
+            ways = nearby.make_room(apart, ROOM)
+    return (_with_ways(f, cost, ways) if ways else ()) or asked.solution
 
 
 def _anywhere(f: Formulation, budget: Budget, work: float, order: int) -> Solved:

@@ -1,20 +1,30 @@
 """More guests beside those of a solution: a few nodes at a time are planned anew, all others held."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import Linear, Outcome, Solved, total
+from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.levels import Budget, Run, Turn
-from numaplan.placement.neighbourhood import FEWEST_NODES, MANY, Search
+from numaplan.placement.neighbourhood import FEWEST_NODES, MANY, Search, elsewhere
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import size, starts
 
 # CP-SAT's deterministic time to complete what is known of a solution.
 _START_WORK: Final = 0.3
+
+# To make room on a node: so many rounds at most and CP-SAT's deterministic time for each, so many in vain until it is
+# another node's turn, and so many nodes that may take what is on it.
+_ROUNDS: Final = 200
+_WORK: Final = 0.1
+_TRIES: Final = 8
+_BESIDE: Final = 3
+# More than the hundredths of a node that guests can take: to place more comes first.
+_FIRST: Final = 1_000
 
 
 def all_required(problem: Problem, budget: Budget, *, stale: int) -> dict[int, int]:
@@ -22,20 +32,79 @@ def all_required(problem: Problem, budget: Budget, *, stale: int) -> dict[int, i
 
     {} on few nodes too: there the whole model is soon solved.
     """
-    if len(problem.facts.nodes) < FEWEST_NODES or not any(guests.request.required for guests in problem.classes):
-        return {}
-    f = formulate(problem, coarse_units(problem), fine=False, without="required")
-    for u, unit in enumerate(f.units):
-        f.model.at_most(f.placed(u), unit.count)
-    # By size: so none is put in the place of fewer larger ones, which would find no other.
-    sizes = [size(unit) if unit.guest.required else 0 for unit in f.units]
-    placed = total(f.placed(u) * each for u, each in enumerate(sizes))
-    most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
-    first = completed(f, placed, starts(f)[0])
-    solution = more_placed(f, placed, most, first, stale=stale, budget=budget) if first else ()
-    if not solution or placed.value(solution) < most:
-        return {}
-    return {var: solution[var] for ways in f.choice for count in ways.values() for var, _ in count.terms}
+    nearby = Nearby.of(problem)
+    return {} if nearby is None else nearby.place_more(budget, stale=stale)
+
+
+class Nearby:
+    """A search near a greedy plan for one in which all required guests have a place.
+
+    Each of its ways to go on gives how many guests then go each way of the coarse model, {} while not all have a place.
+    """
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Nearby | None":
+        """None where there is nothing to be searched: on few nodes, and where not even a part is known of a plan."""
+        if len(problem.facts.nodes) < FEWEST_NODES or not any(guests.request.required for guests in problem.classes):
+            return None
+        nearby = cls(problem)
+        return nearby if nearby.solution else None
+
+    def __init__(self, problem: Problem) -> None:
+        self._f = f = formulate(problem, coarse_units(problem), fine=False, without="required")
+        for u, unit in enumerate(f.units):
+            f.model.at_most(f.placed(u), unit.count)
+        # By size: so none is put in the place of fewer larger ones, which would find no other.
+        sizes = [size(unit) if unit.guest.required else 0 for unit in f.units]
+        self._placed = total(f.placed(u) * each for u, each in enumerate(sizes))
+        self._most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
+        self._dice = random.Random(0)  # noqa: S311  # an order, no secret
+        self.solution = completed(f, self._placed, starts(f)[0])
+
+    @property
+    def _value(self) -> int:
+        return self._placed.value(self.solution)
+
+    def _ways(self) -> dict[int, int]:
+        if self._value < self._most:
+            return {}
+        return {var: self.solution[var] for ways in self._f.choice for count in ways.values() for var, _ in count.terms}
+
+    def place_more(self, budget: Budget, *, stale: int) -> dict[int, int]:
+        """Plans a few nodes at a time anew for more guests, until so many searches fail."""
+        self.solution = more_placed(self._f, self._placed, self._most, self.solution, stale=stale, budget=budget)
+        return self._ways()
+
+    def make_room(self, budget: Budget, work: float) -> dict[int, int]:
+        """Empties one node after the other as far as others can take what is on it.
+
+        On a host that is nearly full, what is left lies scattered where none of those without a place can use it.
+        """
+        nodes = self._f.problem.facts.nodes
+        taken = {node: _taken(self._f, node) for node in nodes}
+        emptied, tries = self._dice.choice(nodes), 0
+        for _ in range(_ROUNDS):
+            seconds = budget.remaining()
+            if self._value >= self._most or work <= 0 or (seconds is not None and seconds <= 0):
+                break
+            if tries == _TRIES:
+                emptied, tries = self._dice.choice(nodes), 0
+            beside = self._dice.sample([node for node in nodes if node != emptied], _BESIDE)
+            found = self._f.model.solve(
+                self._placed * _FIRST - taken[emptied],
+                maximize=True,
+                work=_WORK,
+                seconds=seconds,
+                hint=dict(enumerate(self.solution)),
+                fixed=elsewhere(self._f, self.solution, frozenset([emptied, *beside])),
+                aim=Aim.ANSWER,
+            )
+            work -= found.work
+            gained = self._placed.value(found.solution) - self._value if found.solution else -1
+            tries = 0 if gained > 0 else tries + 1
+            if gained >= 0:
+                self.solution = found.solution
+        return self._ways()
 
 
 def completed(
@@ -69,3 +138,16 @@ def more_placed(
     turn = Turn("priority", placed, Solved(Outcome.FEASIBLE, solution, most, 0.0), None, 1.0)
     manner = replace(MANY, stale=stale)
     return Search(f, turn, always=around).go_on(Run(budget or Budget()), manner, 0.0)
+
+
+def _taken(f: Formulation, node: NodeId) -> Linear:
+    """What guests take of a node, in hundredths of its CPUs and of its memory."""
+    facts = f.problem.facts
+    cpus = sum(kind.free * len(kind.cores) for kind in f.problem.core_kinds if kind.node == node)
+    parts = []
+    for u, k, cell in f.cells():
+        memory = max((facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib), default=0)
+        of_cpus = cell.cpus(facts.threads) / max(1, cpus)
+        of_memory = cell.memory_kib / max(cell.memory_kib, memory, 1)
+        parts.append(f.on(u, k, node) * round(100 * (of_cpus + of_memory)))
+    return total(parts)

@@ -190,7 +190,7 @@ class Search:
             work=manner.work * (1 + grown),
             seconds=seconds,
             hint=dict(enumerate(self._solution)),
-            fixed=_elsewhere(self._f, self._solution, around),
+            fixed=elsewhere(self._f, self._solution, around),
             aim=manner.aim,
         )
         self._trials.append(_Trial(around, self._solution, solving))
@@ -247,7 +247,7 @@ def _around(
     return frozenset(found)
 
 
-def _elsewhere(f: Formulation, solution: Sequence[int], around: frozenset[NodeId]) -> dict[int, int]:
+def elsewhere(f: Formulation, solution: Sequence[int], around: frozenset[NodeId]) -> dict[int, int]:
     """How many go each way that does not stay inside `around`, and what they use of the other nodes.
 
     What guests in there may take from afar stays open: devices, and memory that need not be of the cell's own node.

@@ -1,6 +1,7 @@
 """The search on hosts as large as sites have them: one answer every time, sound bounds, no worse than first fit."""
 
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +12,16 @@ import pytest
 from benchmarks.first_fit import all_first_fits
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.model.plan import MAXIMIZED, Plan, Status
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, Progress, search
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import objective, placement_violations, verify
+from tests.hosts import host
+from tests.requests import ask, guest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Budget(scale=0.1)
@@ -109,3 +114,32 @@ def test_guests_that_fill_the_host_and_must_all_be_placed_are_though_none_after_
     plan = solve(those, made.snapshot, budget=HASTE)
     assert {placement.vm for placement in plan.placements} == names
     assert verify(those, made.snapshot, plan) == ()
+
+
+def cut_up(nodes: int, cores: int, seed: int) -> tuple[Request, Snapshot]:
+    """A host of `cores` on each node, and guests that take all of its CPUs and pages but one core of each node."""
+    dice = random.Random(seed)  # noqa: S311  # the same guests every time
+    left, pages = [cores - 1] * nodes, [0] * nodes
+    guests: list[GuestRequest] = []
+    while any(left):
+        node = dice.choice([n for n in range(nodes) if left[n]])
+        other = dice.choice([n for n in range(nodes) if left[n] and n // 4 == node // 4])
+        chosen = [node, other] if other != node and dice.random() < 0.5 else [node]
+        size = min(dice.choice([1, 2, 3, 4, 6]), *(left[n] for n in chosen))
+        memory = size * dice.choice([1, 2, 3, 6])
+        for n in chosen:
+            left[n] -= size
+            pages[n] += memory
+        policy, width = ("isolate", 1) if dice.random() < 0.3 else ("require", 2)
+        vcpus = [size * width] * len(chosen)
+        guests.append(guest(f"g{len(guests)}", vcpus, memory_gib=memory, page_size="1GiB", thread_policy=policy))
+    dice.shuffle(guests)
+    own = ",".join(f"{n * cores},{(nodes + n) * cores}" for n in range(nodes))
+    return ask(*guests, reserved=own), host(f"{nodes}n:{cores}c:2t", pages={"1GiB": pages}, memory_gib=64)
+
+
+def test_guests_find_the_places_that_leave_nothing_over() -> None:
+    request, snapshot = cut_up(nodes=8, cores=20, seed=11)
+    plan = solve(request, snapshot, budget=HASTE)
+    assert len(plan.placements) == len(request.guests)
+    assert verify(request, snapshot, plan) == ()
