@@ -7,7 +7,7 @@ from typing import Final
 
 from numaplan.api.question import Question
 from numaplan.model.plan import Plan
-from numaplan.model.request import GuestRequest, Request
+from numaplan.model.request import Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, verify
@@ -31,32 +31,32 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
     # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
     kept, _ = keep_guest_topology(question.request, question.snapshot)
-    found = verify(question.request if parsed.change_topology else kept, question.snapshot, parsed)
+    meant = question.request if parsed.change_topology else kept
+    found = verify(meant, question.snapshot, parsed)
     # A plan that cannot be carried out does not say which it is.
     if found and parsed.request is None and not verify(question.request, question.snapshot, parsed):
         found = ()
-    others = tuple(_other_request(parsed, question.request, kept))
+    others = tuple(_other_request(parsed, meant))
     return Verdict(parsed, (*found, *others), parsed.fingerprint == fingerprint(question.snapshot))
 
 
-def _other_request(plan: Plan, asked: Request, kept: Request) -> Iterator[Violation]:
-    """Where the request that the plan holds, by which it is carried out, is not that of vnf.yaml."""
+def _other_request(plan: Plan, meant: Request) -> Iterator[Violation]:
+    """Where the request that the plan holds, by which it is carried out, is not that of vnf.yaml.
+
+    `meant` has the cells that the plan must give: a plan that changes guest topology holds those of vnf.yaml, any other
+    those that the guests' XML has.
+    """
     if plan.request is None:
         return
     said = {guest.name: guest for guest in plan.request.guests}
-    for wish, as_there in zip(asked.guests, kept.guests, strict=True):
+    for wish in meant.guests:
         held = said.pop(wish.name, None)
         if held is None:
             yield Violation(wish.name, "request", "the plan was made without this guest of vnf.yaml")
-        elif held not in (wish, as_there):
-            differing = [f.name for f in fields(wish) if getattr(held, f.name) not in _either(wish, as_there, f.name)]
-            what = ", ".join(differing) or "parts"
+        elif held != wish:
+            what = ", ".join(f.name for f in fields(wish) if getattr(held, f.name) != getattr(wish, f.name))
             yield Violation(wish.name, "request", f"the plan was made for another request of it (other {what})")
     for name in said:
         yield Violation(name, "request", "the plan was made for this guest too, vnf.yaml does not name it")
-    if plan.request.policy != asked.policy:
+    if plan.request.policy != meant.policy:
         yield Violation(None, "request", "the plan was made for another host section of vnf.yaml")
-
-
-def _either(wish: GuestRequest, as_there: GuestRequest, name: str) -> tuple[object, object]:
-    return getattr(wish, name), getattr(as_there, name)

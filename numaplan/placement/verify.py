@@ -27,7 +27,7 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan) -> tuple[Violation,
 
     Of a plan that is infeasible or unknown only the form is checked: it places nothing.
     """
-    facts = Facts(request, snapshot)
+    facts = Facts(request, snapshot, change_topology=plan.change_topology)
     found = list(plan_violations(facts, plan))
     if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
         placements = _first_of_each(facts, plan.placements)

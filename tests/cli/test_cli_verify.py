@@ -1,5 +1,6 @@
 """`numaplan verify`: a plan is held against the request that it is told, and nothing is called checked that is not."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,24 +45,56 @@ def test_a_plan_for_another_request_is_told(
     assert told in ran.out
 
 
-def test_a_plan_that_keeps_to_the_cells_of_the_xml_may_not_have_others(plan: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def other_cells(tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
+    """A vnf.yaml that asks for two cells of two vCPUs, and a host where the guest's XML has three and one."""
     cells = (
         "<numa><cell id='0' cpus='0-2' memory='32' unit='MiB'/><cell id='1' cpus='3' memory='32' unit='MiB'/></numa>"
     )
     xml = f"<domain type='kvm'><name>a</name><memory unit='MiB'>64</memory><vcpu>4</vcpu><cpu>{cells}</cpu></domain>"
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml" / "a.xml").write_text(xml, encoding="utf-8")
-    host = ("--snapshot", HOST, "--domains", tmp_path / "xml")
     request = vnf(tmp_path / "cells.yaml", "{name: a, vcpus: 4, cells: 2, distinct_nodes: false, memory: 64MiB}")
-    assert numaplan("place", request, *host, "--change-guest-topology", "--out", plan).code == 0
+    return request, ("--snapshot", HOST, "--domains", tmp_path / "xml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (True, 'a: cells: guest "a" cell 0 has vCPUs [0, 1]; it needs [0, 1, 2]'),
+        (False, 'a: cells: guest "a" cell 0 has vCPUs [0, 1, 2]; it needs [0, 1]'),
+    ],
+)
+def test_a_plan_has_the_cells_of_the_xml_or_those_asked_for_as_it_says_itself(
+    other_cells: tuple[Path, tuple[object, ...]],
+    plan: Path,
+    told: str,
+    *,
+    changes: bool,
+) -> None:
+    request, host = other_cells
+    assert numaplan("place", request, *host, *["--change-guest-topology"] * changes, "--out", plan).code == 0
     assert numaplan("verify", plan, request, *host).code == 0
-    changed = plan.read_text(encoding="utf-8")
-    plan.write_text(
-        changed.replace('"change_guest_topology": true', '"change_guest_topology": false'), encoding="utf-8"
-    )
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    assert document["change_guest_topology"] is changes
+    plan.write_text(json.dumps(document | {"change_guest_topology": not changes}), encoding="utf-8")
     ran = numaplan("verify", plan, request, *host)
-    assert (changed != plan.read_text(encoding="utf-8"), ran.code) == (True, 3)
-    assert 'a: cells: guest "a" cell 0 has vCPUs [0, 1]; it needs [0, 1, 2]' in ran.out
+    assert ran.code == 3
+    assert told in ran.out
+    assert "a: request: the plan was made for another request of it (other cells" in ran.out
+
+
+def test_a_plan_that_changes_cells_is_carried_out_by_those_of_vnf_yaml(
+    other_cells: tuple[Path, tuple[object, ...]], plan: Path
+) -> None:
+    request, host = other_cells
+    assert numaplan("place", request, *host, "--out", plan).code == 0
+    kept = json.loads(plan.read_text(encoding="utf-8"))
+    assert numaplan("place", request, *host, "--change-guest-topology", "--out", plan).code == 0
+    changed = json.loads(plan.read_text(encoding="utf-8"))
+    plan.write_text(json.dumps(changed | {"request": kept["request"]}), encoding="utf-8")
+    ran = numaplan("verify", plan, request, *host)
+    assert (ran.code, ran.out) == (3, "a: request: the plan was made for another request of it (other cells)\n")
 
 
 def test_of_a_plan_that_places_nothing_it_is_said_that_its_form_alone_was_checked(tmp_path: Path) -> None:

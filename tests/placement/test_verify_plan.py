@@ -134,6 +134,12 @@ class TestCellsOfTheXml:
             self.request, self.snapshot, placed("a", cell(0, "2", "10", memory_kib=2 * GIB, page_kib=2048))
         )
 
+    def test_unless_it_says_that_it_changes_them(self) -> None:
+        changing = replace(plan(self.request, self.snapshot, self.kept), change_topology=True)
+        assert verify(self.request, self.snapshot, changing) == (
+            Violation("a", "cells", 'guest "a" has 2 cells, [0, 1]; needs 1'),
+        )
+
     def test_but_not_make_up_others(self) -> None:
         assert [violation.constraint for violation in found(self.request, HOST, self.kept)] == ["cells"]
 

@@ -23,7 +23,7 @@ class ExpectedCell:
 
 
 def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> tuple[ExpectedCell, ...]:
-    """The cells asked for; those of the guest's XML where it has others and the plan keeps to them."""
+    """The cells asked for; those of the guest's XML where it has others, the plan keeps to them and may do so."""
     asked = tuple(
         ExpectedCell(
             CellId(i), cell.vcpus, cell.memory_kib, (cell.page_size,), strict=cell.memory_policy is MemoryPolicy.STRICT
@@ -81,7 +81,7 @@ def _account(guest: GuestRequest, *, placed: int, left_out: int) -> Iterator[Vio
 
 def _kept_cells(facts: Facts, guest: GuestRequest) -> tuple[ExpectedCell, ...]:
     existing = facts.existing(guest.name)
-    if existing is None:
+    if existing is None or facts.change_topology:
         return ()
     everything = tuple(dict.fromkeys(cell.page_size for cell in guest.cells))
     all_strict = all(cell.memory_policy is MemoryPolicy.STRICT for cell in guest.cells)
