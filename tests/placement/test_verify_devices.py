@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from numaplan.model.devices import IommuGroup, IommuGroupId, Link, PciAddress, PciDevice
+from numaplan.model.devices import IommuGroup, IommuGroupId, Link, PciAddress, PciDevice, Sriov
 from numaplan.model.guest import Guest, GuestHostdev, GuestInterface
 from numaplan.model.host import NodeId
 from numaplan.model.plan import InterfacePlacement
@@ -297,6 +297,15 @@ class TestDevices:
     def test_a_function_that_is_no_device_for_guests_is_told(self, address: str, why: str) -> None:
         wanted = DeviceRequest("gpu", address=PciAddress.parse(address), affinity=Affinity.PREFERRED)
         assert self.told(wanted, self.snapshot, address) == [why]
+
+    @pytest.mark.parametrize("shown", [True, False])
+    def test_a_pf_whose_configured_vfs_are_said_or_shown_is_told(self, *, shown: bool) -> None:
+        wanted = DeviceRequest("gpu", vendor="10de", affinity=Affinity.PREFERRED)
+        vfs = (PciAddress.parse("0000:51:00.0"),)
+        pf = replace(GPU, sriov=Sriov(8, 0, vfs) if shown else Sriov(8, 1, ()))
+        snapshot = replace(HOST, pci=(*HOST.pci, pf))
+        assert self.told(wanted, snapshot) == ["has 1 configured VFs; it needs 0"]
+        assert self.told(wanted, replace(HOST, pci=(*HOST.pci, replace(GPU, sriov=Sriov(8, 0, ()))))) == []
 
     def test_a_vf_that_is_no_network_port_can_be_asked_for_as_a_device(self) -> None:
         wanted = DeviceRequest("qat", vendor="8086", affinity=Affinity.PREFERRED)

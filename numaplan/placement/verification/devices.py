@@ -141,8 +141,10 @@ def device_problem(facts: Facts, device: PciDevice | None) -> str | None:
         return "is not on the host"
     if device.is_bridge:
         return "is a bridge"
-    if device.sriov is not None and device.sriov.vfs:
-        return f"has {len(device.sriov.vfs)} configured VFs; it needs 0"
+    # A kernel that says how many are configured may not show them.
+    configured = 0 if device.sriov is None else max(device.sriov.configured, len(device.sriov.vfs))
+    if configured:
+        return f"has {configured} configured VFs; it needs 0"
     taker = facts.pci.taken_by(device.address)
     if taker is not None:
         return f'is taken by guest "{taker}"'
