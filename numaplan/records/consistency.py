@@ -1,9 +1,10 @@
 """What an inventory document must not contradict itself in: what the search takes for granted."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
+from numaplan.records.document import doubles
 from numaplan.records.guest_form import GuestForm
 from numaplan.records.host_form import NodeForm
 from numaplan.records.inventory_form import InventoryForm
@@ -24,22 +25,13 @@ def mistakes_of(form: InventoryForm) -> list[tuple[str, str]]:
         *_cores(form),
         *_cpus(form),
         *_devices(form),
-        *_doubles("links", "name", (link.name for link in form.links)),
-        *_doubles("guests", "name", (guest.name for guest in form.guests)),
+        *doubles("links", "name", (link.name for link in form.links)),
+        *doubles("guests", "name", (guest.name for guest in form.guests)),
         *(mistake for i, guest in enumerate(form.guests) for mistake in _guest(f"guests[{i}]", guest)),
-        *_doubles("irqs", "number", (irq.number for irq in form.irqs)),
+        *doubles("irqs", "number", (irq.number for irq in form.irqs)),
         *(() if form.kernel is None else _kernel(form.kernel)),
         *(() if form.openvswitch is None else _switch(form.openvswitch)),
     ]
-
-
-def _doubles(path: str, key: str, values: Iterable[Hashable]) -> Iterator[tuple[str, str]]:
-    seen: set[Hashable] = set()
-    for i, value in enumerate(values):
-        if value is not None and value in seen:
-            shown = ascii(value) if isinstance(value, str) else value
-            yield f"{path}[{i}]{key and '.'}{key}", f"{shown} stands there twice"
-        seen.add(value)
 
 
 def _packages(form: InventoryForm) -> Iterator[tuple[str, str]]:
@@ -47,22 +39,22 @@ def _packages(form: InventoryForm) -> Iterator[tuple[str, str]]:
     for i, package in enumerate(form.packages):
         path = f"packages[{i}]"
         yield from _not_online(f"{path}.cpus", package.cpus, form.cpus.online)
-        yield from _doubles(f"{path}.numa_nodes", "", package.numa_nodes)
+        yield from doubles(f"{path}.numa_nodes", "", package.numa_nodes)
 
 
 def _nodes(form: InventoryForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles("numa_nodes", "id", (node.id for node in form.numa_nodes))
+    yield from doubles("numa_nodes", "id", (node.id for node in form.numa_nodes))
     for i, node in enumerate(form.numa_nodes):
         path = f"numa_nodes[{i}]"
         yield from _not_online(f"{path}.cpus", node.cpus, form.cpus.online)
-        yield from _doubles(f"{path}.packages", "", node.packages)
+        yield from doubles(f"{path}.packages", "", node.packages)
         yield from _pools(path, node)
-        yield from _doubles(f"{path}.access", "access", (access.access for access in node.access))
+        yield from doubles(f"{path}.access", "access", (access.access for access in node.access))
     yield from _overlaps("numa_nodes", [node.cpus for node in form.numa_nodes])
 
 
 def _pools(path: str, node: NodeForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles(f"{path}.hugepages", "size_kib", (pool.size_kib for pool in node.hugepages))
+    yield from doubles(f"{path}.hugepages", "size_kib", (pool.size_kib for pool in node.hugepages))
     for i, pool in enumerate(node.hugepages):
         if pool.size_kib * max(pool.total, pool.free) > POOL_LIMIT_KIB:
             amount = f"{pool.total} total and {pool.free} free pages of {pool.size_kib} KiB"
@@ -72,7 +64,7 @@ def _pools(path: str, node: NodeForm) -> Iterator[tuple[str, str]]:
 def _llcs(form: InventoryForm) -> Iterator[tuple[str, str]]:
     for i, llc in enumerate(form.llcs):
         yield from _not_online(f"llcs[{i}].cpus", llc.cpus, form.cpus.online)
-        yield from _doubles(f"llcs[{i}].numa_nodes", "", llc.numa_nodes)
+        yield from doubles(f"llcs[{i}].numa_nodes", "", llc.numa_nodes)
     yield from _overlaps("llcs", [llc.cpus for llc in form.llcs])
 
 
@@ -111,54 +103,54 @@ def _cpus(form: InventoryForm) -> Iterator[tuple[str, str]]:
 
 def _devices(form: InventoryForm) -> Iterator[tuple[str, str]]:
     nodes = {node.id for node in form.numa_nodes}
-    yield from _doubles("pci", "address", (device.address for device in form.pci))
+    yield from doubles("pci", "address", (device.address for device in form.pci))
     for i, device in enumerate(form.pci):
         if device.sriov is not None:
-            yield from _doubles(f"pci[{i}].sriov.vfs", "", device.sriov.vfs)
+            yield from doubles(f"pci[{i}].sriov.vfs", "", device.sriov.vfs)
         if device.numa_node is not None and device.numa_node not in nodes:
             yield f"pci[{i}].numa_node", f"there is no node {device.numa_node}"
     yield from _groups(form)
 
 
 def _groups(form: InventoryForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles("iommu_groups", "id", (group.id for group in form.iommu_groups))
+    yield from doubles("iommu_groups", "id", (group.id for group in form.iommu_groups))
     group_of: dict[Hashable, int] = {d.address: d.iommu_group for d in form.pci if d.iommu_group is not None}
     for i, group in enumerate(form.iommu_groups):
         path = f"iommu_groups[{i}].devices"
-        yield from _doubles(path, "", group.devices)
+        yield from doubles(path, "", group.devices)
         for address in group.devices:
             if group_of.setdefault(address, group.id) != group.id:
                 yield path, f"{address} is in group {group_of[address]} already"
 
 
 def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
-    yield from _doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
-    yield from _doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
+    yield from doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
+    yield from doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
+    yield from doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
     if guest.live is not None:
         yield from _live(f"{path}.live", guest.live)
 
 
 def _live(path: str, live: LiveForm) -> Iterator[tuple[str, str]]:
     # An index above the vCPUs of the XML is none: the XML may say what holds after the next start.
-    yield from _doubles(f"{path}.threads", "tid", (thread.tid for thread in live.threads))
+    yield from doubles(f"{path}.threads", "tid", (thread.tid for thread in live.threads))
     numbered = (f"{thread.kind.value} {thread.index}" if thread.index is not None else None for thread in live.threads)
-    yield from _doubles(f"{path}.threads", "index", numbered)
+    yield from doubles(f"{path}.threads", "index", numbered)
     sizes = (f"node {part.node}, {part.page_size_kib} KiB" for part in live.memory)
-    yield from _doubles(f"{path}.memory", "", sizes)
+    yield from doubles(f"{path}.memory", "", sizes)
 
 
 def _kernel(kernel: KernelForm) -> Iterator[tuple[str, str]]:
-    yield from _doubles("kernel.vulnerabilities", "name", (leak.name for leak in kernel.vulnerabilities))
-    yield from _doubles("kernel.cpusets", "path", (cpuset.path for cpuset in kernel.cpusets))
+    yield from doubles("kernel.vulnerabilities", "name", (leak.name for leak in kernel.vulnerabilities))
+    yield from doubles("kernel.cpusets", "path", (cpuset.path for cpuset in kernel.cpusets))
 
 
 def _switch(switch: SwitchForm) -> Iterator[tuple[str, str]]:
     path = "openvswitch"
-    yield from _doubles(f"{path}.socket_memory", "node", (memory.node for memory in switch.socket_memory))
-    yield from _doubles(f"{path}.bridges", "name", (bridge.name for bridge in switch.bridges))
-    yield from _doubles(f"{path}.interfaces", "name", (interface.name for interface in switch.interfaces))
-    yield from _doubles(f"{path}.pmds", "cpu", (pmd.cpu for pmd in switch.pmds))
+    yield from doubles(f"{path}.socket_memory", "node", (memory.node for memory in switch.socket_memory))
+    yield from doubles(f"{path}.bridges", "name", (bridge.name for bridge in switch.bridges))
+    yield from doubles(f"{path}.interfaces", "name", (interface.name for interface in switch.interfaces))
+    yield from doubles(f"{path}.pmds", "cpu", (pmd.cpu for pmd in switch.pmds))
 
 
 def _not_online(path: str, cpus: CpuSet, online: CpuSet) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """JSON text to a validated form: bounds, syntax, schema id, and the path of every mistake."""
 
 import json
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -46,6 +47,16 @@ def refusal(mistakes: list[tuple[str, str]], file: str) -> InputError:
     if not isinstance(error, InputError):
         raise TypeError("InputError.of makes an InputError")
     return error
+
+
+def doubles(path: str, key: str, values: Iterable[Hashable]) -> Iterator[tuple[str, str]]:
+    """(JSON path, sentence) for each entry of the list at `path` whose value (that of its `key`) stood there before."""
+    seen: set[Hashable] = set()
+    for i, value in enumerate(values):
+        if value is not None and value in seen:
+            shown = _found(value) if isinstance(value, str) else value
+            yield f"{path}[{i}]{key and '.'}{key}", f"{shown} stands there twice"
+        seen.add(value)
 
 
 def _decode(text: str, file: str) -> dict[str, object]:

@@ -27,7 +27,7 @@ from numaplan.model.plan import (
     Unplaced,
     Why,
 )
-from numaplan.records.document import load
+from numaplan.records.document import doubles, load, refusal
 from numaplan.records.guest_form import to_topology
 from numaplan.records.guests import topology_document
 from numaplan.records.plan_form import (
@@ -90,7 +90,7 @@ def read_plan(text: str, file: str) -> Plan:
     Raises InputError for a document that is malformed or of another schema. Whether the plan makes sense (a guest
     placed twice, a CPU that the host lacks) is for ``verify`` to say.
     """
-    return _to_plan(load(text, file, form=PlanForm, schema=PLAN_SCHEMA))
+    return _to_plan(_load(text, file))
 
 
 def read_carried_plan(text: str, file: str) -> Plan:
@@ -98,7 +98,7 @@ def read_carried_plan(text: str, file: str) -> Plan:
 
     Raises InputError for a document that is malformed, holds no placements, no request or no basis, or was changed.
     """
-    form = load(text, file, form=PlanForm, schema=PLAN_SCHEMA)
+    form = _load(text, file)
     if form.status not in {Status.OPTIMAL, Status.FEASIBLE}:
         raise InputError(f"this plan is {form.status.value}: there is nothing to carry out", file)
     for key, part in (("request", form.request), ("basis", form.basis), ("checksum", form.checksum)):
@@ -115,6 +115,15 @@ def read_carried_plan(text: str, file: str) -> Plan:
         if _canonical(ours[key]) != _canonical(document[key]):
             raise InputError(f"{key}: says more than this version of numaplan understands", file, _AGAIN)
     return plan
+
+
+def _load(text: str, file: str) -> PlanForm:
+    form = load(text, file, form=PlanForm, schema=PLAN_SCHEMA)
+    guests = () if form.request is None else form.request.guests
+    # Everything that is asked of a guest is looked up by its name.
+    if mistakes := list(doubles("request.guests", "name", (guest.name for guest in guests))):
+        raise refusal(mistakes, file)
+    return form
 
 
 def _checksum(document: Mapping[str, object]) -> str:

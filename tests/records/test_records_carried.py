@@ -33,7 +33,7 @@ Edit = Callable[[dict[str, Any]], object]
 
 
 def in_order(request: Request) -> Request:
-    """As a site's request is: vCPUs of a cell in numeric order, each physnet once, MAC addresses that are some."""
+    """As a site's request is: guests and physnets once each, vCPUs in numeric order, MAC addresses that are some."""
 
     def guest(asked: GuestRequest) -> GuestRequest:
         cells = (replace(cell, vcpus=tuple(sorted(set(cell.vcpus)))) for cell in asked.cells)
@@ -41,7 +41,7 @@ def in_order(request: Request) -> Request:
         return replace(asked, cells=tuple(cells), interfaces=tuple(ports))
 
     policy = replace(request.policy, physnets=tuple(dict(request.policy.physnets).items()))
-    return Request(policy, tuple(map(guest, request.guests)))
+    return Request(policy, tuple({asked.name: guest(asked) for asked in request.guests}.values()))
 
 
 def refusal_of(text: str) -> str:

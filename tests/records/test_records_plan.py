@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from numaplan.errors import InputError
 from numaplan.model.guest import GuestTopology, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Conflict, ConflictMember, Document, Fix, Limit, Operation, Plan, RunnerUp, Status, Why
-from numaplan.records.plan import plan_json, read_plan
+from numaplan.records.plan import plan_json, read_carried_plan, read_plan
+from tests.records.carried import carried_plan
 from tests.records.samples import EVIL, full_plan, placed, refused_plan
 
 HERE = Path(__file__).parent
@@ -56,6 +58,16 @@ def test_vcpus_and_iothreads_are_keyed_in_numeric_order() -> None:
     document = json.loads(plan_json(replace(full_plan(), placements=(replace(placed(), cells=(many,)),))))
     assert list(document["placements"][0]["cells"][0]["vcpus"]) == ["0", "1", "2", "10"]
     assert list(document["placements"][0]["iothreads"]) == ["1", "12"]
+
+
+def test_a_request_that_names_a_guest_twice_is_refused() -> None:
+    document = json.loads(plan_json(carried_plan()))
+    document["request"]["guests"] += deepcopy(document["request"]["guests"][:1])
+    count, name = len(document["request"]["guests"]), document["request"]["guests"][0]["name"]
+    for read in (read_plan, read_carried_plan):
+        with pytest.raises(InputError) as caught:
+            read(json.dumps(document), "plan.json")
+        assert str(caught.value) == f"plan.json: request.guests[{count - 1}].name: {name!a} stands there twice"
 
 
 def test_a_document_without_our_additions_is_read() -> None:
