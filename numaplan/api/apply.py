@@ -27,7 +27,7 @@ from numaplan.model.fact import GuestFact
 from numaplan.model.guest import Guest
 from numaplan.model.plan import Basis, Placement, Plan
 from numaplan.model.request import GuestRequest
-from numaplan.placement.fingerprint import basis_of
+from numaplan.placement.fingerprint import basis_of, fingerprint
 from numaplan.placement.verify import verify
 from numaplan.records.plan import read_carried_plan
 from numaplan.sources.definitions import Definitions
@@ -171,7 +171,8 @@ class _Preparation:
         if plan.basis is None or plan.request is None:
             raise InputError("this plan cannot be carried out", str(self._carrying.plan), "place again with --out")
         digests = {name: xml_digests(text, self._file(name)) for name, text in self._texts.items() if text is not None}
-        violations = verify(plan.request, snapshot, plan)
+        same_host = plan.fingerprint == fingerprint(snapshot)
+        violations = verify(plan.request, snapshot, plan, same_host=same_host)
         # What was not proven is not patched into anything, not even to look at it.
         done: frozenset[str] = frozenset() if violations else self._done(plan.basis)
         problems = differences(plan.basis, basis_of(snapshot, digests, plan), done=done)

@@ -15,7 +15,7 @@ class UnprovenPlanError(NumaplanError):
 
 def demand_proof(request: Request, snapshot: Snapshot, plan: Plan) -> None:
     """Raises UnprovenPlanError where the verifier finds that a plan breaks something."""
-    if violations := verify(request, snapshot, plan):
+    if violations := verify(request, snapshot, plan, same_host=True):
         raise UnprovenPlanError.of(
             tuple(
                 Problem(f"the plan breaks {v.constraint}: {v.sentence}", v.vm or "host", "please report this bug")

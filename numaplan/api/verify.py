@@ -1,13 +1,13 @@
 """Checks a plan file against the request and the host, by code that shares nothing with the search."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
 from numaplan.api.question import Question
 from numaplan.model.plan import Plan
-from numaplan.model.request import Request
+from numaplan.model.request import HostPolicy, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, verify
@@ -32,12 +32,14 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
     kept, _ = keep_guest_topology(question.request, question.snapshot)
     meant = question.request if parsed.change_topology else kept
-    found = verify(meant, question.snapshot, parsed)
+    same_host = parsed.fingerprint == fingerprint(question.snapshot)
+    found = verify(meant, question.snapshot, parsed, same_host=same_host)
     # A plan that cannot be carried out does not say which it is.
-    if found and parsed.request is None and not verify(question.request, question.snapshot, parsed):
-        found = ()
+    if found and parsed.request is None:
+        as_asked = verify(question.request, question.snapshot, parsed, same_host=same_host)
+        found = found if as_asked else ()
     others = tuple(_other_request(parsed, meant))
-    return Verdict(parsed, (*found, *others), parsed.fingerprint == fingerprint(question.snapshot))
+    return Verdict(parsed, (*found, *others), same_host)
 
 
 def _other_request(plan: Plan, meant: Request) -> Iterator[Violation]:
@@ -58,5 +60,10 @@ def _other_request(plan: Plan, meant: Request) -> Iterator[Violation]:
             yield Violation(wish.name, "request", f"the plan was made for another request of it (other {what})")
     for name in said:
         yield Violation(name, "request", "the plan was made for this guest too, vnf.yaml does not name it")
-    if plan.request.policy != meant.policy:
+    if _unordered(plan.request.policy) != _unordered(meant.policy):
         yield Violation(None, "request", "the plan was made for another host section of vnf.yaml")
+
+
+def _unordered(policy: HostPolicy) -> HostPolicy:
+    """Physnets stand by their names, in JSON as in YAML: their order says nothing."""
+    return replace(policy, physnets=tuple(sorted(policy.physnets)))

@@ -5,6 +5,7 @@ from typing import Final, assert_never
 from numaplan.api.place import Answer
 from numaplan.cli.forms import PlanFormat
 from numaplan.model.plan import Plan, Status
+from numaplan.units import format_count
 
 # A terminal holds about so many.
 _MOST_REASONS: Final = 40
@@ -54,7 +55,8 @@ def summary(plan: Plan) -> str:
             levels = ", ".join(
                 f"{level.name} {level.value}" + ("" if level.proven else " (not proven)") for level in plan.levels
             )
-            lines.append(f"{plan.status.value}: {len(plan.placements)} guests placed; {levels}")
+            placed = format_count(len(plan.placements), "guest")
+            lines.append(f"{plan.status.value}: {placed} placed; {levels}")
         case Status.INFEASIBLE:
             lines.append("infeasible (proven): not all required guests fit on this host")
         case Status.UNKNOWN:

@@ -22,17 +22,18 @@ from numaplan.placement.verification.violation import Violation
 __all__ = ("Violation", "objective", "placement_violations", "verify")
 
 
-def verify(request: Request, snapshot: Snapshot, plan: Plan) -> tuple[Violation, ...]:
+def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool = False) -> tuple[Violation, ...]:
     """Every hard meaning that the plan breaks, guests in the order of the request, the plan's own last; () is a proof.
 
-    Of a plan that is infeasible or unknown only the form is checked: it places nothing.
+    Of a plan that is infeasible or unknown only the form is checked: it places nothing. `same_host`: the host and its
+    guests are known to be as they were when the plan was made, so it was not carried out since.
     """
     facts = Facts(request, snapshot, change_topology=plan.change_topology)
     found = list(plan_violations(facts, plan))
     if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
         placements = _first_of_each(facts, plan.placements)
         found += placement_violations(facts, placements)
-        found += level_violations(facts, plan, placements)
+        found += level_violations(facts, plan, placements, same_host=same_host)
     order = {guest.name: place for place, guest in enumerate(request.guests)}
     last = len(order)
     return tuple(sorted(found, key=lambda violation: last if violation.vm is None else order.get(violation.vm, last)))

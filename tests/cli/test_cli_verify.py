@@ -45,6 +45,47 @@ def test_a_plan_for_another_request_is_told(
     assert told in ran.out
 
 
+def test_on_the_host_that_a_plan_was_made_for_it_moves_as_many_as_it_says(plan: Path, tmp_path: Path) -> None:
+    """Where the fingerprint is that of the host, nobody carried the plan out since."""
+    (tmp_path / "xml").mkdir()
+    host = ("--snapshot", HOST, "--domains", tmp_path / "xml")
+    request = tmp_path / "v1.yaml"
+    (tmp_path / "xml" / "a.xml").write_text(numaplan("place", request, *host, "-o", "xml").out, encoding="utf-8")
+    assert numaplan("place", request, *host, "--out", plan).code == 0
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    assert document["levels"][-1] == {"name": "moves", "value": 0, "bound": 0, "proven": True}
+    document["levels"][-1] |= {"value": 1, "bound": 1}
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", plan, request, *host)
+    assert (ran.code, ran.out) == (3, "host: levels: level moves says 1; the placements make it 0\n")
+    document["host"]["fingerprint"] = "sha256:another"
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    assert numaplan("verify", plan, request, *host).code == 0
+
+
+def test_physnets_in_another_order_are_the_same(plan: Path, tmp_path: Path) -> None:
+    host = "physnets: {p: [eth1], q: [eth0]}"
+    request = vnf(tmp_path / "v2.yaml", GUEST, host=host)
+    assert numaplan("place", request, "--snapshot", HOST, "--out", plan).code == 0
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    physnets = document["request"]["host"]["physnets"]
+    document["request"]["host"]["physnets"] = dict(reversed(physnets.items()))
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", plan, request, "--snapshot", HOST)
+    assert (ran.code, ran.out) == (0, "valid: optimal, 1 guest\n")
+    document["request"]["host"]["physnets"] = {"p": physnets["q"], "q": physnets["p"]}
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    assert numaplan("verify", plan, request, "--snapshot", HOST).code == 3
+
+
+@pytest.mark.parametrize(("names", "counted"), [(["a"], "1 guest"), (["a", "b"], "2 guests")])
+def test_guests_are_counted_in_words(names: list[str], counted: str, tmp_path: Path) -> None:
+    request = vnf(tmp_path / "v.yaml", *(f"{{name: {name}, vcpus: 1, memory: 64MiB}}" for name in names))
+    written = tmp_path / "plan.json"
+    assert f"optimal: {counted} placed;" in numaplan("place", request, "--snapshot", HOST, "--out", written).err
+    assert numaplan("verify", written, request, "--snapshot", HOST).out == f"valid: optimal, {counted}\n"
+
+
 @pytest.fixture
 def other_cells(tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
     """A vnf.yaml that asks for two cells of two vCPUs, and a host where the guest's XML has three and one."""

@@ -166,6 +166,7 @@ def test_no_moves_help_where_all_together_need_more_than_there_is() -> None:
     snapshot = host(SHAPE, guests=[runs("a", ["0", "1"]), runs("b", ["4"], NODE1)])
     moves = moves_of(ask(guest("new", [6, 5]), shared=POOLS), snapshot)
     assert moves.status is MovesStatus.INFEASIBLE
+    assert [each.vm for each in moves.plan.unplaced] == ["new"]
     assert moves.plan.conflict is not None
     assert [(member.vm, member.sentence) for member in moves.plan.conflict.members] == [
         ("new", "is to be placed; needs 11 dedicated vCPUs, 1 GiB in pages of 4KiB, 1 GiB in pages of 4KiB"),

@@ -19,6 +19,10 @@ A = placed("a", cell(0, "2"))
 B = placed("b", cell(0, "3"))
 
 
+def placing_nothing(status: Status, *unplaced: str) -> Plan:
+    return replace(plan(TWO, HOST, unplaced=unplaced), status=status, levels=())
+
+
 def test_all_guests_placed_is_valid() -> None:
     assert not found(TWO, HOST, A, B)
 
@@ -61,10 +65,38 @@ def test_a_guest_placed_twice_is_told() -> None:
 
 @pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.UNKNOWN])
 def test_without_a_plan_nothing_is_placed(status: Status) -> None:
-    empty = replace(plan(TWO, HOST, A, B), status=status, levels=(), placements=())
+    empty = placing_nothing(status, "a", "b")
     assert verify(TWO, HOST, empty) == ()
     assert verify(TWO, HOST, replace(empty, placements=(A,))) == (
         Violation(None, "status", f"a plan that is {status} has 1 placements and 0 levels; it can have none"),
+    )
+
+
+@pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.UNKNOWN])
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), [("a", "unplaced"), ("b", "unplaced")]),
+        (("a", "b", "b"), [("b", "unplaced")]),
+        (("a", "b", "ghost", "ghost"), [("ghost", "unknown_guest")]),
+    ],
+)
+def test_without_a_plan_each_guest_stands_once_among_the_unplaced(
+    status: Status, names: tuple[str, ...], told: list[tuple[str, str]]
+) -> None:
+    wrong = verify(TWO, HOST, placing_nothing(status, *names))
+    assert [(violation.vm, violation.constraint) for violation in wrong] == told
+
+
+def test_what_nobody_requires_is_not_infeasible() -> None:
+    optional = Request(POLICY, (guest("b", 1, required=False),))
+    assert verify(optional, HOST, placing_nothing(Status.UNKNOWN, "b")) == ()
+    assert verify(optional, HOST, placing_nothing(Status.INFEASIBLE, "b")) == (
+        Violation(
+            None,
+            "status",
+            "the plan is infeasible, and the request has 0 guests that are required: all of them may be left out",
+        ),
     )
 
 
@@ -221,6 +253,12 @@ class TestLevels:
         there = replace(HOST, guests=guests_of(self.good, TWO))
         assert verify(TWO, there, self.changed("moves", value=2, bound=2)) == ()
 
+    def test_a_plan_that_cannot_have_been_carried_out_says_how_many_it_moves(self) -> None:
+        there = replace(HOST, guests=guests_of(self.good, TWO))
+        assert verify(TWO, there, self.good, same_host=True) == ()
+        (wrong,) = verify(TWO, there, self.changed("moves", value=2, bound=2), same_host=True)
+        assert wrong.sentence == "level moves says 2; the placements make it 0"
+
     @pytest.mark.parametrize("moves", [1, -1])
     def test_nobody_moves_who_was_not_there(self, moves: int) -> None:
         (wrong,) = verify(TWO, HOST, self.changed("moves", value=moves, bound=moves))
@@ -263,6 +301,11 @@ class TestLevels:
             "level moves is not proven; an optimal plan needs it to be"
         ]
         assert verify(TWO, HOST, replace(unproven, status=Status.FEASIBLE)) == ()
+
+    def test_a_plan_whose_levels_are_all_proven_is_optimal(self) -> None:
+        assert verify(TWO, HOST, replace(self.good, status=Status.FEASIBLE)) == (
+            Violation(None, "status", "the plan is feasible, and every level is proven; it needs to be optimal"),
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from numaplan.cli.failure import reported
 from numaplan.cli.forms import print_data, print_note
 from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
 from numaplan.errors import ExitCode
+from numaplan.units import format_count
 
 
 def verify(
@@ -46,4 +47,5 @@ def verify(
         if verdict.violations:
             raise typer.Exit(ExitCode.FINDINGS)
         doubt = "" if verdict.plan.placements else "; it places nothing, and that nothing fits is not checked"
-        print_data(f"valid: {verdict.plan.status.value}, {len(verdict.plan.placements)} guests{doubt}\n", None)
+        placed = format_count(len(verdict.plan.placements), "guest")
+        print_data(f"valid: {verdict.plan.status.value}, {placed}{doubt}\n", None)

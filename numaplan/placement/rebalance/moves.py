@@ -6,7 +6,7 @@ from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, Moves, MovesStatus, Unmovable
-from numaplan.model.plan import Level, Limit, Placement, Plan, Status
+from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Outcome, Solved
@@ -40,6 +40,9 @@ WORK_ON_DISTANCE: Final = 1.0
 
 # Nodes are decided by then, so there is little left to search.
 LEVELS: Final = Budget(scale=0.25)
+
+_NO_ROOM: Final = "not all guests that are asked for have a place, whoever moves"
+_NOT_FOUND: Final = "neither moves that make room nor a proof that there are none were found within the limit"
 
 
 def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ()) -> Moves:
@@ -236,7 +239,14 @@ def _impossible(question: Rebalancing) -> Moves:
 
 
 def _without_plan(question: Rebalancing, status: MovesStatus, plan_status: Status, limit: Limit) -> Moves:
-    plan = Plan(plan_status, limit, question.snapshot.host.hostname, fingerprint(question.snapshot))
+    reason = _NO_ROOM if plan_status is Status.INFEASIBLE else _NOT_FOUND
+    plan = Plan(
+        plan_status,
+        limit,
+        question.snapshot.host.hostname,
+        fingerprint(question.snapshot),
+        unplaced=tuple(Unplaced(guest.name, reason) for guest in question.asked.guests),
+    )
     return Moves(status, 0, 0, (), _unmovable(question), plan, question.asked)
 
 

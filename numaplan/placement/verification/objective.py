@@ -95,10 +95,12 @@ def memory_or_vf_moved(facts: Facts, existing: Guest, placement: Placement) -> b
     )
 
 
-def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) -> Iterator[Violation]:
+def level_violations(
+    facts: Facts, plan: Plan, placements: Sequence[Placement], *, same_host: bool
+) -> Iterator[Violation]:
     """Levels that are missing, misnamed, miscounted, or claim more than the plan's status and their bound allow.
 
-    `placements` are those of the plan that count.
+    `placements` are those of the plan that count; `same_host`: nothing changed since it was made.
     """
     found = tuple(level.name for level in plan.levels)
     if found != LEVELS:
@@ -110,7 +112,7 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
     above = True
     for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
         # Once it is carried out, a plan moves nobody any more.
-        is_done = level.name == "moves" and counted == 0 and 0 <= level.value <= there
+        is_done = not same_host and level.name == "moves" and counted == 0 and 0 <= level.value <= there
         value = level.value if is_done else counted
         if level.value != value:
             yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
@@ -125,6 +127,8 @@ def level_violations(facts: Facts, plan: Plan, placements: Sequence[Placement]) 
         elif plan.status is Status.OPTIMAL and not level.proven:
             yield Violation(None, "levels", f"level {level.name} is not proven; an optimal plan needs it to be")
         above = above and level.proven
+    if plan.status is Status.FEASIBLE and above:
+        yield Violation(None, "status", "the plan is feasible, and every level is proven; it needs to be optimal")
 
 
 def _moves(facts: Facts, placements: Sequence[Placement]) -> int:

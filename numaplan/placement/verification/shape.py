@@ -37,15 +37,18 @@ def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> t
 
 def plan_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
     """Guests that are missing, unknown, doubled or both placed and not."""
-    if plan.status in (Status.INFEASIBLE, Status.UNKNOWN):
-        if plan.placements or plan.levels:
-            yield Violation(
-                None,
-                "status",
-                f"a plan that is {plan.status} has {len(plan.placements)} placements and "
-                f"{len(plan.levels)} levels; it can have none",
-            )
+    places_nothing = plan.status in (Status.INFEASIBLE, Status.UNKNOWN)
+    if places_nothing and (plan.placements or plan.levels):
+        yield Violation(
+            None,
+            "status",
+            f"a plan that is {plan.status} has {len(plan.placements)} placements and "
+            f"{len(plan.levels)} levels; it can have none",
+        )
         return
+    if plan.status is Status.INFEASIBLE and facts.request.guests and not any(g.required for g in facts.request.guests):
+        said = "the plan is infeasible, and the request has 0 guests that are required: all of them may be left out"
+        yield Violation(None, "status", said)
     placed = Counter(placement.vm for placement in plan.placements)
     left_out = Counter(unplaced.vm for unplaced in plan.unplaced)
     for name in sorted((placed | left_out).keys()):
@@ -54,7 +57,8 @@ def plan_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
         elif placed[name] > 1:
             yield Violation(name, "placed_twice", f'guest "{name}" has {placed[name]} placements; it can have 1')
     for guest in facts.request.guests:
-        yield from _account(guest, placed=placed[guest.name], left_out=left_out[guest.name])
+        missing = guest.required and not places_nothing
+        yield from _account(guest.name, missing=missing, placed=placed[guest.name], left_out=left_out[guest.name])
 
 
 def shape_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
@@ -67,9 +71,9 @@ def shape_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[
             yield from _device_violations(guest, placement)
 
 
-def _account(guest: GuestRequest, *, placed: int, left_out: int) -> Iterator[Violation]:
-    name = guest.name
-    if guest.required and not placed:
+def _account(name: str, *, missing: bool, placed: int, left_out: int) -> Iterator[Violation]:
+    """What is wrong with how often a guest stands in the plan; `missing`: it may not be left out."""
+    if missing and not placed:
         yield Violation(name, "required_placed", f'guest "{name}" is required and has 0 placements; it needs 1')
     elif bool(placed) == bool(left_out) or left_out > 1:
         yield Violation(
