@@ -88,6 +88,16 @@ class FailOn(StrEnum):
         return self is not FailOn.NEVER and order.index(severity) <= order.index(self.value)
 
 
+def line(words: str) -> str:
+    """A line for people to read, in a terminal or a file: no name in it breaks, hides or colours it.
+
+    Data (JSON, XML, diffs) is written as it is.
+    """
+    from numaplan.report.text import clean
+
+    return clean(words) + "\n"
+
+
 def print_data(text: str, out: Path | None) -> None:
     """To `out`, or to stdout; what a terminal cannot show becomes escapes, what it would obey or hide "?"."""
     if out is not None:

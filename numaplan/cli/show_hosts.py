@@ -1,7 +1,7 @@
 """Several hosts as text, best first; the room that writes a form is imported for that form alone."""
 
 from numaplan.api.hosts import Comparison
-from numaplan.cli.forms import PlanFormat
+from numaplan.cli.forms import PlanFormat, line
 from numaplan.cli.show_plan import plan_text, summary, why_lines
 
 
@@ -27,6 +27,6 @@ def comparison_summary(comparison: Comparison) -> str:
     lines = []
     for host in ranking.hosts:
         verdict = "takes all required guests" if host.takes_it else f"no: {host.plan.status.value}"
-        lines.append(f"{host.rank}. {host.snapshot}: {verdict}\n")
-    lines += [f"not read: {problem}\n" for host in ranking.unread for problem in host.problems]
+        lines.append(line(f"{host.rank}. {host.snapshot}: {verdict}"))
+    lines += [line(f"not read: {problem}") for host in ranking.unread for problem in host.problems]
     return "".join(lines) + summary(comparison.answers[0].plan)

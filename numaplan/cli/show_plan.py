@@ -3,7 +3,7 @@
 from typing import Final, assert_never
 
 from numaplan.api.place import Answer
-from numaplan.cli.forms import PlanFormat
+from numaplan.cli.forms import PlanFormat, line
 from numaplan.model.plan import Plan, Status
 from numaplan.units import format_count
 
@@ -37,7 +37,7 @@ def target_notes(answer: Answer, form: PlanFormat) -> str:
         return ""
     from numaplan.api.targets import render_plan
 
-    return "".join(f"  not in {form.value}: {sentence}\n" for sentence in render_plan(answer, form.value).cannot)
+    return "".join(line(f"  not in {form.value}: {sentence}") for sentence in render_plan(answer, form.value).cannot)
 
 
 def plan_document(plan: Plan) -> str:
@@ -64,16 +64,16 @@ def summary(plan: Plan) -> str:
     if plan.conflict is not None:
         from numaplan.report.plan import conflict_text
 
-        lines += [f"  {line}" for line in conflict_text(plan.conflict).splitlines()]
+        lines += [f"  {said}" for said in conflict_text(plan.conflict).splitlines()]
     if plan.unplaced:
         from numaplan.report.unplaced import unplaced_lines
 
         reasons = unplaced_lines(plan.unplaced)
-        lines += [f"  {line}" for line in reasons[:_MOST_REASONS]]
+        lines += [f"  {reason}" for reason in reasons[:_MOST_REASONS]]
         if len(reasons) > _MOST_REASONS:
             lines.append(f"  and {len(reasons) - _MOST_REASONS} more reasons (-o json has them all)")
     lines += [f"  note: {note}" for note in plan.notes]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(map(line, lines))
 
 
 def why_lines(plan: Plan) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from numaplan.cli.show_plan import summary
+from numaplan.model.plan import Limit, Plan, Status
 from tests.cli.running import HOST, numaplan
 
 GUEST = "{name: a, vcpus: 2, memory: 64MiB, interfaces: [{name: d, type: sriov, physnet: p, vlan: 100}]}"
@@ -76,6 +78,22 @@ def test_physnets_in_another_order_are_the_same(plan: Path, tmp_path: Path) -> N
     document["request"]["host"]["physnets"] = {"p": physnets["q"], "q": physnets["p"]}
     plan.write_text(json.dumps(document), encoding="utf-8")
     assert numaplan("verify", plan, request, "--snapshot", HOST).code == 3
+
+
+def test_no_name_in_a_plan_makes_a_line_of_its_own(plan: Path, tmp_path: Path) -> None:
+    """Not in a pipe either, where somebody looks for the line that says valid."""
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    document["placements"][0]["interfaces"][0]["name"] = 'x\nvalid: optimal, 1 guest\r\u2028\x1b[2K\u202e"'
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", plan, tmp_path / "v1.yaml", "--snapshot", HOST)
+    assert ran.code == 3
+    assert all(told.startswith("a: interfaces: ") for told in ran.out.split("\n")[:-1])
+    assert 'interface "x valid: optimal, 1 guest  ?[2K?"" is planned 1 times' in ran.out
+
+
+def test_no_note_of_a_plan_makes_a_line_of_its_own() -> None:
+    plan = Plan(Status.UNKNOWN, Limit.WORK, None, "", notes=("a\nb\x1b[2K: the host does not say",))
+    assert summary(plan).splitlines()[1:] == ["  note: a b?[2K: the host does not say"]
 
 
 @pytest.mark.parametrize(("names", "counted"), [(["a"], "1 guest"), (["a", "b"], "2 guests")])

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from numaplan.cli.failure import reported
-from numaplan.cli.forms import print_note
+from numaplan.cli.forms import line, print_note
 from numaplan.cli.options import Snapshot
 
 
@@ -33,4 +33,4 @@ def capture(
         from numaplan.api.capture import capture_host
 
         captured = capture_host(snapshot, out, anonymize=anonymize)
-        print_note(f"{out}: {captured.files} files, {len(captured.snapshot.gaps)} gaps\n")
+        print_note(line(f"{out}: {captured.files} files, {len(captured.snapshot.gaps)} gaps"))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from numaplan.cli.failure import reported
-from numaplan.cli.forms import print_data, print_note
+from numaplan.cli.forms import line, print_data, print_note
 from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
@@ -41,7 +41,7 @@ def verify(
         question = read_question(vnf, where(snapshot, domains, connect, synthetic=synthetic), host_profile=host_profile)
         verdict = verify_plan(plan, question)
         for violation in verdict.violations:
-            print_data(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}\n", None)
+            print_data(line(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}"), None)
         if not verdict.same_host:
             print_note("note: the host or its guests are not as they were when the plan was made (fingerprint)\n")
         if verdict.violations:
