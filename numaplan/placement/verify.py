@@ -15,7 +15,7 @@ from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.groups import group_violations
 from numaplan.placement.verification.memory import memory_violations
 from numaplan.placement.verification.objective import level_violations, objective
-from numaplan.placement.verification.shape import plan_violations, shape_violations
+from numaplan.placement.verification.shape import cell_violations, plan_violations, shape_violations
 from numaplan.placement.verification.topology import topology_violations
 from numaplan.placement.verification.violation import Violation
 
@@ -32,8 +32,11 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
     found = list(plan_violations(facts, plan))
     if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
         placements = _first_of_each(facts, plan.placements)
-        found += placement_violations(facts, placements)
-        found += level_violations(facts, plan, placements, same_host=same_host)
+        misshapen, whole = _shapes(facts, placements)
+        found += misshapen
+        found += _further_violations(facts, whole)
+        if not misshapen:
+            found += level_violations(facts, plan, placements, same_host=same_host)
     order = {guest.name: place for place, guest in enumerate(request.guests)}
     last = len(order)
     return tuple(sorted(found, key=lambda violation: last if violation.vm is None else order.get(violation.vm, last)))
@@ -41,7 +44,20 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
 
 def placement_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
     """What placements break among themselves, whoever else is still to be placed."""
-    yield from shape_violations(facts, placements)
+    misshapen, whole = _shapes(facts, placements)
+    yield from misshapen
+    yield from _further_violations(facts, whole)
+
+
+def _shapes(facts: Facts, placements: Sequence[Placement]) -> tuple[tuple[Violation, ...], tuple[Placement, ...]]:
+    """What is not of the shape that was asked for, and the placements that are: of these alone more is asked."""
+    found = [(placement, tuple(shape_violations(facts, placement))) for placement in placements]
+    misshapen = tuple(violation for _, violations in found for violation in violations)
+    return misshapen, tuple(placement for placement, violations in found if not violations)
+
+
+def _further_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    yield from cell_violations(facts, placements)
     yield from cpu_violations(facts, placements)
     yield from memory_violations(facts, placements)
     yield from device_violations(facts, placements)

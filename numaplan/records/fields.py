@@ -1,6 +1,7 @@
 """The kinds of values that the documents hold, each with its bounds and its JSON Schema."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from pydantic import Field, InstanceOf, PlainValidator, ValidationInfo, WithJsonSchema
@@ -32,6 +33,7 @@ class Known:
     """The CPU lists and addresses of one document: each text is parsed once, however often it stands there.
 
     All its lists together name `NAMED_LIMIT` CPUs at most: a document of a few MiB could fill many GiB of memory else.
+    A list whose numbers are kept one by one counts each time it stands there.
     """
 
     def __init__(self) -> None:
@@ -47,11 +49,15 @@ class Known:
             named = sum(int(last or first) - int(first) + 1 for first, last in _RANGE.findall(text))
             if named > 2 * CPU_LIMIT:
                 raise ValueError("it names more CPUs than there can be")
-            if self._named + named > NAMED_LIMIT:
-                raise ValueError(f"the lists of the document together name more than {NAMED_LIMIT} CPUs")
+            self._count(named)
             known = self._cpu_sets[text] = CpuSet.parse(text)
-            self._named += named
         return known
+
+    def numbers(self, text: str) -> CpuSet:
+        """As `cpu_set`, for a list that becomes numbers of its own wherever it stands."""
+        numbers = self.cpu_set(text)
+        self._count(len(numbers))
+        return numbers
 
     def address(self, text: str) -> PciAddress:
         """A PCI address; raises ValueError."""
@@ -59,6 +65,11 @@ class Known:
         if known is None:
             known = self._addresses[text] = PciAddress.parse(text)
         return known
+
+    def _count(self, named: int) -> None:
+        if self._named + named > NAMED_LIMIT:
+            raise ValueError(f"the lists of the document together name more than {NAMED_LIMIT} CPUs")
+        self._named += named
 
 
 def _known(info: ValidationInfo) -> Known:
@@ -72,9 +83,17 @@ def _text(value: object) -> str:
 
 
 def _cpu_set(value: object, info: ValidationInfo) -> CpuSet:
+    return _parsed(value, _known(info).cpu_set)
+
+
+def _numbers(value: object, info: ValidationInfo) -> CpuSet:
+    return _parsed(value, _known(info).numbers)
+
+
+def _parsed(value: object, parse: Callable[[str], CpuSet]) -> CpuSet:
     text = _text(value)
     try:
-        return _known(info).cpu_set(text)
+        return parse(text)
     except ValueError as error:
         raise PydanticCustomError("cpu_set", "expected a CPU list ({why})", {"why": str(error)}) from error
 
@@ -97,6 +116,7 @@ def _number(value: object) -> int:
 # Not `str`: pydantic refuses lone surrogates, which stand for bytes of the host that are no UTF-8.
 Text = InstanceOf[str]
 CpuList = Annotated[CpuSet, PlainValidator(_cpu_set), WithJsonSchema({"type": "string", "pattern": LIST_PATTERN})]
+NumberList = Annotated[CpuSet, PlainValidator(_numbers), WithJsonSchema({"type": "string", "pattern": LIST_PATTERN})]
 Address = Annotated[
     PciAddress, PlainValidator(_address), WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN})
 ]

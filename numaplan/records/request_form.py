@@ -30,13 +30,13 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.records.document import Form
-from numaplan.records.fields import MAC_PATTERN, Address, Count, CpuList, Id, Size, Text
+from numaplan.records.fields import MAC_PATTERN, Address, Count, CpuList, Id, NumberList, Size, Text
 
 
 class CellRequestForm(Form):
     """An entry of ``request.guests[].cells``."""
 
-    vcpus: CpuList
+    vcpus: NumberList
     memory_kib: Size
     page_size: Annotated[PageSize, Field(strict=False)]
     memory_policy: Annotated[MemoryPolicy, Field(strict=False)]
@@ -49,7 +49,7 @@ class InterfaceRequestForm(Form):
     type: Annotated[InterfaceType, Field(strict=False)]
     physnet: Text | None
     pf: Text | None
-    vf_indexes: CpuList | None
+    vf_indexes: NumberList | None
     vendor: Text | None
     device: Text | None
     count: Count
@@ -76,7 +76,7 @@ class DeviceRequestForm(Form):
 class RealtimeForm(Form):
     """``request.guests[].realtime``."""
 
-    vcpus: CpuList
+    vcpus: NumberList
     priority: Id
 
 
@@ -100,7 +100,7 @@ class GuestRequestForm(Form):
     priority: Id
     distinct_nodes: bool
     cpu_policy: Annotated[CpuPolicy, Field(strict=False)]
-    dedicated_vcpus: CpuList
+    dedicated_vcpus: NumberList
     thread_policy: Annotated[ThreadPolicy, Field(strict=False)]
     emulator: Annotated[EmulatorPolicy, Field(strict=False)]
     emulator_cpus: Count

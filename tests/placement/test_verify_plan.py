@@ -6,12 +6,12 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, VcpuId, VcpuPin
-from numaplan.model.plan import LEVELS, Level, Plan, Status
-from numaplan.model.request import PageSize, Request
+from numaplan.model.plan import LEVELS, Level, Placement, Plan, Status
+from numaplan.model.request import DeviceRequest, EmulatorPolicy, GuestRequest, IothreadPolicy, PageSize, Request
 from numaplan.placement.verify import Violation, verify
 from tests.audit.carried_out import guests_of
 from tests.hosts import GIB, host
-from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan
+from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan, sriov
 
 HOST = host("2n:4c:2t", pages={"2MiB": 4096})
 TWO = Request(POLICY, (guest("a", 1), guest("b", 1, required=False)))
@@ -128,20 +128,102 @@ def test_a_node_that_the_host_does_not_have_is_told() -> None:
 
 
 def test_a_plan_full_of_nonsense_is_told_and_does_no_harm() -> None:
-    mangled = (
-        placed("a"),
-        placed(
-            "b",
-            cell(99, "8191", "", memory_node=-1, page_kib=0),
-            cell(0, "2", memory_kib=0),
-            emulator="",
-            iothreads=["", "8000"],
-            vfs=["ffff:ff:1f.7"] * 2,
-            devices=[("x", "0000:00:00.0")],
-        ),
+    nonsense = placed(
+        "b",
+        cell(99, "8191", memory_node=-1, memory_kib=0, page_kib=1),
+        emulator="",
+        iothreads=["", "8000"],
+        vfs=["ffff:ff:1f.7"] * 2,
+        devices=[("x", "0000:00:00.0")],
     )
-    wrong = {(violation.vm, violation.constraint) for violation in found(TWO, HOST, *mangled)}
-    assert {("a", "cells"), ("b", "cells"), ("b", "vf_twice"), ("b", "cpu_not_allocatable")} <= wrong
+    as_much = guest(
+        "b", 1, iothreads=2, interfaces=(sriov(count=2),), devices=(DeviceRequest("x", vendor="10de"),), required=False
+    )
+    wrong = {
+        (violation.vm, violation.constraint)
+        for violation in found(Request(POLICY, (*TWO.guests[:1], as_much)), HOST, placed("a"), nonsense)
+    }
+    assert wrong == {
+        ("a", "cells"),
+        *(
+            ("b", what)
+            for what in (
+                "cpu_not_allocatable",
+                "device",
+                "emulator",
+                "iothreads",
+                "memory_amount",
+                "node",
+                "page_size",
+                "vf_eligible",
+                "vf_twice",
+            )
+        ),
+    }
+    more = replace(nonsense, cells=(*nonsense.cells, cell(0, "2", "", id_=0, memory_kib=0, page_kib=0)))
+    assert {violation.constraint for violation in found(TWO, HOST, A, more)} == {
+        "cells",
+        "device",
+        "interfaces",
+        "iothreads",
+    }
+
+
+EVERYTHING = "0-8191"
+FIRST_64 = ", ".join(map(str, range(64)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong", "told"),
+    [
+        (
+            guest("a", 1),
+            placed("a", cell(0, *[EVERYTHING] * 100)),
+            ("cells", f'guest "a" cell 0 has vCPUs [{FIRST_64} and 36 more]; it needs [0]'),
+        ),
+        (
+            guest("a", 1),
+            placed("a", *(cell(0, EVERYTHING, id_=number, first=number) for number in range(100))),
+            ("cells", f'guest "a" has 100 cells, [{FIRST_64} and 36 more]; needs 1'),
+        ),
+        (
+            guest("a", 1),
+            placed("a", cell(0, EVERYTHING)),
+            ("cpu_count", 'guest "a" vCPU 0 is dedicated and has 8192 CPUs; it needs 1'),
+        ),
+        (
+            guest("a", 1, emulator=EmulatorPolicy.ISOLATE),
+            placed("a", cell(0, "2"), emulator=EVERYTHING),
+            ("emulator", 'guest "a" emulator has 8192 CPUs of its own; it needs 1'),
+        ),
+        (
+            guest("a", 1, iothreads=1, iothread_policy=IothreadPolicy.DEDICATED),
+            placed("a", cell(0, "2"), iothreads=[EVERYTHING]),
+            ("iothreads", 'guest "a" iothread 1 has 8192 CPUs of its own; it needs 1'),
+        ),
+        (
+            guest("a", 1, iothreads=1),
+            placed("a", cell(0, "2"), iothreads=[EVERYTHING] * 100),
+            (
+                "iothreads",
+                f'guest "a" has iothreads [{FIRST_64.removeprefix("0, ")}, 64 and 36 more]; it needs 1 to 1',
+            ),
+        ),
+        (
+            guest("a", 1, interfaces=(sriov(count=1),)),
+            placed("a", cell(0, "2"), vfs=["0000:11:00.0"] * 100),
+            ("interfaces", 'guest "a" interface "data" has 100 VFs; it needs 1'),
+        ),
+    ],
+    ids=["vcpus", "cells", "cpus", "emulator", "iothread", "iothreads", "vfs"],
+)
+def test_of_what_is_larger_than_asked_for_that_alone_is_told(
+    asked: GuestRequest, wrong: Placement, told: tuple[str, str]
+) -> None:
+    """A plan file of some KiB could fill the memory with what each of its CPUs breaks."""
+    assert verify(Request(POLICY, (asked,)), HOST, replace(plan(TWO, HOST, A, B), placements=(wrong,))) == (
+        Violation("a", *told),
+    )
 
 
 class TestCellsOfTheXml:

@@ -70,6 +70,19 @@ def test_a_request_that_names_a_guest_twice_is_refused() -> None:
         assert str(caught.value) == f"plan.json: request.guests[{count - 1}].name: {name!a} stands there twice"
 
 
+def test_the_numbers_of_a_request_are_bounded_however_alike_its_lists_are() -> None:
+    """A text of a few bytes stands for thousands of vCPUs in each of its cells."""
+    document = json.loads(plan_json(carried_plan()))
+    asked = document["request"]["guests"][0]
+    asked["cells"] = [asked["cells"][0] | {"vcpus": "0-8191"}] * 600
+    with pytest.raises(InputError) as caught:
+        read_plan(json.dumps(document), "plan.json")
+    assert str(caught.value.problems[0].what) == (
+        "request.guests[0].cells[510].vcpus: expected a CPU list "
+        "(the lists of the document together name more than 4194304 CPUs), found '0-8191'"
+    )
+
+
 def test_a_document_without_our_additions_is_read() -> None:
     document = json.loads(plan_json(full_plan()))
     for placement in document["placements"]:

@@ -15,7 +15,7 @@ from numaplan.placement.verification.violation import Violation
 
 
 def cpu_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
-    """Everything that a plan can do wrong with CPUs."""
+    """Everything that a plan can do wrong with which CPUs it gives; how many they are is a matter of its shape."""
     asked = [(guest, placement) for placement in placements if (guest := facts.asked(placement.vm)) is not None]
     given = [grant for guest, placement in asked for grant in grants(guest, placement)]
     held = facts.taken | CpuSet(grant.cpu for grant in given)
@@ -24,10 +24,8 @@ def cpu_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Vi
         nodes = {cell.id: cell.numa_node for cell in placement.cells}
         own = tuple(grant for grant in given if grant.vm == guest.name)
         yield from _allocatable(facts, own, nodes)
-        yield from _counts(guest, placement)
         yield from thread_violations(facts, guest, placement, own=own, held=held)
-        yield from _emulator(facts, guest, placement, held=held)
-        yield from _iothreads(facts, guest, placement, held=held)
+        yield from _sharing(facts, guest, placement, held=held)
     yield from pool_violations(facts, placements)
 
 
@@ -78,46 +76,15 @@ def _why_not(facts: Facts, cpu: CpuId) -> str | None:
     return None if taker is None else f"is taken by {taker}"
 
 
-def _counts(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
-    for cell in placement.cells:
-        for vcpu, cpus in cell.vcpus:
-            if is_dedicated(guest, vcpu) and len(cpus) != 1:
-                yield Violation(
-                    guest.name,
-                    "cpu_count",
-                    f'guest "{guest.name}" vCPU {vcpu} is dedicated and has {len(cpus)} CPUs; it needs 1',
-                )
-
-
-def _emulator(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:
-    name = f'guest "{guest.name}" emulator'
-    if guest.emulator is EmulatorPolicy.SHARE:
-        problem = _floats_wrongly(facts, placement, placement.emulator, held=held)
+def _sharing(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:
+    """An emulator and iothreads that float with others."""
+    threads = [("emulator", "emulator", placement.emulator)] if guest.emulator is EmulatorPolicy.SHARE else []
+    if guest.iothread_policy is IothreadPolicy.SHARE:
+        threads += [("iothreads", f"iothread {iothread}", cpus) for iothread, cpus in placement.iothreads]
+    for constraint, thread, cpus in threads:
+        problem = _floats_wrongly(facts, placement, cpus, held=held)
         if problem is not None:
-            yield Violation(guest.name, "emulator", f"{name} {problem}")
-        return
-    needed = 1 if guest.emulator is EmulatorPolicy.ISOLATE else guest.emulator_cpus
-    if len(placement.emulator) != needed:
-        yield Violation(
-            guest.name, "emulator", f"{name} has {len(placement.emulator)} CPUs of its own; it needs {needed}"
-        )
-
-
-def _iothreads(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:
-    ids = [iothread for iothread, _ in placement.iothreads]
-    if ids != list(range(1, guest.iothreads + 1)):
-        yield Violation(
-            guest.name, "iothreads", f'guest "{guest.name}" has iothreads {ids}; it needs 1 to {guest.iothreads}'
-        )
-        return
-    for iothread, cpus in placement.iothreads:
-        name = f'guest "{guest.name}" iothread {iothread}'
-        if guest.iothread_policy is IothreadPolicy.SHARE:
-            problem = _floats_wrongly(facts, placement, cpus, held=held)
-            if problem is not None:
-                yield Violation(guest.name, "iothreads", f"{name} {problem}")
-        elif len(cpus) != 1:
-            yield Violation(guest.name, "iothreads", f"{name} has {len(cpus)} CPUs of its own; it needs 1")
+            yield Violation(guest.name, constraint, f'guest "{guest.name}" {thread} {problem}')
 
 
 def _floats_wrongly(facts: Facts, placement: Placement, cpus: CpuSet, *, held: CpuSet) -> str | None:

@@ -1,14 +1,27 @@
-"""Whether a plan answers what was asked: every guest once, with the cells, vCPUs, interfaces and devices it named."""
+"""Whether a plan answers what was asked: every guest once, with the cells, CPUs, interfaces and devices it named."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from numaplan.model.guest import CellId, VcpuId
 from numaplan.model.plan import CellPlacement, Placement, Plan, Status
-from numaplan.model.request import GuestRequest, InterfaceType, MemoryPolicy, PageSize
+from numaplan.model.request import (
+    EmulatorPolicy,
+    GuestRequest,
+    InterfaceType,
+    IothreadPolicy,
+    MemoryPolicy,
+    PageSize,
+)
 from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verification.grants import is_dedicated
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_few
+
+# As many as a large guest cell has, so that what is not as asked can be seen.
+_MOST_IDS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +74,37 @@ def plan_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
         yield from _account(guest.name, missing=missing, placed=placed[guest.name], left_out=left_out[guest.name])
 
 
-def shape_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
-    """Cells, vCPUs, memory amounts, interfaces and devices that are not as asked."""
+def shape_violations(facts: Facts, placement: Placement) -> Iterator[Violation]:
+    """Cells, vCPUs, CPUs of its own, iothreads, interfaces and devices that a guest has too many or too few of.
+
+    Where there are any, nothing else is asked of that placement: a small plan file can name millions of CPUs, and what
+    each of them breaks fills the memory. What has this shape is no larger than what was asked for.
+    """
+    guest = facts.asked(placement.vm)
+    if guest is not None:
+        cells = tuple(_cell_violations(facts, guest, placement))
+        yield from cells or _vcpu_violations(guest, placement)
+        yield from _own_thread_violations(guest, placement)
+        yield from _interface_violations(guest, placement)
+        yield from _device_violations(guest, placement)
+
+
+def cell_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Memory amounts that are not as asked, and nodes that are not there."""
     for placement in placements:
         guest = facts.asked(placement.vm)
-        if guest is not None:
-            yield from _cell_violations(facts, guest, placement)
-            yield from _interface_violations(guest, placement)
-            yield from _device_violations(guest, placement)
+        if guest is None:
+            continue
+        for cell, wanted in zip(placement.cells, expected_cells(facts, guest, placement), strict=True):
+            where = f'guest "{guest.name}" cell {cell.id}'
+            if cell.memory_kib != wanted.memory_kib:
+                yield Violation(
+                    guest.name, "memory_amount", f"{where} has {cell.memory_kib} KiB; it needs {wanted.memory_kib} KiB"
+                )
+            if facts.node(cell.numa_node) is None:
+                yield Violation(
+                    guest.name, "node", f"{where} is on node {cell.numa_node}, which the host does not have"
+                )
 
 
 def _account(name: str, *, missing: bool, placed: int, left_out: int) -> Iterator[Violation]:
@@ -110,22 +146,46 @@ def _cell_violations(facts: Facts, guest: GuestRequest, placement: Placement) ->
     expected = expected_cells(facts, guest, placement)
     found_ids = [cell.id for cell in placement.cells]
     if found_ids != [cell.id for cell in expected]:
-        yield Violation(
-            guest.name, "cells", f'guest "{guest.name}" has {len(found_ids)} cells, {found_ids}; needs {len(expected)}'
-        )
+        said = f"has {len(found_ids)} cells, {_few(found_ids)}; needs {len(expected)}"
+        yield Violation(guest.name, "cells", f'guest "{guest.name}" {said}')
         return
     for cell, wanted in zip(placement.cells, expected, strict=True):
-        where = f'guest "{guest.name}" cell {cell.id}'
         if _vcpus(cell) != wanted.vcpus:
-            yield Violation(
-                guest.name, "cells", f"{where} has vCPUs {list(_vcpus(cell))}; it needs {list(wanted.vcpus)}"
-            )
-        if cell.memory_kib != wanted.memory_kib:
-            yield Violation(
-                guest.name, "memory_amount", f"{where} has {cell.memory_kib} KiB; it needs {wanted.memory_kib} KiB"
-            )
-        if facts.node(cell.numa_node) is None:
-            yield Violation(guest.name, "node", f"{where} is on node {cell.numa_node}, which the host does not have")
+            said = f"has vCPUs {_few(_vcpus(cell))}; it needs {_few(wanted.vcpus)}"
+            yield Violation(guest.name, "cells", f'guest "{guest.name}" cell {cell.id} {said}')
+
+
+def _few(ids: Sequence[int]) -> str:
+    return f"[{format_few([str(each) for each in ids], _MOST_IDS)}]"
+
+
+def _vcpu_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
+    for cell in placement.cells:
+        for vcpu, cpus in cell.vcpus:
+            if is_dedicated(guest, vcpu) and len(cpus) != 1:
+                yield Violation(
+                    guest.name,
+                    "cpu_count",
+                    f'guest "{guest.name}" vCPU {vcpu} is dedicated and has {len(cpus)} CPUs; it needs 1',
+                )
+
+
+def _own_thread_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
+    """An emulator and iothreads that do not have as many CPUs of their own as asked."""
+    if guest.emulator is not EmulatorPolicy.SHARE:
+        needed = 1 if guest.emulator is EmulatorPolicy.ISOLATE else guest.emulator_cpus
+        if len(placement.emulator) != needed:
+            said = f"has {len(placement.emulator)} CPUs of its own; it needs {needed}"
+            yield Violation(guest.name, "emulator", f'guest "{guest.name}" emulator {said}')
+    ids = [iothread for iothread, _ in placement.iothreads]
+    if ids != list(range(1, guest.iothreads + 1)):
+        said = f"has iothreads {_few(ids)}; it needs 1 to {guest.iothreads}"
+        yield Violation(guest.name, "iothreads", f'guest "{guest.name}" {said}')
+    elif guest.iothread_policy is IothreadPolicy.DEDICATED:
+        for iothread, cpus in placement.iothreads:
+            if len(cpus) != 1:
+                said = f"has {len(cpus)} CPUs of its own; it needs 1"
+                yield Violation(guest.name, "iothreads", f'guest "{guest.name}" iothread {iothread} {said}')
 
 
 def _interface_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:

@@ -19,16 +19,16 @@ def _problem(facts: Facts, placement: Placement) -> str | None:
     topology = placement.topology
     if topology is None:
         return None
-    given = sorted(pair for cell in placement.cells for pair in cell.vcpus)
-    if topology.vcpus != len(given):
-        return f"a topology of {topology.vcpus} vCPUs; it has {len(given)}"
+    threads = sorted(pair for cell in placement.cells for pair in cell.vcpus)
+    if topology.vcpus != len(threads):
+        return f"a topology of {topology.vcpus} vCPUs; it has {len(threads)}"
     if topology.threads == 1:
         return None
-    for start in range(0, len(given), topology.threads):
-        run = given[start : start + topology.threads]
-        cores = {str(facts.core(cpu)) for _, cpus in run for cpu in cpus}
-        whole = [cpus for _, cpus in run if len(cpus) == 1 and len(facts.core(cpus.lowest)) == topology.threads]
-        if len(cores) != 1 or len(whole) != topology.threads or len({cpus.lowest for cpus in whole}) != len(whole):
+    for start in range(0, len(threads), topology.threads):
+        run = threads[start : start + topology.threads]
+        given = {cpus.lowest for _, cpus in run if len(cpus) == 1}
+        cores = {facts.core(cpu) for cpu in given}
+        if len(cores) != 1 or len(given) != topology.threads or any(len(core) != topology.threads for core in cores):
             vcpus = ", ".join(str(vcpu) for vcpu, _ in run)
             return f"vCPUs {vcpus} as threads of one core; their CPUs are no whole core of the host"
     return None
