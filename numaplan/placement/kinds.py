@@ -121,7 +121,7 @@ def unusable(facts: HostFacts, device: PciDevice) -> str | None:
         return "is held by another guest"
     if device.is_bridge:
         return "is a bridge"
-    if device.sriov is not None and device.sriov.configured > 0:
+    if device.sriov is not None and (device.sriov.configured > 0 or device.sriov.vfs):
         return "is a PF with configured VFs"
     return facts.busy_devices.get(device.address)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.devices import PciAddress
+from numaplan.model.devices import PciAddress, Sriov
 from numaplan.model.plan import Plan, Status
-from numaplan.model.request import Affinity, HostPolicy, InterfaceRequest, Request
+from numaplan.model.request import Affinity, DeviceRequest, HostPolicy, InterfaceRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
@@ -57,3 +57,15 @@ def test_its_pf_s_link_carries_it() -> None:
     speeds = tuple(replace(link, speed_mbps=7000) for link in TOLD.links)
     slow = listed_only(replace(TOLD, links=speeds))
     assert planned(slow, sriov(pf="ens1", count=2, mbps=4000)).status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("sriov", [Sriov(2, 1, ()), Sriov(2, 0, TOLD.pci[0].sriov.vfs if TOLD.pci[0].sriov else ())])
+def test_a_pf_that_lists_vfs_or_says_that_it_has_some_is_no_device_for_a_guest(sriov: Sriov) -> None:
+    pf = TOLD.pci[0]
+    snapshot = replace(TOLD, pci=(replace(pf, sriov=sriov), *TOLD.pci[1:]))
+    asked = guest("a", 2, devices=(DeviceRequest("pf", address=pf.address, affinity=Affinity.PREFERRED),))
+    request = Request(POLICY, (asked,))
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert plan.status is Status.INFEASIBLE
+    assert "is a PF with configured VFs" in plan.unplaced[0].reason
