@@ -2,7 +2,19 @@
 
 from dataclasses import replace
 
-from numaplan.model.request import GuestRequest, InterfaceRequest, InterfaceType, PageSize, Request
+import pytest
+
+from numaplan.model.devices import IommuGroup, IommuGroupId, PciAddress, PciDevice
+from numaplan.model.host import NodeId
+from numaplan.model.request import (
+    Affinity,
+    DeviceRequest,
+    GuestRequest,
+    InterfaceRequest,
+    InterfaceType,
+    PageSize,
+    Request,
+)
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.reasons import choice
@@ -47,3 +59,47 @@ def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None
 def test_a_range_of_vfs_is_named_with_its_pf() -> None:
     asked = InterfaceRequest("i", InterfaceType.SRIOV, pf="eth1", vf_indexes=frozenset({2, 3, 9}))
     assert choice(asked, 1) == "1 VF with pf eth1#2-3,9"
+
+
+CARD, AUDIO = PciAddress(0, 0xB1, 0, 0), PciAddress(0, 0xB1, 0, 1)
+
+
+def with_card(snapshot: Snapshot) -> Snapshot:
+    """The host with a graphics card on node 1, the audio function of which is in its IOMMU group."""
+    group = IommuGroupId(500)
+    card = PciDevice(CARD, "10de", "20b5", "030000", NodeId(1), iommu_group=group)
+    audio = PciDevice(AUDIO, "10de", "1aef", "040300", NodeId(1), iommu_group=group)
+    return replace(
+        snapshot,
+        pci=tuple(sorted((*snapshot.pci, card, audio), key=lambda device: device.address)),
+        iommu_groups=(*snapshot.iommu_groups, IommuGroup(group, (CARD, AUDIO))),
+    )
+
+
+def reasons(request: Request, snapshot: Snapshot) -> dict[str, str]:
+    _, unplaced = conflict(request, host_facts(request, snapshot))
+    return {one.vm: one.reason for one in unplaced}
+
+
+@pytest.mark.parametrize("affinity", [Affinity.REQUIRED, Affinity.SOCKET])
+def test_a_guest_that_asks_for_a_whole_iommu_group_is_not_told_that_a_part_of_it_is_not_near(
+    affinity: Affinity,
+) -> None:
+    card = DeviceRequest("card", vendor="10de", device="20b5", affinity=Affinity.PREFERRED)
+    audio = DeviceRequest("audio", address=AUDIO, affinity=affinity)
+    fits = replace(guest("a", 1), devices=(card, audio))
+    request = ask(guest("big", 99), fits, reserved="0")
+    assert reasons(request, with_card(host("2n:4c:1t")))["a"] == 'fits alone; "big" has no place even alone'
+    full = ask(fits, reserved="0,4-7")
+    assert reasons(full, with_card(host("2n:4c:1t")))["a"] == (
+        f'device "audio" needs 1 device with address {AUDIO} with affinity {affinity}:'
+        " node 0: 0 free; node 1: 1 free, but no room: 0 free CPUs, needs 1"
+    )
+
+
+def test_a_guest_that_leaves_a_part_of_an_iommu_group_to_another_is_told_so() -> None:
+    card = replace(guest("a", 1), devices=(DeviceRequest("card", address=CARD),))
+    audio = replace(guest("b", 1), devices=(DeviceRequest("audio", address=AUDIO),))
+    said = reasons(ask(card, audio, reserved="0"), with_card(host("2n:4c:1t")))
+    part = "a VF or device that it needs shares its IOMMU group with one that it did not ask for"
+    assert said == {"a": part, "b": part}

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
-from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, Request
+from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
@@ -176,7 +176,7 @@ def _no_nodes_apart(problem: Problem, guests: GuestClass) -> str | None:
 
 def _no_devices(problem: Problem, guests: GuestClass) -> str | None:
     for entry, demand in zip(entries(guests.request), guests.devices, strict=True):
-        have = sum(len(problem.device_kinds[i].members) for i in demand.kinds)
+        have = _there(problem, demand)
         if have < demand.count:
             reasons = _missing_pfs(problem, entry) or _obstacles(problem, entry, demand)
             return f"{noun(entry)} needs {choice(entry, demand.count)}, the host has {have} free{reasons}"
@@ -184,28 +184,47 @@ def _no_devices(problem: Problem, guests: GuestClass) -> str | None:
 
 
 def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> str | None:
-    """The one demand that no way to lie on the nodes satisfies, all others left out."""
+    """The one demand that no way to lie on the nodes satisfies, wherever all others find theirs."""
     guest = guests.request
     seen: set[DeviceDemand] = set()
-    for entry, demand in zip(entries(guest), guests.devices, strict=True):
+    for number, (entry, demand) in enumerate(zip(entries(guest), guests.devices, strict=True)):
         # Entries that ask for the same need no second look.
         same = replace(demand, name="")
         if demand.affinity is Affinity.PREFERRED or same in seen:
             continue
         seen.add(same)
-        only = (
-            replace(guest, interfaces=(), devices=(entry,))
-            if isinstance(entry, DeviceRequest)
-            else replace(guest, interfaces=(entry,), devices=())
-        )
-        alone = build_problem(replace(request, guests=(only,)), problem.facts)
-        if not alone.truncated and not alone.classes[0].options:
+        alone = build_problem(replace(request, guests=(_near_for_one(guest, number),)), problem.facts)
+        (asked,) = alone.classes
+        # An IOMMU group that a guest does not ask for as a whole is near it in vain: that is another reason.
+        is_whole = [_there(alone, d) for d in asked.devices] == [_there(problem, d) for d in guests.devices]
+        if is_whole and not alone.truncated and not asked.options:
             where = "; ".join(_at_node(problem, guests, demand, node) for node in problem.facts.nodes)
             return (
                 f"{noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
                 f" {where}{_nowhere(problem, demand)}"
             )
     return None
+
+
+def _near_for_one(guest: GuestRequest, which: int) -> GuestRequest:
+    """The guest with all that it asks for of devices, where only entry `which` has to be near.
+
+    None is left out: it may be the rest of an IOMMU group that another one can only have with it.
+    """
+    interfaces: list[InterfaceRequest] = []
+    devices: list[DeviceRequest] = []
+    for number, entry in enumerate(entries(guest)):
+        affinity = entry.affinity if number == which else Affinity.PREFERRED
+        if isinstance(entry, DeviceRequest):
+            devices.append(replace(entry, affinity=affinity))
+        else:
+            interfaces.append(replace(entry, affinity=affinity))
+    return replace(guest, interfaces=tuple(interfaces), devices=tuple(devices))
+
+
+def _there(problem: Problem, demand: DeviceDemand) -> int:
+    """How many devices there are for a demand, wherever they are."""
+    return sum(len(problem.device_kinds[i].members) for i in demand.kinds)
 
 
 def _broken_constraint(problem: Problem) -> str | None:
