@@ -130,9 +130,9 @@ def test_what_is_worth_least_is_left_out_where_one_guest_is_not_enough() -> None
 def test_cpus_that_the_host_keeps_or_that_nobody_shares_are_named() -> None:
     snapshot = host("1n:4c:2t")
     said = sentences(snapshot, vm(vcpus=5), reserved_cpus="0-1,4-5")
-    assert said[0] == "reserve CPUs 1 no longer: cost 20"
+    assert said[0] == "reserve CPU 1 no longer: cost 20"
     shared = sentences(snapshot, vm(vcpus=6, cpu_policy="shared"), shared_cpus="0")
-    assert shared[:2] == ["add CPUs 3 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
+    assert shared[:2] == ["add CPU 3 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
 
 
 def test_thread_policies_and_cpus_of_qemu_are_given_up_as_far_as_needed() -> None:

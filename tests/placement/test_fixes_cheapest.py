@@ -148,15 +148,15 @@ def test_pages_of_two_sizes_are_not_made_of_the_same_memory(spec: str, reserved:
 def test_threads_that_lack_a_cpu_to_float_on_get_one(keys: dict[str, Any]) -> None:
     said = sentences("2 nodes, 8 cores, 16GiB", NO_POOLS, vm(**{"vcpus": 4, **keys}))
     assert said[:2] == [
-        "add CPUs 3 of node 0 to shared_cpus: cost 5",
-        "add CPUs 7 of node 1 to shared_cpus: cost 5",
+        "add CPU 3 of node 0 to shared_cpus: cost 5",
+        "add CPU 7 of node 1 to shared_cpus: cost 5",
     ]
 
 
 def test_pools_on_several_nodes_are_made_at_once() -> None:
     guest = vm(vcpus=2, cells=2, cpu_policy="shared", memory="2GiB")
     said = sentences("2 nodes, 8 cores, 16GiB", NO_POOLS, guest)
-    assert said[0] == "add CPUs 3 of node 0 and CPUs 7 of node 1 to shared_cpus: cost 10"
+    assert said[0] == "add CPU 3 of node 0 and CPU 7 of node 1 to shared_cpus: cost 10"
 
 
 def test_pools_on_several_nodes_leave_dedicated_vcpus_their_cpus() -> None:
