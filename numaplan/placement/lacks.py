@@ -1,5 +1,8 @@
-"""What one node lacks for one cell, even with nothing else on it."""
+"""What one node lacks for one cell, even with nothing else on it; and how that is told of all nodes."""
 
+from collections.abc import Mapping
+
+from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.problem import CellDemand, CoreKind
@@ -12,6 +15,17 @@ def cell_lack(facts: HostFacts, cell: CellDemand, node: NodeId, *, cores: tuple[
         return "no CPUs"
     here = [kind for kind in cores if kind.node == node]
     return _cpu_lack(facts, cell, here) or _pool_lack(facts, cell, node) or _memory_lack(facts, cell, node)
+
+
+def node_by_node(said: Mapping[NodeId, str]) -> str:
+    """``node 0: ...; nodes 1-7 each: ...``: nodes of which the same is said stand together."""
+    groups: dict[str, list[NodeId]] = {}
+    for node, words in said.items():
+        groups.setdefault(words, []).append(node)
+    return "; ".join(
+        f"node {some[0]}: {words}" if len(some) == 1 else f"nodes {format_id_list(some)} each: {words}"
+        for words, some in groups.items()
+    )
 
 
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:

@@ -62,7 +62,7 @@ IMPOSSIBLE = {
     "memory of 1 KiB": (
         [vm(memory="1KiB")],
         {("a", "memory")},
-        "no node can take it: " + "; ".join(f"node {n}: {NO_PAGES} 1 KiB" for n in (0, 1)),
+        f"no node can take it: nodes 0-1 each: {NO_PAGES} 1 KiB",
     ),
     "64 cells on nodes of their own": (
         [vm(vcpus=64, memory="64MiB", cells=64)],

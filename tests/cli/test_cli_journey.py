@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_exit_4_with_a_reason_for_each_guest(tmp_path: Path
     vnf.write_text(VNF.read_text().replace("memory: 256MiB", "memory: 4GiB"))
     ran = numaplan("place", vnf, "--snapshot", HOST, "--out", tmp_path / "plan.json", "--patched", tmp_path / "new")
     assert ran.code == 4
-    assert "no node can take its cell 0: node 0: 256 free 2 MiB pages, needs 1024" in ran.err
+    assert "no node can take its cell 0: nodes 0-1 each: 256 free 2 MiB pages, needs 1024" in ran.err
     for guest in ("router", "firewall", "control", "database"):
         assert re.search(rf"^  (\w+, )*{guest}(, \w+)*: ", ran.err, re.MULTILINE)
     assert json.loads((tmp_path / "plan.json").read_text())["status"] == "infeasible"

@@ -35,12 +35,19 @@ def reason(request: Request, snapshot: Snapshot) -> str:
 
 def test_memory_that_no_node_has_is_told_node_by_node_though_it_may_lie_on_any() -> None:
     request = ask(guest("a", 1, memory_gib=3, memory_policy="preferred"), reserved="0")
-    said = "; ".join(f"node {node}: 2 GiB of ordinary memory, needs 3 GiB" for node in (0, 1))
+    said = "nodes 0-1 each: 2 GiB of ordinary memory, needs 3 GiB"
     assert reason(request, host("2n:2c:1t", memory_gib=2)) == f"no node has the memory for it: {said}"
     two = guest("a", [1, 1], memory_gib=1, memory_policy="preferred")
     two = replace(two, cells=(two.cells[0], replace(two.cells[1], memory_kib=3 << 20)))
     request = ask(two, reserved="0")
     assert reason(request, host("2n:2c:1t", memory_gib=2)) == f"no node has the memory for its cell 1: {said}"
+
+
+def test_nodes_that_lack_the_same_are_told_at_once() -> None:
+    said = reason(ask(guest("a", 6), reserved="0,5,10"), host("5n:5c:1t"))
+    assert said == "no node can take it: nodes 0-2 each: 4 free CPUs, needs 6; nodes 3-4 each: 5 free CPUs, needs 6"
+    said = reason(ask(guest("a", 6), reserved="5"), host("3n:5c:1t"))
+    assert said == "no node can take it: nodes 0,2 each: 5 free CPUs, needs 6; node 1: 4 free CPUs, needs 6"
 
 
 def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None:

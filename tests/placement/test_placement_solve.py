@@ -317,21 +317,21 @@ def test_nothing_is_called_impossible_where_not_all_ways_were_searched(monkeypat
 REASONS = {
     "cpus": (
         ask(guest("g", 9)),
-        "no node can take it: node 0: 8 free CPUs, needs 9; node 1: 8 free CPUs, needs 9",
+        "no node can take it: nodes 0-1 each: 8 free CPUs, needs 9",
     ),
     "whole cores": (
         ask(guest("g", 6, thread_policy="require"), reserved="0-1,4-5"),
-        "no node can take it: node 0: 2 whole free cores, needs 3; node 1: 2 whole free cores, needs 3",
+        "no node can take it: nodes 0-1 each: 2 whole free cores, needs 3",
     ),
     "pages": (
         ask(guest("g", memory_gib=4, page_size="1GiB")),
-        "no node can take it: node 0: 2 free 1 GiB pages, needs 4; node 1: 2 free 1 GiB pages, needs 4",
+        "no node can take it: nodes 0-1 each: 2 free 1 GiB pages, needs 4",
     ),
     "ordinary memory": (
         ask(guest("g", memory_gib=63), reserved_memory_gib=2),
-        "no node can take it: "
-        + "; ".join(
-            f"node {n}: 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB" for n in (0, 1)
+        (
+            "no node can take it: nodes 0-1 each:"
+            " 62 GiB of ordinary memory (64 GiB less reserved_memory 2 GiB), needs 63 GiB"
         ),
     ),
     "pool": (

@@ -10,7 +10,7 @@ from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, Interf
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
-from numaplan.placement.lacks import cell_lack
+from numaplan.placement.lacks import cell_lack, node_by_node
 from numaplan.placement.options import build_problem, fitting_nodes, ways
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
@@ -143,10 +143,14 @@ def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
 def _no_node(problem: Problem, guests: GuestClass) -> str | None:
     facts = problem.facts
     for k, cell in enumerate(guests.cells):
-        lacks = {node: cell_lack(facts, cell, node, cores=problem.core_kinds) for node in facts.nodes}
-        if all(lacks.values()):
+        lacks = {
+            node: lack
+            for node in facts.nodes
+            if (lack := cell_lack(facts, cell, node, cores=problem.core_kinds)) is not None
+        }
+        if len(lacks) == len(facts.nodes):
             subject = "it" if len(guests.cells) == 1 else f"its cell {k}"
-            return f"no node can take {subject}: " + "; ".join(f"node {n}: {lack}" for n, lack in lacks.items())
+            return f"no node can take {subject}: {node_by_node(lacks)}"
     return None
 
 
@@ -155,10 +159,10 @@ def _no_memory(problem: Problem, guests: GuestClass) -> str | None:
     facts = replace(problem.facts, policy=replace(problem.facts.policy, guest_overhead_kib=0))
     for k, cell in enumerate(guests.cells):
         only = replace(cell, isolated=0, whole=0, part=0, threads=0, shared=0, strict=True)
-        lacks = {node: cell_lack(facts, only, node, cores=()) for node in facts.nodes}
-        if all(lacks.values()):
+        lacks = {node: lack for node in facts.nodes if (lack := cell_lack(facts, only, node, cores=())) is not None}
+        if len(lacks) == len(facts.nodes):
             whose = "it" if len(guests.cells) == 1 else f"its cell {k}"
-            return f"no node has the memory for {whose}: " + "; ".join(f"node {n}: {lack}" for n, lack in lacks.items())
+            return f"no node has the memory for {whose}: {node_by_node(lacks)}"
     return None
 
 
@@ -198,7 +202,7 @@ def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> 
         # An IOMMU group that a guest does not ask for as a whole is near it in vain: that is another reason.
         is_whole = [_there(alone, d) for d in asked.devices] == [_there(problem, d) for d in guests.devices]
         if is_whole and not alone.truncated and not asked.options:
-            where = "; ".join(_at_node(problem, guests, demand, node) for node in problem.facts.nodes)
+            where = node_by_node({node: _at_node(problem, guests, demand, node) for node in problem.facts.nodes})
             return (
                 f"{noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
                 f" {where}{_nowhere(problem, demand)}"
@@ -277,7 +281,7 @@ def _at_node(problem: Problem, guests: GuestClass, demand: DeviceDemand, node: N
     lacks = [cell_lack(problem.facts, cell, node, cores=problem.core_kinds) for cell in guests.cells]
     # Where one of the cells fits, the node is none of those that the guest cannot use.
     lack = None if None in lacks else lacks[0]
-    return f"node {node}: {have} free" + (f", but no room: {lack}" if lack else "")
+    return f"{have} free" + (f", but no room: {lack}" if lack else "")
 
 
 def _nowhere(problem: Problem, demand: DeviceDemand) -> str:
@@ -287,7 +291,7 @@ def _nowhere(problem: Problem, demand: DeviceDemand) -> str:
 
 def _nodes_in_turn(problem: Problem, guests: GuestClass) -> str:
     """What each node has for the guest: CPUs and memory by its cells, devices by its demands."""
-    parts = []
+    said = {}
     for node in problem.facts.nodes:
         lacks = [cell_lack(problem.facts, cell, node, cores=problem.core_kinds) for cell in guests.cells]
         words = ["room for a cell"] if None in lacks else [lack for lack in dict.fromkeys(lacks) if lack]
@@ -296,5 +300,5 @@ def _nodes_in_turn(problem: Problem, guests: GuestClass) -> str:
             f' free for "{d.name}", needs {d.count}'
             for d in guests.devices
         ]
-        parts.append(f"node {node}: {', '.join(words)}")
-    return "; ".join(parts)
+        said[node] = ", ".join(words)
+    return node_by_node(said)
