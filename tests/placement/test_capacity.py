@@ -21,6 +21,7 @@ from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
 from numaplan.spec.synthetic import parse_synthetic
 from tests.hosts import GIB, Nic, host
+from tests.placement.growing import with_more
 from tests.requests import ask, guest, vfs
 
 
@@ -140,6 +141,60 @@ def test_a_node_with_less_than_is_reserved_lacks_that_only_where_somebody_wants_
 ) -> None:
     request = ask(guest("fw", 1, memory_gib=2), reserved="0", reserved_memory_gib=2)
     assert counted(request, parse_synthetic(spec)).next.sentence == f"one more fw needs {sentence}"
+
+
+def sized(page_size: str, *mib: int, memory_policy: str = "strict") -> GuestRequest:
+    """A guest with a cell of each size."""
+    one = guest("fw", [1] * len(mib), page_size=page_size, memory_policy=memory_policy)
+    return replace(
+        one, cells=tuple(replace(cell, memory_kib=size << 10) for cell, size in zip(one.cells, mib, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("2 nodes, 4 cores, 8GiB; 1GiB=4", sized("large", 1536)),
+        ("2 nodes, 4 cores, 8GiB", sized("large", 1536)),
+        ("2 nodes, 4 cores; 1GiB=4", sized("any", 1536)),
+        ("2 nodes, 4 cores", sized("any", 1536)),
+        ("2 nodes, 4 cores; 1GiB@1=4", sized("large", 2048, 1536)),
+        ("2 nodes, 4 cores", sized("large", 1536, memory_policy="preferred")),
+    ],
+    ids=["large", "large-no-pages", "any", "any-no-pages", "cells", "preferred"],
+)
+def test_pages_of_a_size_that_the_host_lacks_are_enough_and_fewer_are_not(spec: str, wanted: GuestRequest) -> None:
+    request, snapshot = ask(wanted, reserved="0"), parse_synthetic(spec)
+    found = counted(request, snapshot)
+    assert found.fit == 0
+    assert found.next.sentence.startswith("one more fw needs 768 more free 2 MiB pages on node 0 (")
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+    assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted", "sentence"),
+    [
+        ("1 nodes, 4 cores, 8GiB; 1GiB=1", sized("large", 2048), "1 more free 1 GiB page on node 0 (have 1, need 2)"),
+        (
+            "1 nodes, 4 cores, 2GiB",
+            sized("any", 3072),
+            "1 GiB more of ordinary memory on node 0 (have 2 GiB, need 3 GiB)",
+        ),
+    ],
+    ids=["listed-pages", "ordinary-memory"],
+)
+def test_pages_of_a_size_that_the_host_lacks_are_not_asked_for_where_others_will_do(
+    spec: str, wanted: GuestRequest, sentence: str
+) -> None:
+    assert counted(ask(wanted, reserved="0"), parse_synthetic(spec)).next.sentence == f"one more fw needs {sentence}"
+
+
+def test_no_pages_help_where_none_divide_the_memory() -> None:
+    found = counted(ask(sized("large", 1537), reserved="0"), parse_synthetic("2 nodes, 4 cores, 8GiB; 1GiB=4"))
+    assert found.next.short == ()
+    assert found.next.sentence.startswith("no more CPUs, memory or VFs")
 
 
 def test_the_count_of_the_request_means_nothing() -> None:

@@ -1,22 +1,26 @@
 """Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from numaplan.model.capacity import NextCopy, Shortage
 from numaplan.model.devices import PciAddress
-from numaplan.model.host import NodeId
-from numaplan.model.request import DeviceRequest, InterfaceRequest, Request, ThreadPolicy
+from numaplan.model.host import HugepagePool, NodeId, NumaNode
+from numaplan.model.request import CellRequest, DeviceRequest, InterfaceRequest, PageSize, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
 from numaplan.placement.capacity.elastic import Stretch, link_speed
-from numaplan.placement.capacity.model import CopiesProblem, Held
+from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CellDemand
 from numaplan.units import format_count, format_size
+
+# Kernels with pages of 4 KiB have huge ones of 2 MiB, and not all have larger ones, whose memory these can be as well.
+_USUAL_PAGE_KIB: Final = 2048
 
 _UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
 _ENOUGH: Final = (
@@ -37,6 +41,9 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     vm = asked.copies.vm
     if asked.problem.truncated:
         return NextCopy(_UNSETTLED.format(vm=vm))
+    if any(_lacks_page_size(asked.problem.facts, *cell) for cell in _copy_cells(asked)):
+        snapshot = replace(snapshot, nodes=tuple(_listing_usual_pages(node) for node in snapshot.nodes))
+        asked = copies_problem(request, host_facts(request, snapshot), asked.copies)
     supplies = tuple(_supplies(asked))
     needs = {supply: _need(asked, supply) for supply in supplies}
     stretch = Stretch(request, snapshot, asked, supplies, count=count)
@@ -51,6 +58,26 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     if not found.proven:
         return NextCopy(_ENOUGH.format(vm=vm, sentence=sentence))
     return NextCopy(f"one more {vm} needs {sentence}", tuple(row for _, row in rows))
+
+
+def _copy_cells(asked: CopiesProblem) -> Iterator[tuple[CellRequest, CellDemand]]:
+    return zip(asked.guests.request.cells, asked.guests.cells, strict=True)
+
+
+def _lacks_page_size(facts: HostFacts, cell: CellRequest, demand: CellDemand) -> bool:
+    """Whether a cell could lie in huge pages, and no size of these that the host lists will do."""
+    if cell.memory_kib % _USUAL_PAGE_KIB or any(size > SMALL_PAGE_KIB for size in demand.page_sizes_kib):
+        return False
+    # Ordinary memory does as well, where the host says how much of it there is.
+    untold = any(node.available_kib is None for node in facts.snapshot.nodes)
+    return cell.page_size is PageSize.LARGE or (cell.page_size is PageSize.ANY and untold)
+
+
+def _listing_usual_pages(node: NumaNode) -> NumaNode:
+    """The node as a kernel shows it that has huge pages of the usual size, and none of them reserved."""
+    if node.memory_kib == 0 or node.pool(_USUAL_PAGE_KIB) is not None:
+        return node
+    return replace(node, hugepages=(HugepagePool(_USUAL_PAGE_KIB, total=0, free=0), *node.hugepages))
 
 
 def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
