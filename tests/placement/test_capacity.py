@@ -197,6 +197,17 @@ def test_no_pages_help_where_none_divide_the_memory() -> None:
     assert found.next.sentence.startswith("no more CPUs, memory or VFs")
 
 
+@pytest.mark.parametrize("shared", [None, "40"])
+def test_a_vm_of_shared_vcpus_on_a_host_without_a_pool_is_told_that(shared: str | None) -> None:
+    for wanted in (guest("fw", 2, cpu_policy="shared"), guest("fw", 2, cpu_policy="mixed", dedicated=[0])):
+        found = counted(ask(wanted, reserved="0", shared=shared), HOST, apart=True)
+        assert (found.fit, found.next.short) == (0, ())
+        assert found.next.sentence == (
+            "no addition to a node makes room for one more fw: it has shared vCPUs, and the host section of vnf.yaml"
+            " names no shared_cpus that are online"
+        )
+
+
 def test_the_count_of_the_request_means_nothing() -> None:
     one = counted(ask(guest("fw", 4)), HOST)
     three = counted(ask(*(replace(guest(f"fw-{i}", 4), vm="fw") for i in (1, 2, 3))), HOST)

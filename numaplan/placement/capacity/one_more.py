@@ -30,6 +30,10 @@ _LINKED: Final = (
     "no addition to a node makes room for one more {vm}: its affinity and anti_affinity leave no node to it that has"
     " all that it needs, or could have it"
 )
+_NO_POOL: Final = (
+    "no addition to a node makes room for one more {vm}: it has shared vCPUs, and the host section of vnf.yaml names no"
+    " shared_cpus that are online"
+)
 _NOTHING: Final = "no more CPUs, memory or VFs on the nodes that are there make room for one more {vm}"
 
 
@@ -82,6 +86,8 @@ def _listing_usual_pages(node: NumaNode) -> NumaNode:
 
 def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
     copies = stretch.base.copies
+    if not stretch.base.problem.facts.shared and any(cell.shared for cell in stretch.base.guests.cells):
+        return _NO_POOL
     if not (copies.together or copies.apart or copies.near or copies.far):
         return _NOTHING
     free = stretch.least(needs, single=False, linked=False).outcome
