@@ -182,7 +182,7 @@ def test_one_guest_is_left_out_and_others_make_do_where_leaving_out_alone_takes_
     hopeless = vm("a", interfaces=[{"name": "data", "pf": "ens0", "count": 5}])
     guests = [vm("b", 8, emulator="isolate"), vm("c", 5, iothreads={"count": 4, "policy": "dedicated"})]
     assert sentences(snapshot, hopeless, *guests, reserved_cpus="0,8") == [
-        "let a be left out (required: false), let b's emulator be share and reserve CPUs 8 no longer: cost 1030",
+        "let a be left out (required: false), let b's emulator be share and reserve CPU 8 no longer: cost 1030",
         "let a and b be left out (required: false): cost 2000",
     ]
 

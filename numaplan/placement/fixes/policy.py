@@ -55,15 +55,10 @@ def _giving_up(given: tuple[CpuId, ...], reserved: CpuSet) -> Lever:
     return Lever(
         most=len(given),
         pull=pull,
-        sentence=lambda level: ("reserve {} no longer", _named(given[:level])),
+        sentence=lambda level: ("reserve {} no longer", CpuSet(given[:level]).named),
         price=lambda level: price.RESERVED_CPU * level,
         edits=lambda case, _level: (Edit(None, ("reserved_cpus",), str(case.request.policy.reserved_cpus)),),
     )
-
-
-def _named(cpus: Sequence[CpuId]) -> str:
-    """``CPU 3``, ``CPUs 2-3``."""
-    return f"{'CPU' if len(cpus) == 1 else 'CPUs'} {CpuSet(cpus)}"
 
 
 def _by_core(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:
@@ -112,7 +107,7 @@ def _sharing(given: tuple[CpuId, ...], node: NodeId) -> Lever:
     return Lever(
         most=len(given),
         pull=pull,
-        sentence=lambda level: ("add {} to shared_cpus", f"{_named(given[:level])} of node {node}"),
+        sentence=lambda level: ("add {} to shared_cpus", f"{CpuSet(given[:level]).named} of node {node}"),
         price=lambda level: price.SHARED_CPU * level,
         edits=lambda case, _level: (Edit(None, ("shared_cpus",), str(case.request.policy.shared_cpus)),),
         nested=False,
