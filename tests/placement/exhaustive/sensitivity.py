@@ -18,8 +18,10 @@ from tests.placement.exhaustive.relaxed import plans_of_less
 
 # Generators of violations, functions that say what is wrong with one thing (None: nothing), and whether it is near.
 CHECKS: Final[tuple[tuple[ModuleType, str], ...]] = (
-    *((cpus, name) for name in ("_distinct", "_allocatable", "_counts", "thread_violations", "_emulator")),
-    *((cpus, name) for name in ("_iothreads", "_shared_cell", "_pools")),
+    *(
+        (cpus, name)
+        for name in ("_distinct", "_allocatable", "thread_violations", "_sharing", "_shared_cell", "_pools")
+    ),
     *((memory, name) for name in ("_page_problem", "_node_problem", "_capacity")),
     *((devices, name) for name in ("vf_problem", "vf_filter_problem", "device_problem", "_ports", "_iommu")),
     *((devices, name) for name in ("_once", "_bandwidth", "_id_problem")),
@@ -27,7 +29,9 @@ CHECKS: Final[tuple[tuple[ModuleType, str], ...]] = (
     (groups, "_partners"),
     (whole, "group_violations"),
     (whole, "plan_violations"),
-    *((shape, name) for name in ("_account", "_cell_violations", "_interface_violations", "_device_violations")),
+    (whole, "cell_violations"),
+    *((shape, name) for name in ("_account", "_cell_violations", "_vcpu_violations", "_own_thread_violations")),
+    *((shape, name) for name in ("_interface_violations", "_device_violations")),
 )
 
 
