@@ -13,7 +13,7 @@ from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
 from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import UNBOUNDED, ZERO, Linear, Outcome, Solved, total
+from numaplan.placement.cpsat import UNBOUNDED, ZERO, Aim, Linear, Outcome, Solved, total
 from numaplan.placement.first import greedy_plan, part_of_greedy_plan, plan_of_required
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
 from numaplan.placement.joined import Joined, joined
@@ -27,6 +27,7 @@ from numaplan.placement.levels import (
     Progress,
     Reached,
     Run,
+    Step,
     hold,
     maximizes,
     sharpened,
@@ -52,6 +53,7 @@ JOINED: Final = 0.75
 
 # Whether there is a plan at all is worth more work than the best of priorities is.
 FEASIBLE_EFFORT: Final = 2.5
+ANY_PLAN: Final = Step(1.0, Aim.ANY)
 
 # The part of its work that a level gets with nodes held where the joint model comes after.
 FIRST_TRY: Final = 0.25
@@ -208,7 +210,7 @@ def feasible(problem: Problem, budget: Budget, *, without: str | None = None) ->
     """Whether any plan places every required guest, `without` one constraint: FEASIBLE, INFEASIBLE or UNKNOWN."""
     run = Run(budget)
     f = formulate(problem, coarse_units(problem), fine=False, without=without)
-    outcome = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT).outcome
+    outcome = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT, step=ANY_PLAN).outcome
     if outcome is Outcome.OPTIMAL:
         return Outcome.FEASIBLE
     return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and problem.truncated else outcome
