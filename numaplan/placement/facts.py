@@ -15,6 +15,9 @@ from numaplan.placement.uplinks import uplink_nodes
 
 SMALL_PAGE_KIB = 4
 
+# Kernels with pages of 4 KiB have huge ones of 2 MiB, and not all have larger ones, whose memory these can be as well.
+USUAL_PAGE_KIB = 2048
+
 # SLIT: 10 is "local"; ACPI 6.5, section 5.2.17.
 LOCAL_DISTANCE = 10
 UNKNOWN_REMOTE = 10

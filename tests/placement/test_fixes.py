@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import place
 from numaplan.api.question import Question
+from numaplan.model.host import HugepagePool
 from numaplan.model.plan import Document, Fix, Operation, Status
 from numaplan.model.snapshot import Snapshot
 from tests.hosts import Nic, host
@@ -81,6 +84,18 @@ def test_a_host_that_shows_no_pools_is_asked_for_the_pages_that_are_wanted() -> 
     snapshot = host("2n:4c:1t")
     bare = replace(snapshot, nodes=tuple(replace(node, hugepages=()) for node in snapshot.nodes))
     assert "reserve 3 more 1 GiB pages on node 0: cost 3" in sentences(bare, vm(memory="3GiB", page_size="1GiB"))
+
+
+@pytest.mark.parametrize("page_size", ["large", "2MiB"])
+@pytest.mark.parametrize("sizes", [(), (GIB,)], ids=["no pools", "1 GiB pools"])
+def test_pages_of_the_usual_size_are_reserved_though_the_host_lists_none(
+    page_size: str, sizes: tuple[int, ...]
+) -> None:
+    snapshot = host("1n:4c:1t")
+    pools = tuple(HugepagePool(size, total=4, free=4) for size in sizes)
+    bare = replace(snapshot, nodes=tuple(replace(node, hugepages=pools) for node in snapshot.nodes))
+    said = sentences(bare, vm(memory="1536MiB", page_size=page_size))
+    assert said[0] == "reserve 768 more 2 MiB pages on node 0: cost 2"
 
 
 def test_what_no_node_needs_alone_is_asked_of_several() -> None:

@@ -14,13 +14,10 @@ from numaplan.placement.capacity.elastic import Stretch, link_speed
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CellDemand
 from numaplan.units import format_count, format_size
-
-# Kernels with pages of 4 KiB have huge ones of 2 MiB, and not all have larger ones, whose memory these can be as well.
-_USUAL_PAGE_KIB: Final = 2048
 
 _UNSETTLED: Final = "what one more {vm} would need was not settled within the limit of work"
 _ENOUGH: Final = (
@@ -70,7 +67,7 @@ def _copy_cells(asked: CopiesProblem) -> Iterator[tuple[CellRequest, CellDemand]
 
 def _lacks_page_size(facts: HostFacts, cell: CellRequest, demand: CellDemand) -> bool:
     """Whether a cell could lie in huge pages, and no size of these that the host lists will do."""
-    if cell.memory_kib % _USUAL_PAGE_KIB or any(size > SMALL_PAGE_KIB for size in demand.page_sizes_kib):
+    if cell.memory_kib % USUAL_PAGE_KIB or any(size > SMALL_PAGE_KIB for size in demand.page_sizes_kib):
         return False
     # Ordinary memory does as well, where the host says how much of it there is.
     untold = any(node.available_kib is None for node in facts.snapshot.nodes)
@@ -79,9 +76,9 @@ def _lacks_page_size(facts: HostFacts, cell: CellRequest, demand: CellDemand) ->
 
 def _listing_usual_pages(node: NumaNode) -> NumaNode:
     """The node as a kernel shows it that has huge pages of the usual size, and none of them reserved."""
-    if node.memory_kib == 0 or node.pool(_USUAL_PAGE_KIB) is not None:
+    if node.memory_kib == 0 or node.pool(USUAL_PAGE_KIB) is not None:
         return node
-    return replace(node, hugepages=(HugepagePool(_USUAL_PAGE_KIB, total=0, free=0), *node.hugepages))
+    return replace(node, hugepages=(HugepagePool(USUAL_PAGE_KIB, total=0, free=0), *node.hugepages))
 
 
 def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:

@@ -9,7 +9,7 @@ from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.plan import Document
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, PageSize
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices
@@ -42,10 +42,14 @@ def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest
 
 
 def _page_sizes(guests: Sequence[GuestRequest], facts: HostFacts) -> set[int]:
-    """Those that the kernel lists, as it does for each size that it can have; where it lists none, those asked for."""
+    """Those that the kernel lists, as it does for each size that it can have; where it lists none, those asked for.
+
+    And the usual one beside 1 GiB: a host that is only considered lists what is said of it alone.
+    """
     listed = {pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}
     asked = {cell.page_size.size_kib for guest in guests for cell in guest.cells}
-    return listed or {size for size in asked if size is not None}
+    usual = {USUAL_PAGE_KIB} if listed <= {GIB} else set()
+    return (listed or {size for size in asked if size is not None}) | usual
 
 
 def _need_kib(guests: Sequence[GuestRequest], size_kib: int) -> int:
