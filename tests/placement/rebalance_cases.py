@@ -336,7 +336,11 @@ def _exclusive(of: Guest) -> CpuSet:
 
 
 def _bound(of: Guest) -> dict[tuple[NodeId, int], int]:
-    if of.memory is None or of.memory.nodes is None or len(of.memory.nodes) != 1:
-        return {}
-    size = of.hugepages[0].size_kib if of.hugepages else 4
-    return {(of.memory.nodes[0], size or 4): of.memory_kib or 0}
+    size = (of.hugepages[0].size_kib if of.hugepages else 4) or 4
+    held: dict[tuple[NodeId, int], int] = {}
+    cells = {cell.id: cell.memory_kib for cell in of.cells} if of.memnodes else {CellId(0): of.memory_kib or 0}
+    for cell, memory in cells.items():
+        binding = next((memnode for memnode in of.memnodes if memnode.cell == cell), of.memory)
+        if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
+            held[binding.nodes[0], size] = held.get((binding.nodes[0], size), 0) + memory
+    return held
