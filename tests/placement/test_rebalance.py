@@ -283,3 +283,39 @@ def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
         "needs 2 dedicated vCPUs, 1 CPU for its iothreads, 1 GiB in pages of 4KiB",
         "needs 1 dedicated vCPU, 1 CPU for its emulator, 4 GiB in pages of 4KiB",
     ]
+
+
+@pytest.mark.parametrize("page_size", ["large", "any"])
+def test_a_guest_that_accepts_the_pages_that_it_has_keeps_them(page_size: str) -> None:
+    asked = ask(guest("a", 1, memory_gib=4, page_size=page_size), shared=POOLS)
+    there_already = host(SHAPE, guests=[runs("a", ["0"], page_kib=GIB)], pages={"1GiB": 0})
+    assert moves_of(asked, there_already).status is MovesStatus.NOTHING_TO_DO
+    moves = moves_of(asked, host(SHAPE, guests=[runs("a", ["4"], page_kib=GIB)], pages={"1GiB": 0}))
+    assert (steps(moves), moves.cost, moves.bound) == ([("a", MoveKind.REPIN)], 1, 1)
+    if page_size == "large":
+        small = host(SHAPE, guests=[runs("a", ["0"])], pages={"1GiB": 4})
+        assert steps(rebalance(asked, small)) == [("a", MoveKind.RESTART)]
+
+
+def test_of_guests_that_have_no_place_together_none_is_said_to_have_none_alone() -> None:
+    """Either of the new ones finds room where the other guest goes away with its memory."""
+    there_already = runs("x", ["4", "12"], NODE1, page_kib=GIB)
+    snapshot = host(SHAPE, guests=[there_already], pages={"1GiB": [4, 0]})
+    wide = [guest(name, 4, memory_gib=4, page_size="1GiB") for name in ("m", "n")]
+    assert moves_of(ask(wide[0], shared=POOLS), snapshot).status is MovesStatus.OPTIMAL
+    moves = moves_of(ask(*wide, shared=POOLS), snapshot)
+    assert moves.plan.conflict is not None
+    assert {member.vm for member in moves.plan.conflict.members} == {"m", "n", "x"}
+    assert all("has no place even" not in member.sentence for member in moves.plan.conflict.members)
+
+
+def test_pages_that_move_need_no_second_room_for_qemu_itself() -> None:
+    a = there("a", ["1"], memory=NODE1, memory_gib=1, running=True, emulator="0")
+    z = there("z", ["3", "4", "5"], memory=NODE1, page_kib=GIB, running=True, emulator="0")
+    snapshot = host("2n:3c:1t", guests=[a, z], memory_gib=1, pages={"1GiB": 0})
+    policy = replace(ask(reserved="0").policy, guest_overhead_kib=GIB // 2)
+    moves = rebalance(Request(policy, ()), snapshot, keep=["z"])
+    assert (steps(moves), moves.cost, moves.bound) == ([("a", MoveKind.MOVE_PAGES)], 11, 11)
+    assert sentences(moves) == [
+        "move its memory to node 0, while it runs (virsh numatune --live --config --nodeset, then migratepages)"
+    ]

@@ -216,7 +216,11 @@ class _Order:
         """The memory that the change takes anew; pages that move need room before their old place is free."""
         change = self.changes[i]
         now = self._footprint(state, i).memory
-        return [] if change.after.memory == now else list(Counter(dict(change.after.memory)).items())
+        if change.after.memory == now:
+            return []
+        wanted = Counter(dict(change.after.memory))
+        # What QEMU itself has there stays where it is.
+        return list((wanted - Counter(dict(now)) if change.kind is MoveKind.MOVE_PAGES else wanted).items())
 
     def _room(self, state: _State, i: int, place: Place) -> int:
         own = 0

@@ -1,21 +1,23 @@
 """A rebalancing as a model: which guests may move, in which ways, and what each way costs."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
 from numaplan.cpuset import CpuSet
+from numaplan.model.host import NumaNode
 from numaplan.model.moves import MoveKind
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Linear, total
-from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Unit
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.model import Mend, StayOrMove
-from numaplan.placement.rebalance.standing import Standing
+from numaplan.placement.rebalance.standing import Place, Standing
 from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
 
 
@@ -35,11 +37,16 @@ class Rebalancing:
     mend: Mend
 
     def only(self, names: Collection[str]) -> "Rebalancing":
-        """The same with these guests and the fixed ones alone on the host."""
+        """The same with these guests and the fixed ones alone on the host, which has back what all others hold."""
         kept = {*names, *(each.guest.name for each in self.fixed)}
+        gone = [each for each in (*self.returning, *self.movable) if each.guest.name not in kept]
         return Rebalancing(
             replace(self.asked, guests=tuple(guest for guest in self.asked.guests if guest.name in names)),
-            replace(self.snapshot, guests=tuple(guest for guest in self.snapshot.guests if guest.name in kept)),
+            replace(
+                self.snapshot,
+                nodes=_with_memory_of(gone, self.snapshot.nodes),
+                guests=tuple(guest for guest in self.snapshot.guests if guest.name in kept),
+            ),
             tuple(each for each in self.returning if each.guest.name in names),
             tuple(each for each in self.movable if each.guest.name in names),
             self.fixed,
@@ -51,6 +58,23 @@ class Rebalancing:
         """The request for all guests that are asked for or may move, these in each way that they can be asked for."""
         again = tuple(request for each in self.movable for request in each.requests)
         return replace(self.asked, guests=self.asked.guests + again)
+
+
+def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tuple[NumaNode, ...]:
+    """The nodes with the memory free that guests hold who are gone."""
+    back: Counter[Place] = Counter()
+    for each in gone:
+        back.update(dict(each.memory))
+    return tuple(
+        replace(
+            node,
+            available_kib=None if node.available_kib is None else node.available_kib + back[node.id, SMALL_PAGE_KIB],
+            hugepages=tuple(
+                replace(pool, free=pool.free + back[node.id, pool.size_kib] // pool.size_kib) for pool in node.hugepages
+            ),
+        )
+        for node in nodes
+    )
 
 
 def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Standing]) -> HostFacts:

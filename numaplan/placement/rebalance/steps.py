@@ -9,7 +9,7 @@ from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
-from numaplan.model.request import GuestRequest, ThreadPolicy
+from numaplan.model.request import GuestRequest, PageSize, ThreadPolicy
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
@@ -61,9 +61,21 @@ def price(standing: Standing, kind: MoveKind) -> int:
 
 def same_shape(standing: Standing, request: GuestRequest) -> bool:
     """Whether a request asks for the cells, vCPUs, memory and iothreads that the guest has."""
-    asked = [(cell.vcpus, cell.memory_kib, cell.page_size.size_kib) for cell in request.cells]
-    there = [(cell.vcpus, cell.memory_kib, cell.page_kib) for cell in standing.cells]
-    return asked == there and request.iothreads == standing.guest.iothreads
+    asked = [(cell.vcpus, cell.memory_kib) for cell in request.cells]
+    there = [(cell.vcpus, cell.memory_kib) for cell in standing.cells]
+    pages = zip(request.cells, standing.cells, strict=False)
+    return (
+        asked == there
+        and all(_accepts(cell.page_size, has.page_kib) for cell, has in pages)
+        and request.iothreads == standing.guest.iothreads
+    )
+
+
+def _accepts(wanted: PageSize, page_kib: int | None) -> bool:
+    """Whether a cell may keep its pages; None: those of the host's default huge size."""
+    if wanted.size_kib is not None:
+        return wanted.size_kib == page_kib
+    return wanted is PageSize.ANY or page_kib != SMALL_PAGE_KIB
 
 
 def steps_of(
@@ -116,7 +128,8 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     # What the request does not name stays where nobody else gets it.
     named = {one for functions in current_devices(facts, target.request, standing.guest) for one in functions}
     devices = given_devices(placement) | (there - named - claims.devices)
-    shape = same_shape(standing, target.request)
+    pages = [cell.page_size_kib for cell in placement.cells] == [cell.page_kib for cell in standing.cells]
+    shape = same_shape(standing, target.request) and pages
     # A thread that floats from now on leaves the CPU that it had alone, if that is another's.
     lost = (standing.held & facts.allocatable) - dedicated_cpus(target.request, placement)
     gives_way = not lost.isdisjoint(claims.cpus) or is_moved(target.request, standing.guest, placement)

@@ -79,11 +79,13 @@ class Words:
         pins = _pins(target, after, all_vcpus=vm in self._parked)
         match change.kind:
             case MoveKind.REPIN:
+                pins = pins or _pins(target, after, all_vcpus=True)
                 return f"pin {_said(pins)}, while it runs (virsh {', '.join(pins)} --live --config)"
             case MoveKind.MOVE_PAGES:
-                how = ("virsh numatune --live --config --nodeset, then " if _binds(target) else "") + "migratepages"
-                pinned = f"pin {_said(pins)} and move its memory to node {after.cells[0].memory_node}"
-                return f"{pinned}, while it runs (virsh {', '.join(pins)} --live --config; {how})"
+                pinned = f"pin {_said(pins)} and " if pins else ""
+                how = f"virsh {', '.join(pins)} --live --config; " if pins else ""
+                how += ("virsh numatune --live --config --nodeset, then " if _binds(target) else "") + "migratepages"
+                return f"{pinned}move its memory to node {after.cells[0].memory_node}, while it runs ({how})"
             case MoveKind.REPLUG:
                 said, verbs = _replugged(before, after)
                 pinned = f"pin {_said(pins)} and " if pins else ""
