@@ -319,3 +319,18 @@ def test_pages_that_move_need_no_second_room_for_qemu_itself() -> None:
     assert sentences(moves) == [
         "move its memory to node 0, while it runs (virsh numatune --live --config --nodeset, then migratepages)"
     ]
+
+
+def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None:
+    def placed(name: str, pins: list[str], emulator: str, memory: tuple[str, list[int]]) -> Guest:
+        return there(name, pins, memory=memory, page_kib=GIB, running=True, emulator=emulator)
+
+    crossed = [placed("a", ["0"], "8", NODE1), placed("b", ["4"], "12", NODE0)]
+    full = [runs("c", ["1", "2", "9", "10"]), runs("d", ["5", "6", "13", "14"], NODE1)]
+    snapshot = host(SHAPE, guests=[*crossed, *full], pages={"1GiB": 0})
+    moves = moves_of(ask(shared=POOLS), snapshot, "c", "d")
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
+    first, _, last = sentences(moves)
+    assert first.startswith("pin its vCPUs and emulator to CPUs ")
+    assert first.endswith("(virsh vcpupin, emulatorpin --live)")
+    assert "its emulator on CPU " in last

@@ -49,7 +49,8 @@ class Words:
             name: None if target.standing is None else _spot_before(facts, target.standing)
             for name, target in targets.items()
         }
-        self._parked: set[str] = set()
+        # The commands by which threads were pinned elsewhere for the moment.
+        self._parked: dict[str, frozenset[str]] = {}
 
     def move(self, number: int, step: Step) -> Move:
         """The move that a step stands for."""
@@ -64,8 +65,11 @@ class Words:
                 said = f"start it {_place(self._goals[step.vm])}"
             case Action.PARK:
                 kind, after = MoveKind.REPIN, _parked(self._facts, before, step)
-                said = f"pin its vCPUs to {_cpus(after)} for the moment, while it runs (virsh vcpupin --live)"
-                self._parked.add(step.vm)
+                threads = {"vcpupin": "vCPUs", **_alone(self._facts, self._targets[step.vm])}
+                *some, last = threads.values()
+                its, verbs = f"{', '.join(some)} and {last}" if some else last, ", ".join(threads)
+                said = f"pin its {its} to {_cpus(after)} for the moment, while it runs (virsh {verbs} --live)"
+                self._parked[step.vm] = frozenset(threads)
             case Action.DO:
                 kind = self._changes[step.vm].kind
                 said = self._sentence(step.vm, before, self._goals[step.vm])
@@ -76,10 +80,10 @@ class Words:
 
     def _sentence(self, vm: str, before: Spot | None, after: Spot) -> str:
         change, target = self._changes[vm], self._targets[vm]
-        pins = _pins(target, after, all_vcpus=vm in self._parked)
+        pins = _pins(target, after, anyway=self._parked.get(vm, frozenset()))
         match change.kind:
             case MoveKind.REPIN:
-                pins = pins or _pins(target, after, all_vcpus=True)
+                pins = pins or _pins(target, after, anyway=frozenset({"vcpupin"}))
                 return f"pin {_said(pins)}, while it runs (virsh {', '.join(pins)} --live --config)"
             case MoveKind.MOVE_PAGES:
                 pinned = f"pin {_said(pins)} and " if pins else ""
@@ -103,17 +107,36 @@ class Words:
                 assert_never(unknown)
 
 
-def _pins(target: Target, after: Spot, *, all_vcpus: bool) -> dict[str, str]:
-    """What is pinned anew, by the command of virsh that does it."""
+def _alone(facts: HostFacts, target: Target) -> dict[str, str]:
+    """Threads other than vCPUs that have CPUs of guests alone, by the command of virsh that pins them."""
+    assert target.standing is not None  # noqa: S101  # only guests that are there wait somewhere
+    guest, own = target.standing.guest, target.standing.held & facts.allocatable
+    emulator = guest.effective_emulator_affinity()
+    iothreads = [guest.effective_iothread_affinity(thread) for thread in guest.iothread_ids]
+    found = {"emulatorpin": ("emulator", [emulator]), "iothreadpin": ("iothreads", iothreads)}
+    return {
+        verb: name
+        for verb, (name, affinities) in found.items()
+        if any(cpus is not None and len(cpus) == 1 and cpus <= own for cpus in affinities)
+    }
+
+
+def _pins(target: Target, after: Spot, *, anyway: frozenset[str]) -> dict[str, str]:
+    """What is pinned anew, by the command of virsh that does it; by those of `anyway` whatever it has now."""
     assert target.standing is not None  # noqa: S101  # only guests that are there are pinned anew
     guest, placement = target.standing.guest, target.placement
     pins: dict[str, str] = {}
     vcpus = [pin for cell in placement.cells for pin in cell.vcpus]
-    if all_vcpus or any(guest.effective_vcpu_affinity(vcpu) != cpus for vcpu, cpus in vcpus):
+    if "vcpupin" in anyway or any(guest.effective_vcpu_affinity(vcpu) != cpus for vcpu, cpus in vcpus):
         pins["vcpupin"] = f"it {_place(after)}" if len(after.cells) == 1 else _cells(after)
-    if placement.emulator and guest.effective_emulator_affinity() != placement.emulator:
+    moved = "emulatorpin" in anyway or guest.effective_emulator_affinity() != placement.emulator
+    if placement.emulator and moved:
         pins["emulatorpin"] = f"its emulator on {placement.emulator.named}"
-    threads = [pin for pin in placement.iothreads if guest.effective_iothread_affinity(pin[0]) != pin[1]]
+    threads = [
+        (thread, cpus)
+        for thread, cpus in placement.iothreads
+        if "iothreadpin" in anyway or guest.effective_iothread_affinity(thread) != cpus
+    ]
     if len(threads) == len(placement.iothreads) and len({cpus for _, cpus in threads}) == 1:
         pins["iothreadpin"] = f"its iothreads on {threads[0][1].named}"
     elif threads:
