@@ -1,12 +1,15 @@
 """What one node lacks for one cell, even with nothing else on it; and how that is told of all nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.problem import CellDemand, CoreKind
 from numaplan.units import format_count, format_size
+
+Said = TypeVar("Said", int, str)
 
 
 def cell_lack(facts: HostFacts, cell: CellDemand, node: NodeId, *, cores: tuple[CoreKind, ...]) -> str | None:
@@ -19,13 +22,18 @@ def cell_lack(facts: HostFacts, cell: CellDemand, node: NodeId, *, cores: tuple[
 
 def node_by_node(said: Mapping[NodeId, str]) -> str:
     """``node 0: ...; nodes 1-7 each: ...``: nodes of which the same is said stand together."""
-    groups: dict[str, list[NodeId]] = {}
-    for node, words in said.items():
-        groups.setdefault(words, []).append(node)
     return "; ".join(
         f"node {some[0]}: {words}" if len(some) == 1 else f"nodes {format_id_list(some)} each: {words}"
-        for words, some in groups.items()
+        for words, some in alike(said.items()).items()
     )
+
+
+def alike(said: Iterable[tuple[int, Said]]) -> dict[Said, list[int]]:
+    """The numbers of which the same is said, in their order."""
+    groups: dict[Said, list[int]] = {}
+    for number, words in said:
+        groups.setdefault(words, []).append(number)
+    return groups
 
 
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:

@@ -16,6 +16,7 @@ from numaplan.model.request import (
 from numaplan.placement.conflict.aspects import Aspect, Kind
 from numaplan.placement.conflict.reasons import choice, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.lacks import alike
 from numaplan.placement.options import uplink_node
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
@@ -49,12 +50,9 @@ def by_node(have: Mapping[NodeId, int]) -> str:
 
 
 def _grouped(word: str, amounts: Mapping[NodeId, Amount] | Mapping[int, Amount]) -> str:
-    groups: dict[Amount, list[int]] = {}
-    for number, amount in amounts.items():
-        groups.setdefault(amount, []).append(number)
     return ", ".join(
         f"{word} {some[0]}: {amount}" if len(some) == 1 else f"{word}s {format_id_list(some)}: {amount} each"
-        for amount, some in groups.items()
+        for amount, some in alike(amounts.items()).items()
     )
 
 
