@@ -27,30 +27,38 @@ _BESIDE: Final = 3
 _FIRST: Final = 1_000
 
 
-def all_required(problem: Problem, budget: Budget, *, stale: int) -> dict[int, int]:
-    """How many guests go each way of the coarse model so that all required ones have a place; {} where not soon found.
+# On which nodes the cells of guests lie, by the guests' names.
+Lies = Mapping[str, tuple[NodeId, ...]]
 
-    {} on few nodes too: there the whole model is soon solved.
+
+def all_required(problem: Problem, budget: Budget, *, stale: int, known: Lies | None = None) -> Lies:
+    """Where all required guests have a place; {} where not soon found.
+
+    The search is near `known` if that is given, where guests of a problem much like this one lie; else near a greedy
+    plan. {} on few nodes too: there the whole model is soon solved.
     """
-    nearby = Nearby.of(problem)
-    return {} if nearby is None else nearby.place_more(budget, stale=stale)
+    nearby = Nearby.of(problem, known)
+    return nearby.lies() if nearby is not None and nearby.place_more(budget, stale=stale) else {}
 
 
 class Nearby:
-    """A search near a greedy plan for one in which all required guests have a place.
+    """A search near a plan for one in which all required guests have a place.
 
     Each of its ways to go on gives how many guests then go each way of the coarse model, {} while not all have a place.
     """
 
     @classmethod
-    def of(cls, problem: Problem) -> "Nearby | None":
-        """None where there is nothing to be searched: on few nodes, and where not even a part is known of a plan."""
+    def of(cls, problem: Problem, known: Lies | None = None) -> "Nearby | None":
+        """Near where guests lie in `known`, or else in a greedy plan.
+
+        None where there is nothing to be searched: on few nodes, and where not even a part is known of a plan.
+        """
         if len(problem.facts.nodes) < FEWEST_NODES or not any(guests.request.required for guests in problem.classes):
             return None
-        nearby = cls(problem)
+        nearby = cls(problem, known)
         return nearby if nearby.solution else None
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, known: Lies | None) -> None:
         self._f = f = formulate(problem, coarse_units(problem), fine=False, without="required")
         for u, unit in enumerate(f.units):
             f.model.at_most(f.placed(u), unit.count)
@@ -59,7 +67,15 @@ class Nearby:
         self._placed = total(f.placed(u) * each for u, each in enumerate(sizes))
         self._most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
         self._dice = random.Random(0)  # noqa: S311  # an order, no secret
-        self.solution = completed(f, self._placed, starts(f)[0])
+        self.solution = completed(f, self._placed, starts(f)[0] if known is None else _as_they_lie(f, known))
+
+    def lies(self) -> Lies:
+        """Where those that have a place lie in `solution`, equal guests in the order of the request."""
+        found: dict[str, tuple[NodeId, ...]] = {}
+        for u, unit in enumerate(self._f.units):
+            ways = [option.nodes for option, count in self._f.options(u) for _ in range(count.value(self.solution))]
+            found.update(zip(unit.names, ways, strict=False))
+        return found
 
     @property
     def _value(self) -> int:
@@ -105,6 +121,17 @@ class Nearby:
             if gained >= 0:
                 self.solution = found.solution
         return self._ways()
+
+
+def _as_they_lie(f: Formulation, known: Lies) -> dict[int, int]:
+    """How many guests go each way if all that can lie as in `known`, the others none."""
+    start = {var: 0 for ways in f.choice for count in ways.values() for var, _ in count.terms}
+    for u, unit in enumerate(f.units):
+        ways = {option.nodes: count.terms[0][0] for option, count in f.options(u)}
+        for name in unit.names:
+            if name in known and known[name] in ways:
+                start[ways[known[name]]] += 1
+    return start
 
 
 def completed(

@@ -167,6 +167,8 @@ def relaxed(guest: GuestRequest, kept: Collection[Aspect]) -> GuestRequest:
     return replace(
         guest,
         required=True,
+        # Who is required is worth nothing more; guests that ask for the same are then equal.
+        priority=1,
         cells=tuple(_relaxed_cell(cell, kept, vcpus=vcpus) for cell in guest.cells),
         dedicated_vcpus=guest.dedicated_vcpus & vcpus,
         distinct_nodes=guest.distinct_nodes and has(Kind.DISTINCT_NODES),

@@ -14,6 +14,7 @@ from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
+from numaplan.placement.nearby import Lies, all_required
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible, is_plainly_feasible
 
@@ -22,6 +23,9 @@ STEP: Final = Budget(scale=0.02)
 
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
+
+# After so many searches in vain near a greedy plan, none is expected there.
+STALE: Final = 10
 
 # All searches of one conflict together may have so many (class, way to lie, VFs wanted) triples; counting is free.
 MAX_WORK: Final = 200_000
@@ -46,11 +50,19 @@ class Judge:
     def __init__(self, remaining: Remaining = UNLIMITED) -> None:
         self._remaining = remaining
         self._glance = replace(GLANCE, remaining=remaining)
+        self._near = Budget(remaining=remaining)
         self._step = replace(STEP, remaining=remaining)
         self._work = 0
         self._unknown = 0
         self._lumps = MOST_LUMPS
         self._vain = 0
+        self._known: Lies = {}
+
+    def afresh(self) -> "Judge":
+        """A judge with a whole budget that knows the plan that this one has found."""
+        other = Judge(self._remaining)
+        other._known = self._known
+        return other
 
     def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
@@ -79,9 +91,18 @@ class Judge:
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
+        if self._known and self._is_near(compact, self._known):
+            return True
         answer = _ANSWERS.get(feasible(compact, self._glance))
-        # Where guests are tied to each other by the hundreds, a glance does not even take all of that in.
-        return True if answer is None and is_plainly_feasible(compact) else answer
+        # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
+        # nearly fill many nodes, one plan is soon found near another that has most of them.
+        return True if answer is None and (is_plainly_feasible(compact) or self._is_near(compact)) else answer
+
+    def _is_near(self, compact: Problem, known: Lies | None = None) -> bool:
+        """Whether a plan is found near a `known` one or near a greedy one; it is kept in mind."""
+        found = all_required(compact, self._near, stale=STALE, known=known)
+        self._known = found or self._known
+        return bool(found)
 
     def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
         """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.
@@ -127,6 +148,12 @@ def fewest(problem: Problem, judge: Judge) -> Few:
     if over is None or can(_with(start, first, start[first] - 1)) is False:
         start = _impossible_classes(start, smallest_first[::-1], can)
     return _reduced(problem, start, smallest_first, can=can)
+
+
+def fewest_counted(problem: Problem) -> int | None:
+    """How many guests exceed a count, the fewest that exceed one; None where none is exceeded."""
+    over = _plainest(problem)
+    return None if over is None else sum(_largest_first(tuple(len(guests.members) for guests in problem.classes), over))
 
 
 def _plainest(problem: Problem) -> Excess | None:

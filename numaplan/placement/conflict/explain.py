@@ -14,8 +14,10 @@ from numaplan.placement.conflict.classes import STEP, Judge, fewest
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
-from numaplan.placement.conflict.necessary import Share, Shares, necessary, relaxed_problem, whole
+from numaplan.placement.conflict.necessary import necessary
+from numaplan.placement.conflict.plain import plainly
 from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
@@ -55,15 +57,16 @@ def conflict(
     """
     problem = build_problem(request, facts)
     alone = _alone(request, problem)
-    found = _guests_of_conflict(problem, alone, Judge(remaining))
-    names = [guest.name for members, _ in found for guest in members]
-    policy, of_host = _host_members(request, problem, whole(found), Judge(remaining))
+    judge = Judge(remaining)
+    found = _shares_of_conflict(problem, alone, judge)
+    names = [guest.name for share in found for guest in share.members]
+    policy, of_host = _host_members(request, problem, found, judge.afresh())
     asked, counted = request, problem
     if policy != request.policy:
         asked = replace(request, policy=policy)
         facts = host_facts(asked, facts.snapshot)
         counted = build_problem(asked, facts)
-    members = _members(asked, facts, counted, necessary(policy, facts, found, Judge(remaining)))
+    members = _members(asked, facts, counted, necessary(policy, facts, found, judge.afresh()))
     return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names, remaining=remaining)
 
 
@@ -83,27 +86,27 @@ def _host_members(
     return request.policy, (ConflictMember(None, "guest_overhead", ask_overhead(problem) + doubt, bool(possible)),)
 
 
-def _guests_of_conflict(
-    problem: Problem, alone: Mapping[str, Reason | None], judge: Judge
-) -> list[tuple[tuple[GuestRequest, ...], bool]]:
+def _shares_of_conflict(problem: Problem, alone: Mapping[str, Reason | None], judge: Judge) -> Shares:
     """The first impossible guest, or a joint conflict: equals in groups, each with whether it is proven needed."""
-    required = replace(
-        problem,
-        classes=tuple(
-            replace(guests, members=members)
-            for guests in problem.classes
-            if (members := tuple(guest for guest in guests.members if guest.required))
-        ),
-    )
-    for guests in required.classes:
-        if alone[guests.request.name] is not None:
-            return [(guests.members[:1], True)]
-    few = fewest(required, judge)
-    return [
-        (guests.members[:count], c in few.needed)
-        for c, (guests, count) in enumerate(zip(required.classes, few.counts, strict=True))
-        if count
+    groups = [
+        members
+        for guests in problem.classes
+        if (members := tuple(guest for guest in guests.members if guest.required))
     ]
+    for members in groups:
+        if alone[members[0].name] is not None:
+            return tuple(replace(share, proven=True) for share in whole([members[:1]]))
+    policy, facts = problem.facts.policy, problem.facts
+    shares = plainly(policy, facts, whole(groups))
+    asked = {guest.name: (guest, share.kept) for share in shares for guest in share.members}
+    relaxed = relaxed_problem(policy, facts, shares)
+    few = fewest(relaxed, judge)
+    found = []
+    for c, (guests, count) in enumerate(zip(relaxed.classes, few.counts, strict=True)):
+        if count:
+            members = tuple(asked[guest.name][0] for guest in guests.members[:count])
+            found.append(Share(members, asked[members[0].name][1], c in few.needed))
+    return tuple(found)
 
 
 def _members(request: Request, facts: HostFacts, problem: Problem, shares: Shares) -> tuple[ConflictMember, ...]:

@@ -1,57 +1,26 @@
 """What of all that the guests of a conflict ask for is needed for it: each aspect left out makes the rest possible."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.model.request import GuestRequest, HostPolicy, Request
-from numaplan.placement.conflict.aspects import PLAIN, Aspects, Kind, aspects, boundless, meant, rank, relaxed
+from numaplan.model.request import HostPolicy
+from numaplan.placement.conflict.aspects import PLAIN, Aspects, Kind, meant, rank
 from numaplan.placement.conflict.classes import Judge, least
+from numaplan.placement.conflict.shares import Share, Shares, kinds_of, only, relaxed_problem
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.options import build_problem
-from numaplan.placement.problem import Problem
 
 # So many aspects of a guest are tried one by one at once.
 _FEW: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Guests with the same needs and what a conflict needs of them. `proven`: that it needs each of `kept`.
-
-    `guests` are its members, all required, with nothing asked for but what is kept.
-    """
-
-    members: tuple[GuestRequest, ...]
-    kept: Aspects
-    proven: bool
-
-    guests: tuple[GuestRequest, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Counts `guests` once: they are asked for again and again."""
-        object.__setattr__(self, "guests", tuple(relaxed(guest, self.kept) for guest in self.members))
-
-
-Shares = tuple[Share, ...]
-
-
-def relaxed_problem(policy: HostPolicy, facts: HostFacts, shares: Sequence[Share]) -> Problem:
-    """The problem of guests that ask for no more than is kept, all of them required."""
-    guests = tuple(guest for share in shares for guest in share.guests)
-    return build_problem(Request(policy, guests), boundless(facts))
-
-
-def necessary(
-    policy: HostPolicy, facts: HostFacts, groups: Sequence[tuple[tuple[GuestRequest, ...], bool]], judge: Judge
-) -> Shares:
-    """What a conflict needs of its guests, given in groups of equals, each with whether all of it is proven needed."""
+def necessary(policy: HostPolicy, facts: HostFacts, shares: Shares, judge: Judge) -> Shares:
+    """What a conflict needs of what its guests ask for in `shares`."""
 
     def can(shares: Shares) -> bool | None:
         return judge.can(lambda: relaxed_problem(policy, facts, shares))
 
-    shares = whole(groups)
     there = frozenset(guest.name for guest in facts.snapshot.guests)
     shares = _without_many(_without_kinds(_plain(shares, can), can), can)
     if relaxed_problem(policy, facts, shares).bundles:
@@ -59,38 +28,25 @@ def necessary(
     return _one_by_one(shares, can, there, bare_count=policy.guest_overhead_kib > 0)
 
 
-def whole(groups: Sequence[tuple[tuple[GuestRequest, ...], bool]]) -> Shares:
-    """Groups of equal guests with all that they ask for."""
-    return tuple(Share(members, aspects(members[0]), proven) for members, proven in groups)
-
-
 Can = Callable[[Shares], bool | None]
-
-
-def _kinds(shares: Shares) -> frozenset[Kind]:
-    return frozenset(aspect.kind for share in shares for aspect in share.kept)
-
-
-def _only(shares: Shares, kinds: Collection[Kind]) -> Shares:
-    return tuple(replace(share, kept=meant(a for a in share.kept if a.kind in kinds)) for share in shares)
 
 
 def _plain(shares: Shares, can: Can) -> Shares:
     """The shares in kinds of aspect that are impossible by themselves, if some are."""
-    tried = {_kinds(shares)}
+    tried = {kinds_of(shares)}
     for kinds in PLAIN:
-        fewer = _only(shares, kinds)
-        if _kinds(fewer) not in tried and can(fewer) is False:
+        fewer = only(shares, kinds)
+        if kinds_of(fewer) not in tried and can(fewer) is False:
             return fewer
-        tried.add(_kinds(fewer))
+        tried.add(kinds_of(fewer))
     return shares
 
 
 def _without_kinds(shares: Shares, can: Can) -> Shares:
     """The shares without each kind of aspect that nobody needs."""
     for kind in Kind:
-        present = _kinds(shares)
-        if kind in present and can(fewer := _only(shares, present - {kind})) is False:
+        present = kinds_of(shares)
+        if kind in present and can(fewer := only(shares, present - {kind})) is False:
             shares = fewer
     return shares
 
