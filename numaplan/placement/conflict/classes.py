@@ -33,6 +33,9 @@ MAX_WORK: Final = 200_000
 # After so many searches without an answer only counting is asked.
 MAX_UNKNOWN: Final = 2
 
+# After that, when so many questions in a row were not answered by counting, none is asked any more.
+MAX_SILENT: Final = 20
+
 # After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
 MAX_VAIN: Final = 10
 
@@ -54,6 +57,7 @@ class Judge:
         self._step = replace(STEP, remaining=remaining)
         self._work = 0
         self._unknown = 0
+        self._silent = 0
         self._lumps = MOST_LUMPS
         self._vain = 0
         self._known: Lies = {}
@@ -66,19 +70,22 @@ class Judge:
 
     def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
-        if is_over(self._remaining):
+        may_search = self._work <= MAX_WORK and self._unknown < MAX_UNKNOWN
+        if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
             return None
         compact = joined(problem if isinstance(problem, Problem) else problem()).problem
         is_exceeded = excess(compact) is not None or leaves_no_way(compact)
         filling = Filling(Outcome.INFEASIBLE) if is_exceeded else fill(compact, whole=self._lumps)
         if filling.outcome is Outcome.INFEASIBLE:
+            self._silent = 0
             return False
+        self._silent += 1
         if filling.lumps:
             # There are hardly fewer ways to fill a node with as many other ones.
             self._lumps = min(self._lumps, filling.lumps - 1)
-        may_search = self._work <= MAX_WORK and self._unknown < MAX_UNKNOWN
         answer = self._glanced(compact, filling) if may_search else None
         if answer is None and self._is_counted_out(compact, filling):
+            self._silent = 0
             return False
         if answer is None and may_search:
             outcome = feasible(compact, self._step)
@@ -96,7 +103,8 @@ class Judge:
         answer = _ANSWERS.get(feasible(compact, self._glance))
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
-        return True if answer is None and (is_plainly_feasible(compact) or self._is_near(compact)) else answer
+        may_be = answer is None and (is_plainly_feasible(compact) or (not self._known and self._is_near(compact)))
+        return True if may_be else answer
 
     def _is_near(self, compact: Problem, known: Lies | None = None) -> bool:
         """Whether a plan is found near a `known` one or near a greedy one; it is kept in mind."""

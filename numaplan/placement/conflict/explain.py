@@ -89,9 +89,7 @@ def _host_members(
 def _shares_of_conflict(problem: Problem, alone: Mapping[str, Reason | None], judge: Judge) -> Shares:
     """The first impossible guest, or a joint conflict: equals in groups, each with whether it is proven needed."""
     groups = [
-        members
-        for guests in problem.classes
-        if (members := tuple(guest for guest in guests.members if guest.required))
+        members for guests in problem.classes if (members := tuple(guest for guest in guests.members if guest.required))
     ]
     for members in groups:
         if alone[members[0].name] is not None:
@@ -112,21 +110,22 @@ def _shares_of_conflict(problem: Problem, alone: Mapping[str, Reason | None], ju
 def _members(request: Request, facts: HostFacts, problem: Problem, shares: Shares) -> tuple[ConflictMember, ...]:
     """The aspects that are needed, guests in the order of the request, the plainest aspect of each first."""
     place = {guest.name: i for i, guest in enumerate(request.guests)}
-    classes = {guest.name: guests for guests in problem.classes for guest in guests.members}
+    number = {guest.name: c for c, guests in enumerate(problem.classes) for guest in guests.members}
     single = sum(len(share.members) for share in shares) == 1
     members: list[tuple[int, ConflictMember]] = []
     for share in shares:
-        guest = share.members[0]
-        said = _said(problem, classes[guest.name], share)
-        if single and said:
+        # Guests that are equal in what is kept may differ in all else.
+        said = {c: _said(problem, problem.classes[c], share) for c in {number[guest.name] for guest in share.members}}
+        if single:
             relaxed = relaxed_problem(request.policy, facts, shares)
             reason = what_nodes_lack(replace(request, guests=share.guests), relaxed)
-            said[0] = (said[0][0], reason or said[0][1])
+            for sentences in said.values():
+                sentences[0] = (sentences[0][0], reason or sentences[0][1])
         doubt = "" if share.proven else _DOUBT
         for one in share.members:
             members += [
                 (place[one.name], ConflictMember(one.name, constraint, sentence + doubt, share.proven))
-                for constraint, sentence in said
+                for constraint, sentence in said[number[one.name]]
             ]
     return tuple(member for _, member in sorted(members, key=lambda pair: pair[0]))
 
