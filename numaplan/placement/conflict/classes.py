@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
@@ -88,9 +88,9 @@ class Judge:
             self._silent = 0
             return False
         if answer is None and may_search:
-            outcome = feasible(compact, self._step)
-            self._unknown += outcome is Outcome.UNKNOWN
-            answer = _ANSWERS.get(outcome)
+            answer = _ANSWERS.get(feasible(compact, self._step))
+            answer = True if answer is None and self._known and self._is_near(compact) else answer
+            self._unknown += answer is None
         return answer
 
     def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
@@ -149,10 +149,14 @@ def fewest(problem: Problem, judge: Judge) -> Few:
     start, weights = (full, {}) if over is None else (_largest_first(full, over), over.weights)
     smallest_first = sorted(range(len(full)), key=lambda c: (weights.get(c, 0), full[c], c))
 
+    @cache
     def can(counts: Counts) -> bool | None:
         return judge.can(lambda: part(problem, counts))
 
     first = next(c for c in smallest_first if start[c])
+    # The easiest question comes first: a plan that is found there helps with the others.
+    last = next(c for c in reversed(smallest_first) if start[c])
+    can(_with(start, last, start[last] - 1))
     if over is None or can(_with(start, first, start[first] - 1)) is False:
         start = _impossible_classes(start, smallest_first[::-1], can)
     return _reduced(problem, start, smallest_first, can=can)
