@@ -1,10 +1,12 @@
 """Pigeonholes on a host of 16 nodes and 1,024 CPUs: one guest too many, each named with what is needed of it."""
 
+import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from numaplan.model.request import Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
@@ -14,6 +16,7 @@ from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 
 HOST = host("16n:32c:2t", pages={"1GiB": 58}, nics=[Nic("p0", 0, 32)])
+CORE_OF_EACH = ",".join(f"{32 * node},{512 + 32 * node}" for node in range(16))
 APART = tuple(f"g{i}" for i in range(20))
 PAIRS = [pair for i in range(20) for pair in (guest(f"a{i}", 20, affinity=[f"b{i}"]), guest(f"b{i}", 15))]
 
@@ -78,3 +81,18 @@ def test_a_member_says_what_is_needed_and_what_each_node_has() -> None:
     assert reasons[0].reason == (
         'fits alone, but not together with "g1", "g2": they need 3 times 9 CPUs, the host can give that 2 times'
     )
+
+
+def test_guests_of_many_kinds_are_one_too_many_and_each_is_proven_to_be() -> None:
+    dice = random.Random(7)  # noqa: S311  # a request, no secret
+    guests: list[GuestRequest] = []
+    left = 16 * 62
+    while left >= 0:
+        vcpus, policy = dice.choice((2, 3, 4, 5, 6, 8, 12)), dice.choice(("prefer", "prefer", "require", "isolate"))
+        left -= vcpus * 2 if policy == "isolate" else vcpus
+        memory = dice.choice((2, 4, 6))
+        own = replace(guest(f"g{len(guests)}", vcpus, memory_gib=memory, thread_policy=policy), priority=len(guests))
+        guests.append(own)
+    named = members(ask(*guests, reserved=CORE_OF_EACH))
+    assert set(named) <= {"vcpus", "thread_policy"}
+    assert named["vcpus"] >= len(guests) - 3
