@@ -19,12 +19,12 @@ from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
 
 
-def pinned_cpus(request: GuestRequest, guest: Guest) -> CpuSet:
-    """Every CPU that one of its threads runs on alone, or that its emulator could keep for its own."""
+def pinned_cpus(guest: Guest, request: GuestRequest | None) -> CpuSet:
+    """Every CPU that one of its threads runs on alone, or that its emulator could keep as `request` has it."""
     affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
     affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     emulator = guest.effective_emulator_affinity() or EMPTY
-    own = emulator if len(emulator) in {1, request.own_emulator_cpus} else EMPTY
+    own = emulator if len(emulator) in {1, 0 if request is None else request.own_emulator_cpus} else EMPTY
     return own | CpuSet(cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1)
 
 

@@ -46,7 +46,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     """The counts of `request` on the host of `facts`."""
     existing = {guest.name: guest for guest in facts.snapshot.guests}
     apart = CpuSet(
-        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(guest, existing[guest.name])
+        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(existing[guest.name], guest)
     )
     cores = core_kinds(facts, apart)
     kinds = device_kinds(facts, request.guests)

@@ -334,3 +334,18 @@ def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None
     assert first.startswith("pin its vCPUs and emulator to CPUs ")
     assert first.endswith("(virsh vcpupin, emulatorpin --live)")
     assert "its emulator on CPU " in last
+
+
+def test_nobody_comes_to_a_cpu_that_an_emulator_with_several_still_has() -> None:
+    """On three CPUs of each node `a` and its emulator, and two more that are to be where the other is."""
+    a = there("a", ["0"], memory=NODE1, page_kib=GIB, memory_gib=1, running=True, emulator="1-2")
+    b = there("b", ["4", "5"], memory=NODE0, page_kib=GIB, running=True, emulator="3")
+    asked = guest("a", 1, page_size="1GiB", emulator="set", emulator_cpus=2)
+    snapshot = host("2n:4c:1t", guests=[a, b], pages={"1GiB": 0})
+    moves = moves_of(ask(asked, shared="3,7"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
+    assert sentences(moves)[0] == (
+        "pin its vCPUs and emulator to CPU 3 for the moment, while it runs (virsh vcpupin, emulatorpin --live)"
+    )
+    moves = moves_of(ask(asked, reserved="3,7"), snapshot)
+    assert steps(moves) == [("a", MoveKind.STOP), ("b", MoveKind.REPIN), ("a", MoveKind.START)]

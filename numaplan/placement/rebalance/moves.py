@@ -64,7 +64,7 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
 
 def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebalancing:
     facts = facts_beside(Request(asked.policy, ()), snapshot, ())
-    there = standing_guests(facts, near=not asked.guests)
+    there = standing_guests(facts, asked.guests)
     names = {guest.name for guest in asked.guests}
     others = [each for each in there if each.guest.name not in names]
     fixed = tuple(each for each in others if each.guest.name in keep or not each.requests)

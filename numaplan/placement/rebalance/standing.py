@@ -1,7 +1,7 @@
 """A guest that is there, as a request that would bring it back: what it needs, told from its XML and live facts."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,7 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
+from numaplan.placement.current import pinned_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory
 
 Place = tuple[NodeId, int]
@@ -47,8 +48,9 @@ class Standing:
     """A guest that is there.
 
     `requests` would place it anew: with the VFs that it has, then with any alike; () where `reason` says why it can
-    only stay. `held` are the CPUs that one of its threads has alone, `idle` those that it keeps idle beside them;
-    `memory` is what it would give back, in KiB by node and page size: nothing where nobody knows that it runs.
+    only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is asked for; `idle` those
+    that it keeps idle beside them; `memory` is what it would give back, in KiB by node and page size: nothing where
+    nobody knows that it runs.
     """
 
     guest: Guest
@@ -70,17 +72,19 @@ class _InexpressibleError(ValueError):
     """Why no request says what a guest is."""
 
 
-def standing_guests(facts: HostFacts, *, near: bool) -> tuple[Standing, ...]:
+def standing_guests(facts: HostFacts, asked: Sequence[GuestRequest]) -> tuple[Standing, ...]:
     """What each guest holds, and how it could be asked for; `facts` are those of the host with nobody moved.
 
-    `near`: a move must bring a guest near its devices, also where it is not now.
+    With nobody `asked` for, a move must bring a guest near its devices, also where it is not now.
     """
-    held = [held_cpus(guest) & facts.snapshot.cpus.online for guest in facts.snapshot.guests]
+    by_name = {request.name: request for request in asked}
+    online = facts.snapshot.cpus.online
+    held = [pinned_cpus(guest, by_name.get(guest.name)) & online for guest in facts.snapshot.guests]
     holders = Counter(cpu for cpus in held for cpu in cpus)
     several = CpuSet(cpu for cpu, count in holders.items() if count > 1)
     everything = CpuSet(holders)
     return tuple(
-        _standing(facts, guest, cpus, others=(everything - cpus) | (cpus & several), near=near)
+        _standing(facts, guest, cpus, others=(everything - cpus) | (cpus & several), near=not asked)
         for guest, cpus in zip(facts.snapshot.guests, held, strict=True)
     )
 
@@ -94,14 +98,6 @@ def _standing(facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet, n
         return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
     except _InexpressibleError as error:
         return replace(known, reason=str(error))
-
-
-def held_cpus(guest: Guest) -> CpuSet:
-    """Every CPU that one of its threads may run on alone."""
-    threads = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
-    threads += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
-    threads.append(guest.effective_emulator_affinity())
-    return CpuSet(cpus.lowest for cpus in threads if cpus is not None and len(cpus) == 1)
 
 
 def vcpu_cpus(guest: Guest) -> list[CpuId]:

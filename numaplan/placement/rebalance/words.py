@@ -108,16 +108,14 @@ class Words:
 
 
 def _alone(facts: HostFacts, target: Target) -> dict[str, str]:
-    """Threads other than vCPUs that have CPUs of guests alone, by the command of virsh that pins them."""
+    """Threads other than vCPUs that run on its own CPUs of guests alone, by the command of virsh that pins them."""
     assert target.standing is not None  # noqa: S101  # only guests that are there wait somewhere
     guest, own = target.standing.guest, target.standing.held & facts.allocatable
     emulator = guest.effective_emulator_affinity()
     iothreads = [guest.effective_iothread_affinity(thread) for thread in guest.iothread_ids]
     found = {"emulatorpin": ("emulator", [emulator]), "iothreadpin": ("iothreads", iothreads)}
     return {
-        verb: name
-        for verb, (name, affinities) in found.items()
-        if any(cpus is not None and len(cpus) == 1 and cpus <= own for cpus in affinities)
+        verb: name for verb, (name, affinities) in found.items() if any(cpus and cpus <= own for cpus in affinities)
     }
 
 
