@@ -274,14 +274,14 @@ def _capacity(
     for guest in returning:
         if guest.running:
             back = list(held_memory(guest, default_kib))
-            back += [((node, SMALL_PAGE_KIB), policy.guest_overhead_kib) for node in _lies_on(guest, snapshot)]
+            back += [((node, SMALL_PAGE_KIB), policy.guest_overhead_kib) for node in lies_on(guest, snapshot)]
             for key, size in back:
                 if key in capacity:
                     capacity[key] += size
     return {key: max(0, size) for key, size in capacity.items()}
 
 
-def _lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
+def lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
     """The nodes that one of its vCPUs cannot leave."""
     affinities = _vcpu_affinities(guest, snapshot.cpus.online)
     return [

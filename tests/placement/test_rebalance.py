@@ -321,6 +321,19 @@ def test_pages_that_move_need_no_second_room_for_qemu_itself() -> None:
     ]
 
 
+def test_a_live_pin_takes_the_memory_of_qemu_itself_along() -> None:
+    """Node 1 has no ordinary memory left: what `x` gives back there, `y` takes."""
+    x, y = runs("x", ["4"], NODE0, page_kib=GIB, memory_gib=1), runs("y", ["0"], NODE0, page_kib=GIB, memory_gib=1)
+    empty = host(SHAPE, guests=[x, y], memory_gib=0, pages={"1GiB": [0, 1]}, nics=[Nic("ens1", 1, 1)])
+    first, second = empty.nodes
+    snapshot = replace(empty, nodes=(replace(first, available_kib=GIB // 2), second))
+    policy = replace(ask(shared=POOLS).policy, guest_overhead_kib=GIB // 2)
+    asked = [guest("x", 1, page_size="1GiB"), guest("y", 1, page_size="1GiB", interfaces=[vfs("a", "ens1")])]
+    moves = moves_of(Request(policy, tuple(asked)), snapshot)
+    assert steps(moves) == [("x", MoveKind.REPIN), ("y", MoveKind.RESTART)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1_000_001, 1_000_001)
+
+
 def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None:
     def placed(name: str, pins: list[str], emulator: str, memory: tuple[str, list[int]]) -> Guest:
         return there(name, pins, memory=memory, page_kib=GIB, running=True, emulator=emulator)

@@ -207,26 +207,15 @@ class _Order:
 
     def _fits(self, state: _State, i: int) -> bool:
         """Whether the change can be carried through now."""
-        change = self.changes[i]
-        return _beside(change.after, self._others(state, i), self.world) and all(
-            size <= self._room(state, i, place) for place, size in self._taken(state, i)
+        free = self._free(state)
+        return _beside(self.changes[i].after, self._others(state, i), self.world) and all(
+            size <= free[place] for place, size in self._taken(state, i)
         )
 
     def _taken(self, state: _State, i: int) -> list[tuple[Place, int]]:
-        """The memory that the change takes anew; pages that move need room before their old place is free."""
-        change = self.changes[i]
+        """The memory that it needs where it has none; on another node that must be free before its old is."""
         now = self._footprint(state, i).memory
-        if change.after.memory == now:
-            return []
-        wanted = Counter(dict(change.after.memory))
-        # What QEMU itself has there stays where it is.
-        return list((wanted - Counter(dict(now)) if change.kind is MoveKind.MOVE_PAGES else wanted).items())
-
-    def _room(self, state: _State, i: int, place: Place) -> int:
-        own = 0
-        if self.changes[i].kind is MoveKind.RESTART:
-            own = dict(self._footprint(state, i).memory).get(place, 0)
-        return self._free(state)[place] + own
+        return list((Counter(dict(self.changes[i].after.memory)) - Counter(dict(now))).items())
 
     def _is_harmless(self, state: _State, i: int) -> bool:
         """Whether nobody can come to lack the memory that it takes; its CPUs and devices are in nobody else's way."""

@@ -24,7 +24,7 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.placement.current import pinned_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory, lies_on
 
 Place = tuple[NodeId, int]
 
@@ -136,12 +136,13 @@ def _memory(facts: HostFacts, guest: Guest) -> tuple[tuple[Place, int], ...]:
     held: Counter[Place] = Counter()
     for place, size in held_memory(guest, _default_page(facts)):
         held[place] += size
-    online = facts.snapshot.cpus.online
-    affinities = [(guest.effective_vcpu_affinity(VcpuId(v)) or online) & online for v in range(guest.vcpus)]
-    for node in facts.nodes:
-        if facts.policy.guest_overhead_kib and any(cpus and cpus <= facts.online(node) for cpus in affinities):
-            held[node, SMALL_PAGE_KIB] += facts.policy.guest_overhead_kib
+    held.update(overhead(facts, lies_on(guest, facts.snapshot)))
     return tuple(sorted((place, size) for place, size in held.items() if place in facts.capacity_kib))
+
+
+def overhead(facts: HostFacts, nodes: Iterable[NodeId]) -> Counter[Place]:
+    """The ordinary memory that QEMU itself takes for a guest on `nodes`."""
+    return Counter({(node, SMALL_PAGE_KIB): facts.policy.guest_overhead_kib for node in nodes})
 
 
 def _default_page(facts: HostFacts) -> int | None:

@@ -12,11 +12,11 @@ from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, PageSize, ThreadPolicy
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import dedicated_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
 from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, Step, World, order
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, vcpu_cpus
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead, vcpu_cpus
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
 
 _KIB_PER_GIB: Final = 1 << 20
@@ -144,8 +144,7 @@ def _change(facts: HostFacts, target: Target, whole: Whole) -> Change:
     standing, kind = target.standing, whole.kind
     assert standing is not None  # noqa: S101  # only guests that are there change
     before = footprint_before(facts, standing)
-    memory = None if kind in (MoveKind.MOVE_PAGES, MoveKind.RESTART) else before.memory
-    after = _footprint_after(facts, target, memory, whole.devices)
+    after = _footprint_after(facts, target, whole)
     parking: tuple[tuple[NodeId, int], ...] = ()
     if kind is not MoveKind.RESTART and standing.nodes is not None:
         parking = tuple(
@@ -180,27 +179,34 @@ def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
     )
 
 
-def _footprint_after(
-    facts: HostFacts, target: Target, memory: tuple[tuple[Place, int], ...] | None, devices: frozenset[PciAddress]
-) -> Footprint:
-    """`memory` is what it holds whatever happens to its CPUs; None: what the placement says."""
+def _footprint_after(facts: HostFacts, target: Target, whole: Whole) -> Footprint:
     request, placement = target.request, target.placement
     cpus = dedicated_cpus(request, placement)
     pool: Counter[NodeId] = Counter()
-    taken: Counter[Place] = Counter()
     for cell in placement.cells:
         pool[cell.numa_node] += sum(vcpu not in request.dedicated_vcpus for vcpu, _ in cell.vcpus)
-        taken[cell.memory_node, cell.page_size_kib] += cell.memory_kib
-    if overhead := facts.policy.guest_overhead_kib:
-        taken.update({(node, SMALL_PAGE_KIB): overhead for node in placement.nodes})
     isolated = request.thread_policy is ThreadPolicy.ISOLATE
     return Footprint(
         cpus,
         idle_siblings(facts, cpus) if isolated else EMPTY,
         tuple((node, count) for node, count in sorted(pool.items()) if count),
-        tuple(sorted(taken.items())) if memory is None else memory,
-        devices,
+        _memory_after(facts, target, whole.kind),
+        whole.devices,
     )
+
+
+def _memory_after(facts: HostFacts, target: Target, kind: MoveKind) -> tuple[tuple[Place, int], ...]:
+    """QEMU's own memory counts on the nodes of its vCPUs, be it that these alone move."""
+    standing, placement = target.standing, target.placement
+    assert standing is not None  # noqa: S101  # only guests that are there change
+    memory: Counter[Place] = Counter()
+    if kind in (MoveKind.MOVE_PAGES, MoveKind.RESTART):
+        for cell in placement.cells:
+            memory[cell.memory_node, cell.page_size_kib] += cell.memory_kib
+    else:
+        memory = Counter(dict(standing.memory)) - overhead(facts, lies_on(standing.guest, facts.snapshot))
+    memory.update(overhead(facts, placement.nodes))
+    return tuple(sorted((place, size) for place, size in memory.items() if size))
 
 
 def _world(facts: HostFacts, staying: Sequence[Standing], returning: Sequence[Standing]) -> World:
