@@ -274,6 +274,23 @@ def test_a_guest_of_another_shape_is_said_to_be_asked_for_so() -> None:
     ]
 
 
+def test_vfs_that_change_are_named_where_a_guest_starts_anew() -> None:
+    crossed = there("a", ["0"], memory=NODE0, running=True, emulator="3", memory_gib=1, vfs=["0000:21:00.0"])
+    snapshot = host(SHAPE, guests=[crossed], nics=[Nic("ens1", 0, 1), Nic("ens2", 1, 1)])
+    near = ask(guest("a", 2, interfaces=[vfs("x", "ens1")]), shared=POOLS)
+    assert sentences(moves_of(near, snapshot))[0] == (
+        "restart it on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0: it is asked for with other"
+        " vCPUs, cells or memory than it has"
+    )
+    off = replace(snapshot, guests=(replace(crossed, running=False),))
+    assert sentences(moves_of(near, off))[0] == (
+        "write into its XML that it starts on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0; it is"
+        " shut off, and stays so until the last step"
+    )
+    rest = ask(guest("a", 2), guest("n", 1, interfaces=[vfs("x", "ens2")]), shared=POOLS)
+    assert sentences(moves_of(rest, snapshot))[0].startswith("restart it on CPUs 0,8 of node 0, without 0000:21:00.0:")
+
+
 def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
     busy = replace(runs("a", ["1"]), emulator_pin=EmulatorPin(CpuSet([2]), 50))
     asked = guest("new", 2, iothreads=1, iothread_policy="dedicated")

@@ -1,6 +1,6 @@
 """The steps of a rebalancing as a person carries them out: from where to where, and by which command."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -62,7 +62,7 @@ class Words:
                 said = "stop it, so that others can take its place; it starts again below"
             case Action.START:
                 kind = MoveKind.START
-                said = f"start it {_place(self._goals[step.vm])}"
+                said = f"start it {_place(self._goals[step.vm])}{self._exchanged(step.vm)}"
             case Action.PARK:
                 kind, after = MoveKind.REPIN, _parked(self._facts, before, step)
                 threads = {"vcpupin": "vCPUs", **_alone(self._facts, self._targets[step.vm])}
@@ -91,20 +91,27 @@ class Words:
                 how += ("virsh numatune --live --config --nodeset, then " if _binds(target) else "") + "migratepages"
                 return f"{pinned}move its memory to node {after.cells[0].memory_node}, while it runs ({how})"
             case MoveKind.REPLUG:
-                said, verbs = _replugged(before, after)
+                said, verbs = _replugged(() if before is None else before.devices, after)
                 pinned = f"pin {_said(pins)} and " if pins else ""
                 return f"{pinned}{said}, while it runs (virsh {', '.join([*pins, *verbs])} --live --config)"
             case MoveKind.RESTART:
                 other = "it is asked for with other vCPUs, cells or memory than it has"
                 why = other if change.reshaped else "its memory or its devices cannot go there while it runs"
-                return f"restart it {_place(after)}: {why}"
+                return f"restart it {_place(after)}{self._exchanged(vm)}: {why}"
             case MoveKind.CONFIGURE:
                 until = "it is shut off, and stays so until the last step"
-                return f"write into its XML that it starts {_place(after)}; {until}"
+                return f"write into its XML that it starts {_place(after)}{self._exchanged(vm)}; {until}"
             case MoveKind.STOP | MoveKind.START:
                 raise ValueError(f"a whole change is no {change.kind}")
             case unknown:
                 assert_never(unknown)
+
+    def _exchanged(self, vm: str) -> str:
+        """Which PCI functions a guest that was there has no longer, and which it has instead."""
+        standing = self._targets[vm].standing
+        gone, new = ("", "") if standing is None else _difference(standing.guest.pci_addresses, self._goals[vm])
+        without = f" in place of {gone}" if new else f", without {gone}"
+        return (f", with {new}" if new else "") + (without if gone else "")
 
 
 def _alone(facts: HostFacts, target: Target) -> dict[str, str]:
@@ -146,13 +153,17 @@ def _said(pins: Mapping[str, str]) -> str:
     return ", ".join(pins.values())
 
 
-def _replugged(before: Spot | None, after: Spot) -> tuple[str, list[str]]:
+def _replugged(before: Collection[PciAddress], after: Spot) -> tuple[str, list[str]]:
     """What is detached and attached, and the commands that do it."""
-    old = frozenset(() if before is None else before.devices)
-    gone = ", ".join(str(address) for address in sorted(old.difference(after.devices)))
-    new = ", ".join(str(address) for address in after.devices if address not in old)
+    gone, new = _difference(before, after)
     parts = [(verb, addresses) for verb, addresses in (("detach", gone), ("attach", new)) if addresses]
     return " and ".join(f"{verb} {addresses}" for verb, addresses in parts), [f"{verb}-device" for verb, _ in parts]
+
+
+def _difference(before: Collection[PciAddress], after: Spot) -> tuple[str, str]:
+    """The PCI functions that go, and those that come."""
+    gone = ", ".join(str(address) for address in sorted(set(before).difference(after.devices)))
+    return gone, ", ".join(str(address) for address in after.devices if address not in before)
 
 
 def _place(spot: Spot) -> str:
