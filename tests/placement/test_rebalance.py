@@ -6,37 +6,13 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import EmulatorPin, Guest, IothreadId, IothreadPin
-from numaplan.model.moves import MoveKind, Moves, MovesStatus
+from numaplan.model.moves import MoveKind, MovesStatus
 from numaplan.model.request import Request
-from numaplan.model.snapshot import Snapshot
 from numaplan.placement.rebalance.moves import rebalance
-from numaplan.placement.verify import verify
 from tests.audit.audited import guest as there
 from tests.hosts import GIB, Nic, host
-from tests.placement.rebalance_cases import Replay
+from tests.placement.moves_checked import NODE0, NODE1, POOLS, SHAPE, moves_of, runs, sentences, steps
 from tests.requests import ask, guest, vfs
-
-# "2n:4c:2t" has CPUs 0-3 and 8-11 on node 0, 4-7 and 12-15 on node 1; siblings are 8 apart.
-SHAPE = "2n:4c:2t"
-NODE0, NODE1 = ("strict", [0]), ("strict", [1])
-POOLS = "3,7,11,15"
-
-
-def moves_of(request: Request, snapshot: Snapshot, *keep: str) -> Moves:
-    """Moves whose outcome the verifier accepts and whose steps can be taken."""
-    moves = rebalance(request, snapshot, keep=keep)
-    assert verify(moves.request, snapshot, moves.plan) == ()
-    assert Replay(snapshot, moves).wrong == []
-    assert moves == rebalance(request, snapshot, keep=keep)
-    return moves
-
-
-def steps(moves: Moves) -> list[tuple[str, MoveKind]]:
-    return [(move.vm, move.kind) for move in moves.moves]
-
-
-def runs(name: str, pins: list[str], memory: tuple[str, list[int]] = NODE0, **more: object) -> Guest:
-    return there(name, pins, memory=memory, running=True, emulator="3", **more)  # type: ignore[arg-type]  # passed on
 
 
 def test_nobody_moves_where_there_is_room() -> None:
@@ -186,28 +162,12 @@ def test_a_guest_that_lies_badly_and_cannot_be_moved_is_named() -> None:
     assert moves_of(ask(shared=POOLS), host(SHAPE, guests=[odd]), "odd").status is MovesStatus.NOTHING_TO_DO
 
 
-def test_a_guest_of_the_request_that_is_there_stays_where_it_satisfies_it() -> None:
-    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
-    moves = moves_of(ask(guest("a", 2), guest("new", 6), shared=POOLS), snapshot)
-    assert steps(moves) == [("new", MoveKind.START)]
-
-
-def test_a_guest_of_the_request_that_wants_other_memory_restarts() -> None:
-    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
-    moves = moves_of(ask(guest("a", 2, memory_gib=2), shared=POOLS), snapshot)
-    assert steps(moves) == [("a", MoveKind.RESTART)]
-
-
 def test_floating_vcpus_move_to_another_pool_to_make_room_in_theirs() -> None:
     floating = there("a", ["3,11", "3,11"], memory=NODE0, running=True, emulator="3", shared_vcpus=[0, 1])
     new = guest("new", 8, cpu_policy="shared", interfaces=[vfs("x", "ens1")])
     snapshot = host(SHAPE, guests=[floating], nics=[Nic("ens1", 0, 2)])
     moves = moves_of(ask(new, shared=POOLS), snapshot)
     assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
-
-
-def sentences(moves: Moves) -> list[str]:
-    return [move.sentence for move in moves.moves]
 
 
 def test_emulators_leave_the_cpu_that_a_new_guest_takes() -> None:
@@ -252,45 +212,6 @@ def test_equal_cells_go_to_their_memory_in_whatever_order_it_lies(pins: list[str
     assert sentences(moves)[0].startswith("pin cell 0 on CPU ")
 
 
-def test_a_vf_that_the_request_does_not_name_stays_unless_another_guest_gets_it() -> None:
-    snapshot = host(SHAPE, guests=[runs("a", ["0"], vfs=["0000:11:00.0"], memory_gib=1)], nics=[Nic("ens1", 0, 2)])
-    one_vf = replace(vfs("x", "ens1"), vf_indexes=frozenset({0}))
-    assert moves_of(ask(guest("a", 1), shared=POOLS), snapshot).status is MovesStatus.NOTHING_TO_DO
-    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
-    assert steps(moves) == [("new", MoveKind.START)]
-    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[one_vf]), shared=POOLS), snapshot)
-    assert steps(moves) == [("a", MoveKind.REPLUG), ("new", MoveKind.START)]
-    assert sentences(moves)[0] == (
-        "pin its emulator on CPUs 3,11 and detach 0000:11:00.0, while it runs"
-        " (virsh emulatorpin, detach-device --live --config)"
-    )
-
-
-def test_a_guest_of_another_shape_is_said_to_be_asked_for_so() -> None:
-    snapshot = host(SHAPE, guests=[runs("a", ["0"], memory_gib=1)])
-    moves = moves_of(ask(guest("a", 2), shared=POOLS), snapshot)
-    assert sentences(moves) == [
-        "restart it on CPUs 0,8 of node 0: it is asked for with other vCPUs, cells or memory than it has"
-    ]
-
-
-def test_vfs_that_change_are_named_where_a_guest_starts_anew() -> None:
-    crossed = there("a", ["0"], memory=NODE0, running=True, emulator="3", memory_gib=1, vfs=["0000:21:00.0"])
-    snapshot = host(SHAPE, guests=[crossed], nics=[Nic("ens1", 0, 1), Nic("ens2", 1, 1)])
-    near = ask(guest("a", 2, interfaces=[vfs("x", "ens1")]), shared=POOLS)
-    assert sentences(moves_of(near, snapshot))[0] == (
-        "restart it on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0: it is asked for with other"
-        " vCPUs, cells or memory than it has"
-    )
-    off = replace(snapshot, guests=(replace(crossed, running=False),))
-    assert sentences(moves_of(near, off))[0] == (
-        "write into its XML that it starts on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0; it is"
-        " shut off, and stays so until the last step"
-    )
-    rest = ask(guest("a", 2), guest("n", 1, interfaces=[vfs("x", "ens2")]), shared=POOLS)
-    assert sentences(moves_of(rest, snapshot))[0].startswith("restart it on CPUs 0,8 of node 0, without 0000:21:00.0:")
-
-
 def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
     busy = replace(runs("a", ["1"]), emulator_pin=EmulatorPin(CpuSet([2]), 50))
     asked = guest("new", 2, iothreads=1, iothread_policy="dedicated")
@@ -300,18 +221,6 @@ def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
         "needs 2 dedicated vCPUs, 1 CPU for its iothreads, 1 GiB in pages of 4KiB",
         "needs 1 dedicated vCPU, 1 CPU for its emulator, 4 GiB in pages of 4KiB",
     ]
-
-
-@pytest.mark.parametrize("page_size", ["large", "any"])
-def test_a_guest_that_accepts_the_pages_that_it_has_keeps_them(page_size: str) -> None:
-    asked = ask(guest("a", 1, memory_gib=4, page_size=page_size), shared=POOLS)
-    there_already = host(SHAPE, guests=[runs("a", ["0"], page_kib=GIB)], pages={"1GiB": 0})
-    assert moves_of(asked, there_already).status is MovesStatus.NOTHING_TO_DO
-    moves = moves_of(asked, host(SHAPE, guests=[runs("a", ["4"], page_kib=GIB)], pages={"1GiB": 0}))
-    assert (steps(moves), moves.cost, moves.bound) == ([("a", MoveKind.REPIN)], 1, 1)
-    if page_size == "large":
-        small = host(SHAPE, guests=[runs("a", ["0"])], pages={"1GiB": 4})
-        assert steps(rebalance(asked, small)) == [("a", MoveKind.RESTART)]
 
 
 def test_of_guests_that_have_no_place_together_none_is_said_to_have_none_alone() -> None:
@@ -338,19 +247,6 @@ def test_pages_that_move_need_no_second_room_for_qemu_itself() -> None:
     ]
 
 
-def test_a_live_pin_takes_the_memory_of_qemu_itself_along() -> None:
-    """Node 1 has no ordinary memory left: what `x` gives back there, `y` takes."""
-    x, y = runs("x", ["4"], NODE0, page_kib=GIB, memory_gib=1), runs("y", ["0"], NODE0, page_kib=GIB, memory_gib=1)
-    empty = host(SHAPE, guests=[x, y], memory_gib=0, pages={"1GiB": [0, 1]}, nics=[Nic("ens1", 1, 1)])
-    first, second = empty.nodes
-    snapshot = replace(empty, nodes=(replace(first, available_kib=GIB // 2), second))
-    policy = replace(ask(shared=POOLS).policy, guest_overhead_kib=GIB // 2)
-    asked = [guest("x", 1, page_size="1GiB"), guest("y", 1, page_size="1GiB", interfaces=[vfs("a", "ens1")])]
-    moves = moves_of(Request(policy, tuple(asked)), snapshot)
-    assert steps(moves) == [("x", MoveKind.REPIN), ("y", MoveKind.RESTART)]
-    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1_000_001, 1_000_001)
-
-
 def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None:
     def placed(name: str, pins: list[str], emulator: str, memory: tuple[str, list[int]]) -> Guest:
         return there(name, pins, memory=memory, page_kib=GIB, running=True, emulator=emulator)
@@ -364,18 +260,3 @@ def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None
     assert first.startswith("pin its vCPUs and emulator to CPUs ")
     assert first.endswith("(virsh vcpupin, emulatorpin --live)")
     assert "its emulator on CPU " in last
-
-
-def test_nobody_comes_to_a_cpu_that_an_emulator_with_several_still_has() -> None:
-    """On three CPUs of each node `a` and its emulator, and two more that are to be where the other is."""
-    a = there("a", ["0"], memory=NODE1, page_kib=GIB, memory_gib=1, running=True, emulator="1-2")
-    b = there("b", ["4", "5"], memory=NODE0, page_kib=GIB, running=True, emulator="3")
-    asked = guest("a", 1, page_size="1GiB", emulator="set", emulator_cpus=2)
-    snapshot = host("2n:4c:1t", guests=[a, b], pages={"1GiB": 0})
-    moves = moves_of(ask(asked, shared="3,7"), snapshot)
-    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
-    assert sentences(moves)[0] == (
-        "pin its vCPUs and emulator to CPU 3 for the moment, while it runs (virsh vcpupin, emulatorpin --live)"
-    )
-    moves = moves_of(ask(asked, reserved="3,7"), snapshot)
-    assert steps(moves) == [("a", MoveKind.STOP), ("b", MoveKind.REPIN), ("a", MoveKind.START)]

@@ -1,0 +1,104 @@
+"""Moves of guests that are asked for and are there already."""
+
+from dataclasses import replace
+
+import pytest
+
+from numaplan.model.moves import MoveKind, MovesStatus
+from numaplan.model.request import Request
+from numaplan.placement.rebalance.moves import rebalance
+from tests.audit.audited import guest as there
+from tests.hosts import GIB, Nic, host
+from tests.placement.moves_checked import NODE0, NODE1, POOLS, SHAPE, moves_of, runs, sentences, steps
+from tests.requests import ask, guest, vfs
+
+
+def test_a_guest_of_the_request_that_is_there_stays_where_it_satisfies_it() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2), guest("new", 6), shared=POOLS), snapshot)
+    assert steps(moves) == [("new", MoveKind.START)]
+
+
+def test_a_guest_of_the_request_that_wants_other_memory_restarts() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2, memory_gib=2), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.RESTART)]
+
+
+def test_a_vf_that_the_request_does_not_name_stays_unless_another_guest_gets_it() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], vfs=["0000:11:00.0"], memory_gib=1)], nics=[Nic("ens1", 0, 2)])
+    one_vf = replace(vfs("x", "ens1"), vf_indexes=frozenset({0}))
+    assert moves_of(ask(guest("a", 1), shared=POOLS), snapshot).status is MovesStatus.NOTHING_TO_DO
+    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
+    assert steps(moves) == [("new", MoveKind.START)]
+    moves = moves_of(ask(guest("a", 1), guest("new", 1, interfaces=[one_vf]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPLUG), ("new", MoveKind.START)]
+    assert sentences(moves)[0] == (
+        "pin its emulator on CPUs 3,11 and detach 0000:11:00.0, while it runs"
+        " (virsh emulatorpin, detach-device --live --config)"
+    )
+
+
+def test_a_guest_of_another_shape_is_said_to_be_asked_for_so() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 2), shared=POOLS), snapshot)
+    assert sentences(moves) == [
+        "restart it on CPUs 0,8 of node 0: it is asked for with other vCPUs, cells or memory than it has"
+    ]
+
+
+def test_vfs_that_change_are_named_where_a_guest_starts_anew() -> None:
+    crossed = there("a", ["0"], memory=NODE0, running=True, emulator="3", memory_gib=1, vfs=["0000:21:00.0"])
+    snapshot = host(SHAPE, guests=[crossed], nics=[Nic("ens1", 0, 1), Nic("ens2", 1, 1)])
+    near = ask(guest("a", 2, interfaces=[vfs("x", "ens1")]), shared=POOLS)
+    assert sentences(moves_of(near, snapshot))[0] == (
+        "restart it on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0: it is asked for with other"
+        " vCPUs, cells or memory than it has"
+    )
+    off = replace(snapshot, guests=(replace(crossed, running=False),))
+    assert sentences(moves_of(near, off))[0] == (
+        "write into its XML that it starts on CPUs 0,8 of node 0, with 0000:11:00.0 in place of 0000:21:00.0; it is"
+        " shut off, and stays so until the last step"
+    )
+    rest = ask(guest("a", 2), guest("n", 1, interfaces=[vfs("x", "ens2")]), shared=POOLS)
+    assert sentences(moves_of(rest, snapshot))[0].startswith("restart it on CPUs 0,8 of node 0, without 0000:21:00.0:")
+
+
+@pytest.mark.parametrize("page_size", ["large", "any"])
+def test_a_guest_that_accepts_the_pages_that_it_has_keeps_them(page_size: str) -> None:
+    asked = ask(guest("a", 1, memory_gib=4, page_size=page_size), shared=POOLS)
+    there_already = host(SHAPE, guests=[runs("a", ["0"], page_kib=GIB)], pages={"1GiB": 0})
+    assert moves_of(asked, there_already).status is MovesStatus.NOTHING_TO_DO
+    moves = moves_of(asked, host(SHAPE, guests=[runs("a", ["4"], page_kib=GIB)], pages={"1GiB": 0}))
+    assert (steps(moves), moves.cost, moves.bound) == ([("a", MoveKind.REPIN)], 1, 1)
+    if page_size == "large":
+        small = host(SHAPE, guests=[runs("a", ["0"])], pages={"1GiB": 4})
+        assert steps(rebalance(asked, small)) == [("a", MoveKind.RESTART)]
+
+
+def test_a_live_pin_takes_the_memory_of_qemu_itself_along() -> None:
+    """Node 1 has no ordinary memory left: what `x` gives back there, `y` takes."""
+    x, y = runs("x", ["4"], NODE0, page_kib=GIB, memory_gib=1), runs("y", ["0"], NODE0, page_kib=GIB, memory_gib=1)
+    empty = host(SHAPE, guests=[x, y], memory_gib=0, pages={"1GiB": [0, 1]}, nics=[Nic("ens1", 1, 1)])
+    first, second = empty.nodes
+    snapshot = replace(empty, nodes=(replace(first, available_kib=GIB // 2), second))
+    policy = replace(ask(shared=POOLS).policy, guest_overhead_kib=GIB // 2)
+    asked = [guest("x", 1, page_size="1GiB"), guest("y", 1, page_size="1GiB", interfaces=[vfs("a", "ens1")])]
+    moves = moves_of(Request(policy, tuple(asked)), snapshot)
+    assert steps(moves) == [("x", MoveKind.REPIN), ("y", MoveKind.RESTART)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1_000_001, 1_000_001)
+
+
+def test_nobody_comes_to_a_cpu_that_an_emulator_with_several_still_has() -> None:
+    """On three CPUs of each node `a` and its emulator, and two more that are to be where the other is."""
+    a = there("a", ["0"], memory=NODE1, page_kib=GIB, memory_gib=1, running=True, emulator="1-2")
+    b = there("b", ["4", "5"], memory=NODE0, page_kib=GIB, running=True, emulator="3")
+    asked = guest("a", 1, page_size="1GiB", emulator="set", emulator_cpus=2)
+    snapshot = host("2n:4c:1t", guests=[a, b], pages={"1GiB": 0})
+    moves = moves_of(ask(asked, shared="3,7"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("a", MoveKind.REPIN)]
+    assert sentences(moves)[0] == (
+        "pin its vCPUs and emulator to CPU 3 for the moment, while it runs (virsh vcpupin, emulatorpin --live)"
+    )
+    moves = moves_of(ask(asked, reserved="3,7"), snapshot)
+    assert steps(moves) == [("a", MoveKind.STOP), ("b", MoveKind.REPIN), ("a", MoveKind.START)]
