@@ -265,6 +265,7 @@ class Replay:
         self.shared = moves.request.policy.shared_cpus or CpuSet()
         self.guests = {g.name: g for g in snapshot.guests}
         self.requests = {request.name: request for request in moves.request.guests}
+        self.placements = {placement.vm: placement for placement in moves.plan.placements}
         self.cpus = {g.name: _exclusive(g) for g in snapshot.guests if g.running is not False}
         self.devices = {g.name: set(g.pci_addresses) for g in snapshot.guests if g.running is not False}
         self.memory: dict[str, dict[tuple[NodeId, int], int]] = {
@@ -307,11 +308,11 @@ class Replay:
     def _take_memory(self, vm: str, kind: str, after: Spot) -> None:
         # Pages that move need room before their old place is free.
         old = self.memory.pop(vm, {})
-        cells = self.requests[vm].cells
+        cells = self.placements[vm].cells
         new: dict[tuple[NodeId, int], int] = {}
         for cell, spot in zip(cells, after.cells, strict=True):
             assert spot.memory_node is not None
-            place = (spot.memory_node, cell.page_size.size_kib or 0)
+            place = (spot.memory_node, cell.page_size_kib)
             new[place] = new.get(place, 0) + cell.memory_kib
         for place, size in new.items():
             self.free[place] -= size

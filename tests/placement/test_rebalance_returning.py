@@ -102,3 +102,38 @@ def test_nobody_comes_to_a_cpu_that_an_emulator_with_several_still_has() -> None
     )
     moves = moves_of(ask(asked, reserved="3,7"), snapshot)
     assert steps(moves) == [("a", MoveKind.STOP), ("b", MoveKind.REPIN), ("a", MoveKind.START)]
+
+
+@pytest.mark.parametrize("page_size", ["large", "any"])
+def test_a_guest_keeps_its_pages_where_it_may_though_there_are_larger_ones(page_size: str) -> None:
+    asked = ask(guest("a", 1, memory_gib=4, page_size=page_size), shared=POOLS)
+    there_already = host(SHAPE, guests=[runs("a", ["0"], page_kib=2048)], pages={"1GiB": 8, "2MiB": 0})
+    assert moves_of(asked, there_already).status is MovesStatus.NOTHING_TO_DO
+    away = host(SHAPE, guests=[runs("a", ["4"], page_kib=2048)], pages={"1GiB": 8, "2MiB": 0})
+    moves = moves_of(asked, away)
+    assert (steps(moves), moves.cost, moves.bound) == ([("a", MoveKind.REPIN)], 1, 1)
+
+
+@pytest.mark.parametrize("page_size", ["large", "any"])
+def test_a_guest_whose_pages_another_one_needs_pays_for_a_restart_with_others(page_size: str) -> None:
+    asked = [guest("a", 1, memory_gib=4, page_size=page_size), guest("n", 1, memory_gib=4, page_size="1GiB")]
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], page_kib=GIB)], pages={"1GiB": 0, "2MiB": [2048, 0]})
+    moves = moves_of(ask(*asked, shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.RESTART), ("n", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1_000_000)
+
+
+def test_guests_that_would_do_with_each_others_pages_keep_their_own() -> None:
+    asked = [guest(name, 1, memory_gib=4, page_size="large") for name in ("a", "b")]
+    both = [runs("a", ["0"], page_kib=GIB), runs("b", ["1"], page_kib=2048)]
+    moves = moves_of(ask(*asked, shared=POOLS), host(SHAPE, guests=both, pages={"1GiB": 0, "2MiB": 0}))
+    assert moves.status is MovesStatus.NOTHING_TO_DO
+
+
+def test_a_restart_is_paid_for_where_a_guest_changes_in_its_place() -> None:
+    snapshot = host(SHAPE, guests=[runs("a", ["1"], memory_gib=1)])
+    moves = moves_of(ask(guest("a", 1, memory_gib=2), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.RESTART)]
+    assert moves.moves[0].after is not None
+    assert str(moves.moves[0].after.cells[0].cpus) == "1"
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1_000_000, 1_000_000)

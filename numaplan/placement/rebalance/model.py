@@ -29,7 +29,7 @@ class Mend:
 class StayOrMove(Formulation):
     """The coarse model of `problem`, in which each guest of `standing` is placed anew or stays.
 
-    Units of one standing guest are the requests that would place it anew, one of them at most.
+    Units of one guest that is there are the requests that would place it anew, one of them at most.
     """
 
     def __init__(self, problem: Problem, standing: Sequence[Standing]) -> None:
@@ -37,11 +37,11 @@ class StayOrMove(Formulation):
         self.standing = {each.guest.name: each for each in standing}
         self.variants: dict[str, list[int]] = {name: [] for name in self.standing}
         for u, unit in enumerate(self.units):
-            if unit.guest.name in self.variants:
-                self.variants[unit.guest.name].append(u)
+            if unit.guests.exists:
+                self.variants.setdefault(unit.guest.name, []).append(u)
         self.stays = {name: self.model.boolean() for name in self.standing}
         for name, units in self.variants.items():
-            self.model.equal(total(self.placed(u) for u in units) + self.stays[name], 1)
+            self.model.equal(total(self.placed(u) for u in units) + self.stays.get(name, ZERO), 1)
         holders: dict[CpuId, list[str]] = defaultdict(list)
         for name, each in self.standing.items():
             for cpu in each.held:

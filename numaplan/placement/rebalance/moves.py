@@ -88,7 +88,7 @@ def _fixed_pair(question: Rebalancing) -> bool:
 def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
     """The cheapest moves, of these the fewest, of these the nearest; and what no moves are cheaper than."""
     cost, number = cost_of_moves(f, question), number_of_moves(f)
-    scale = len(f.stays) + 1
+    scale = number_most(f) + 1
     goal = cost * scale + number
     stay = {stays.terms[0][0]: 1 for stays in f.stays.values()}
     solved = f.model.solve(goal, maximize=False, work=WORK, hint=stay)
@@ -106,18 +106,20 @@ def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
 
 def number_most(f: StayOrMove) -> int:
     """How many guests may move at most."""
-    return len(f.stays)
+    return len(f.variants)
 
 
 def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) -> Moves:
     moved = {name for name, stays in f.stays.items() if not stays.value(solved.solution)}
-    again = tuple(
-        replace(f.units[u].guest, required=True)
-        for name in f.stays
-        for u in f.variants[name]
+    anew = {
+        name: replace(f.units[u].guest, required=True)
+        for name, units in f.variants.items()
+        for u in units
         if f.placed(u).value(solved.solution)
-    )
-    request = replace(question.asked, guests=question.asked.guests + again)
+    }
+    again = tuple(anew[name] for name in f.stays if name in anew)
+    asked = question.asked.guests
+    request = replace(question.asked, guests=(*(anew.get(guest.name, guest) for guest in asked), *again))
     movers = [each for each in question.movable if each.guest.name in moved]
     staying = [each for each in question.movable if each.guest.name not in moved]
     facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
@@ -143,7 +145,9 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     status = MovesStatus.OPTIMAL if cost == bound and not f.problem.truncated else MovesStatus.FEASIBLE
     if not moves:
         status = MovesStatus.NOTHING_TO_DO
-    return Moves(status, cost, bound, moves, _unmovable(question), plan, request)
+    # Pages that the guest may choose need not be those that were chosen for it.
+    verified = replace(request, guests=(*asked, *again))
+    return Moves(status, cost, bound, moves, _unmovable(question), plan, verified)
 
 
 def _narrowed(problem: Problem, f: StayOrMove, solved: Solved) -> Problem:

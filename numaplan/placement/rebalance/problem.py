@@ -8,7 +8,7 @@ from itertools import chain, groupby
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NumaNode
 from numaplan.model.moves import MoveKind
-from numaplan.model.request import Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
@@ -55,9 +55,24 @@ class Rebalancing:
 
     @property
     def everybody(self) -> Request:
-        """The request for all guests that are asked for or may move, these in each way that they can be asked for."""
-        again = tuple(request for each in self.movable for request in each.requests)
-        return replace(self.asked, guests=self.asked.guests + again)
+        """The request for all guests that are asked for or may move, who is there in each way to ask for it."""
+        there = {each.guest.name: each for each in self.returning}
+        asked = (way for guest in self.asked.guests for way in _ways(guest, there.get(guest.name)))
+        again = (request for each in self.movable for request in each.requests)
+        return replace(self.asked, guests=(*asked, *again))
+
+
+def _ways(asked: GuestRequest, standing: Standing | None) -> tuple[GuestRequest, ...]:
+    """A guest as it is asked for, and with the pages that it has where it leaves the choice."""
+    pages = [] if standing is None else [cell.page_size for cell in standing.cells if cell.page_size is not None]
+    if standing is None or len(pages) < len(asked.cells) or _names_pages(asked) or not same_shape(standing, asked):
+        return (asked,)
+    cells = (replace(cell, page_size=page) for cell, page in zip(asked.cells, pages, strict=True))
+    return (replace(asked, required=False, cells=tuple(cells)), replace(asked, required=False))
+
+
+def _names_pages(request: GuestRequest) -> bool:
+    return all(cell.page_size.size_kib is not None for cell in request.cells)
 
 
 def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tuple[NumaNode, ...]:
@@ -120,20 +135,25 @@ def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
                 change = u != f.variants[name][0]
                 kind = kind_of_move(f.standing[name], option.nodes, devices_change=change)
                 parts.append(count * price(f.standing[name], kind))
-            elif name in returning and option.keep is None:
-                parts.append(count * price(returning[name], _kind_of_return(returning[name], unit, option)))
+            elif name in returning and (kind_of_it := _kind_of_return(returning[name], unit, option)):
+                parts.append(count * price(returning[name], kind_of_it))
     return total(parts)
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
-    """How many guests that nobody asked for move, those that are shut off included."""
-    return total(stays * -1 + 1 for stays in f.stays.values())
+    """How many guests that are there get another place, those that are shut off included."""
+    moved = (stays * -1 + 1 for stays in f.stays.values())
+    returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
+    return total(moved) + total(count for u in returning for option, count in f.options(u) if option.keep is None)
 
 
-def _kind_of_return(standing: Standing, unit: Unit, option: Option) -> MoveKind:
-    """A guest that is asked for and was there: its VFs are taken to change if it has any."""
+def _kind_of_return(standing: Standing, unit: Unit, option: Option) -> MoveKind | None:
+    """A guest that is asked for and was there: its VFs are taken to change if it has any. None: it stays."""
+    same = same_shape(standing, unit.guest) and _names_pages(unit.guest)
+    if same and option.keep is not None:
+        return None
     kind = kind_of_move(standing, option.nodes, devices_change=bool(entries(unit.guest)))
-    return kind if kind is MoveKind.CONFIGURE or same_shape(standing, unit.guest) else MoveKind.RESTART
+    return kind if kind is MoveKind.CONFIGURE or same else MoveKind.RESTART
 
 
 def _as_it_lies(guests: GuestClass, standing: Standing) -> GuestClass:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
@@ -28,8 +27,6 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, h
 
 Place = tuple[NodeId, int]
 
-_PAGES: Final = {page.size_kib: page for page in PageSize if page.size_kib is not None}
-
 
 @dataclass(frozen=True, slots=True)
 class StandingCell:
@@ -41,6 +38,11 @@ class StandingCell:
     memory_kib: int
     memory_node: NodeId | None
     page_kib: int | None
+
+    @property
+    def page_size(self) -> PageSize | None:
+        """Its pages as a request asks for them; None where none can."""
+        return next((page for page in PageSize if self.page_kib is not None and page.size_kib == self.page_kib), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,7 @@ def _idle(facts: HostFacts, held: CpuSet, others: CpuSet) -> CpuSet:
 def _requests(
     facts: HostFacts, guest: Guest, cells: tuple[StandingCell, ...], *, others: CpuSet, near: bool
 ) -> tuple[GuestRequest, ...]:
-    for cell in cells:
-        _check_cell(cell)
+    wanted = tuple(_cell_request(cell) for cell in cells)
     if list(guest.iothread_ids) != list(range(1, guest.iothreads + 1)):
         raise _InexpressibleError("its iothreads are not numbered from 1")
     if [cell.id for cell in guest.cells] != list(range(len(guest.cells))):
@@ -202,8 +203,7 @@ def _requests(
     base = GuestRequest(
         guest.name,
         guest.name,
-        # What is moved is moved properly: memory goes where its vCPUs go.
-        tuple(CellRequest(c.vcpus, c.memory_kib, _PAGES[c.page_kib or 0], MemoryPolicy.STRICT) for c in cells),
+        wanted,
         required=False,
         distinct_nodes=len(set(nodes)) == len(nodes),
         cpu_policy=policy,
@@ -220,12 +220,14 @@ def _requests(
     return (same, replace(same, interfaces=tuple(_any_alike(facts, interface) for interface in interfaces)))
 
 
-def _check_cell(cell: StandingCell) -> None:
-    if cell.page_kib not in _PAGES:
+def _cell_request(cell: StandingCell) -> CellRequest:
+    """What is moved is moved properly: memory goes where its vCPUs go."""
+    if cell.page_size is None:
         size = "the default size of the host" if cell.page_kib is None else f"{cell.page_kib} KiB"
         raise _InexpressibleError(f"it has pages of {size}, which no request can ask for")
     if not cell.vcpus or cell.memory_kib <= 0:
         raise _InexpressibleError("a guest cell of it has no vCPUs or no memory")
+    return CellRequest(cell.vcpus, cell.memory_kib, cell.page_size, MemoryPolicy.STRICT)
 
 
 def _emulator_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> EmulatorPolicy:
