@@ -30,7 +30,7 @@ class Question:
     host_profile: str | None
 
 
-def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Question:
+def read_question(vnf: Path, where: Where, *, host_profile: str | None, may_ask_for_none: bool = False) -> Question:
     """Reads everything that a plan depends on; raises InputError, BackendError."""
     text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
     taken = take_host(where)
@@ -40,5 +40,6 @@ def read_question(vnf: Path, where: Where, *, host_profile: str | None) -> Quest
         profiles=shipped_profiles(),
         host_profile=host_profile,
         known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
+        may_ask_for_none=may_ask_for_none,
     )
     return Question(request, taken.snapshot, taken.domains, text, str(vnf), host_profile)

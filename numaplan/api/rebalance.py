@@ -17,12 +17,11 @@ from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.rebalance.moves import rebalance
 from numaplan.spec.vnf import parse_vnf
 
-# A policy is only read as part of a vnf.yaml, which must name a guest.
-_ANY_GUEST: Final = "apiVersion: numaplan/v1\nvms: [{name: any, vcpus: 1, memory: 1GiB}]\n"
+_NO_GUEST: Final = "apiVersion: numaplan/v1\nvms: []\n"
 
 
 def rebalance_host(vnf: Path | None, where: Where, *, host_profile: str | None, keep: Sequence[str] = ()) -> Moves:
-    """Moves that let all guests of `vnf` be placed; without it, moves after which no guest lies badly.
+    """Moves that let all guests of `vnf` be placed; where there are none, moves after which no guest lies badly.
 
     Guests in `keep` stay as they are. Raises InputError, BackendError, and UnprovenPlanError where the verifier does
     not agree.
@@ -31,7 +30,7 @@ def rebalance_host(vnf: Path | None, where: Where, *, host_profile: str | None, 
         snapshot = take_inventory(where)
         request = Request(_policy(host_profile), ())
     else:
-        question = read_question(vnf, where, host_profile=host_profile)
+        question = read_question(vnf, where, host_profile=host_profile, may_ask_for_none=True)
         snapshot = question.snapshot
         request, _ = keep_guest_topology(question.request, snapshot)
     _check_kept(keep, request, snapshot)
@@ -42,11 +41,12 @@ def rebalance_host(vnf: Path | None, where: Where, *, host_profile: str | None, 
 
 def _policy(host_profile: str | None) -> HostPolicy:
     known = parse_vnf(
-        _ANY_GUEST,
+        _NO_GUEST,
         "--host-profile",
         profiles=shipped_profiles(),
         host_profile=host_profile,
         known_guests=frozenset(),
+        may_ask_for_none=True,
     )
     return known.policy
 

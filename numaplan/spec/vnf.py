@@ -23,12 +23,19 @@ MERGED_LIMIT: Final = 500_000
 
 
 def parse_vnf(
-    text: str, file: str, *, profiles: Mapping[str, str], host_profile: str | None, known_guests: frozenset[str]
+    text: str,
+    file: str,
+    *,
+    profiles: Mapping[str, str],
+    host_profile: str | None,
+    known_guests: frozenset[str],
+    may_ask_for_none: bool = False,
 ) -> Request:
     """The request that a vnf.yaml makes; raises InputError with all problems, each at its file:line:column.
 
     `profiles` are the texts of all profiles by name, `host_profile` the name of the one under ``host``,
-    `known_guests` the guests of the host, which affinity may name. `file` is only what messages call it.
+    `known_guests` the guests of the host, which affinity may name. `file` is only what messages call it. An empty list
+    of vms is one of the problems, unless the request `may_ask_for_none`.
     """
     mistakes: list[Mistake] = []
     known = Profiles(profiles)
@@ -39,7 +46,7 @@ def parse_vnf(
     validate(RootKeys, root, mistakes)
     host = _host_node(below, root)
     policy = _policy(host, mistakes)
-    vms = _merged_vms(root, known, mistakes)
+    vms = _merged_vms(root, known, mistakes, may_be_none=may_ask_for_none)
     names = collect_names(vms, known_guests, mistakes)
     guests = _guests(vms, names, _physnet_names(host), mistakes)
     if mistakes or policy is None:
@@ -85,13 +92,13 @@ def _physnet_names(host: YamlNode) -> frozenset[str] | None:
     return frozenset(physnets.entries) if isinstance(physnets, YamlMap) else None
 
 
-def _merged_vms(root: YamlMap, known: Profiles, mistakes: list[Mistake]) -> list[YamlMap]:
+def _merged_vms(root: YamlMap, known: Profiles, mistakes: list[Mistake], *, may_be_none: bool) -> list[YamlMap]:
     """Each vm over its profile over ``defaults``; what is no map is told and left out."""
     defaults = root.get("defaults")
     if defaults is not None:
         validate(DefaultsKeys, defaults, mistakes)
     vms = root.get("vms")
-    if vms is None or (isinstance(vms, YamlList) and not vms.items):
+    if vms is None or (isinstance(vms, YamlList) and not vms.items and not may_be_none):
         mistakes.append(Mistake(root.mark_of("vms"), "vms", "at least one vm is needed"))
     elif not isinstance(vms, YamlList):
         mistakes.append(Mistake(vms.mark, "vms", "expected a list of vms", "start each with '- name: ...'"))

@@ -72,6 +72,21 @@ def test_a_host_that_no_moves_mend_is_told_with_the_guest_and_its_reason() -> No
     assert [member["vm"] for member in document["conflict"]["constraints"]] == ["firewall"]
 
 
+def test_a_host_is_mended_under_the_host_section_of_a_file_without_vms(tmp_path: Path) -> None:
+    path = tmp_path / "host.yaml"
+    path.write_text("apiVersion: numaplan/v1\nhost: {reserved_cpus: 0-1}\nvms: []\n", encoding="utf-8")
+    ran = numaplan("rebalance", path, "--snapshot", HOST, "--domains", DOMAINS)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("moves for host atlas7: nothing to do\n")
+    assert "reserved_cpus is not set" not in ran.out
+    for verb in ("place", "capacity"):
+        ran = numaplan(verb, path, "--snapshot", HOST, "--domains", DOMAINS)
+        assert ran.code == 5
+        assert "vms: at least one vm is needed" in ran.err
+    path.write_text("apiVersion: numaplan/v1\nhost: {reserved_cpus: 0-1}\n", encoding="utf-8")
+    assert numaplan("rebalance", path, "--snapshot", HOST, "--domains", DOMAINS).code == 5
+
+
 def test_who_is_kept_is_left_alone() -> None:
     kept = [word for name in ("database", "firewall", "router") for word in ("--keep", name)]
     ran = numaplan("rebalance", "--snapshot", HOST, "--domains", BADLY, *kept)

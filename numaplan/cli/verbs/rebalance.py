@@ -38,8 +38,8 @@ def rebalance(
 ) -> None:
     """Find the fewest and cheapest moves of guests that are there, in an order that works. Nothing is changed.
 
-    With VNF.YAML they make room for its guests. Without, they leave no guest on several nodes, far from its memory or
-    devices, or on a CPU that another one has.
+    With VNF.YAML they make room for its guests. Without, or where its list of vms is empty, they leave no guest on
+    several nodes, far from its memory or devices, or on a CPU that another one has.
 
     \b
     Exit codes: 0 moves found, or none needed; 4 proven impossible (with the reason), 5 bad input, 11 neither.
