@@ -137,3 +137,48 @@ def test_a_restart_is_paid_for_where_a_guest_changes_in_its_place() -> None:
     assert moves.moves[0].after is not None
     assert str(moves.moves[0].after.cells[0].cpus) == "1"
     assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1_000_000, 1_000_000)
+
+
+def test_an_emulator_that_is_to_float_keeps_its_cpu_while_there_are_others() -> None:
+    snapshot = host("1n:6c:1t", guests=[there("a", ["1"], memory=NODE0, memory_gib=1, running=True, emulator="2")])
+    asked = guest("a", 1)
+    moves = moves_of(ask(asked, guest("new", 3), reserved="0"), snapshot)
+    assert (steps(moves), moves.status) == ([("new", MoveKind.START)], MovesStatus.OPTIMAL)
+    moves = moves_of(ask(asked, guest("new", 4), reserved="0"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+
+
+def test_the_core_of_an_emulator_that_keeps_its_cpu_is_nobody_elses_to_isolate() -> None:
+    """Cores are 0+4, reserved, 1+5 with the vCPUs of `a`, 2+6 with its emulator, and 3+7."""
+    a = there("a", ["1", "5"], memory=NODE0, memory_gib=1, running=True, emulator="2")
+    snapshot = host("1n:4c:2t", guests=[a])
+    new = [guest(name, 1, thread_policy="isolate") for name in ("m", "n")]
+    moves = moves_of(ask(guest("a", 2), new[0], reserved="0,4"), snapshot)
+    assert (steps(moves), moves.cost) == ([("m", MoveKind.START)], 0)
+    moves = moves_of(ask(guest("a", 2), *new, reserved="0,4"), snapshot)
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+
+
+@pytest.mark.parametrize("asks_for_one", [True, False])
+def test_vfs_that_a_guest_does_not_name_go_last_and_are_paid_for(asks_for_one: bool) -> None:  # noqa: FBT001  # a case
+    addresses = ["0000:11:00.0", "0000:11:00.1", "0000:11:00.2"]
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], memory_gib=1, vfs=addresses)], nics=[Nic("ens1", 0, 5)])
+    a = guest("a", 1, interfaces=[vfs("x", "ens1")] if asks_for_one else [])
+    moves = moves_of(ask(a, guest("new", 1, interfaces=[vfs("x", "ens1", 2)]), shared=POOLS), snapshot)
+    assert (steps(moves), moves.status) == ([("new", MoveKind.START)], MovesStatus.OPTIMAL)
+    moves = moves_of(ask(a, guest("new", 1, interfaces=[vfs("x", "ens1", 3)]), shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPLUG), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 10_000, 10_000)
+
+
+def test_another_guest_gives_its_place_where_that_costs_less_than_a_vf() -> None:
+    """`b` can go to the other node live; `new` must come near either PF, and `a` has the only VF of one of them."""
+    a = runs("a", ["4"], NODE1, memory_gib=1, vfs=["0000:11:00.0"])
+    b = runs("b", ["5", "6"], NODE1, page_kib=4, memory_gib=1)
+    snapshot = host(SHAPE, guests=[a, b], nics=[Nic("ens1", 0, 1), Nic("ens2", 1, 1)])
+    new = guest("new", 4, interfaces=[vfs("x", "net", physnet=True)])
+    asked = ask(guest("a", 1), new, shared=POOLS, physnets={"net": ("ens1", "ens2")})
+    moves = moves_of(asked, snapshot)
+    assert steps(moves) == [("b", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 11)

@@ -7,7 +7,7 @@ from functools import reduce
 from math import gcd
 from typing import Final
 
-from numaplan.cpuset import CpuId
+from numaplan.cpuset import EMPTY, CpuId
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.constraints import CONSTRAINTS
@@ -15,6 +15,7 @@ from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
+from numaplan.placement.rebalance.spare import Spare
 from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
 
 
@@ -29,10 +30,11 @@ class Mend:
 class StayOrMove(Formulation):
     """The coarse model of `problem`, in which each guest of `standing` is placed anew or stays.
 
-    Units of one guest that is there are the requests that would place it anew, one of them at most.
+    Units of one guest that is there are the requests that would place it anew, one of them at most. What a guest could
+    do without (`spares`) it has still, or gives to others.
     """
 
-    def __init__(self, problem: Problem, standing: Sequence[Standing]) -> None:
+    def __init__(self, problem: Problem, standing: Sequence[Standing], spares: Mapping[str, Spare]) -> None:
         super().__init__(problem, coarse_units(problem), fine=False)
         self.standing = {each.guest.name: each for each in standing}
         self.variants: dict[str, list[int]] = {name: [] for name in self.standing}
@@ -42,11 +44,20 @@ class StayOrMove(Formulation):
         self.stays = {name: self.model.boolean() for name in self.standing}
         for name, units in self.variants.items():
             self.model.equal(total(self.placed(u) for u in units) + self.stays.get(name, ZERO), 1)
-        holders: dict[CpuId, list[str]] = defaultdict(list)
+        self.spares = spares
+        self.keeps_cpus = {name: self.model.boolean() for name, spare in spares.items() if spare.cpus}
+        self.keeps_devices = {name: self.model.boolean() for name, spare in spares.items() if spare.devices}
+        for name, keeps in self.keeps_cpus.items():
+            ways = (way for u in self.variants[name] for way in self.options(u))
+            self.model.at_most(keeps - total(count for option, count in ways if option.keep is not None), 0)
+        holders: dict[CpuId, list[Linear]] = defaultdict(list)
         for name, each in self.standing.items():
             for cpu in each.held:
-                holders[cpu].append(name)
-        self.holds: Mapping[CpuId, Linear] = {cpu: self._any_stays(names) for cpu, names in sorted(holders.items())}
+                holders[cpu].append(self.stays[name])
+        for name, keeps in self.keeps_cpus.items():
+            for cpu in spares[name].cpus:
+                holders[cpu].append(keeps)
+        self.holds: Mapping[CpuId, Linear] = {cpu: self.any_of(parts) for cpu, parts in sorted(holders.items())}
         self._kept_by_kind = self._staying_cores()
         for constraint in CONSTRAINTS:
             if constraint.id not in _REPLACED:
@@ -70,13 +81,24 @@ class StayOrMove(Formulation):
         for one, other in mend.pairs:
             self.model.at_most(self.stays.get(one, _ONE) + self.stays.get(other, _ONE), 1)
 
-    def _any_stays(self, names: Sequence[str]) -> Linear:
-        if len(names) == 1:
-            return self.stays[names[0]]
+    def any_of(self, parts: Sequence[Linear]) -> Linear:
+        """1 where one of `parts` is."""
+        if len(parts) == 1:
+            return parts[0]
         held = self.model.boolean()
-        for name in names:
-            self.model.at_most(self.stays[name] - held, 0)
+        for part in parts:
+            self.model.at_most(part - held, 0)
         return held
+
+    def kept_spares(self, solution: Sequence[int]) -> list[Spare]:
+        """What guests keep that they could do without."""
+        return [
+            Spare(
+                spare.cpus if self.keeps_cpus.get(name, ZERO).value(solution) else EMPTY,
+                spare.devices if self.keeps_devices.get(name, ZERO).value(solution) else frozenset(),
+            )
+            for name, spare in self.spares.items()
+        ]
 
     def _staying_cores(self) -> dict[int, list[tuple[Linear, int, bool]]]:
         kind_of = {cpu: i for i, kind in enumerate(self.problem.core_kinds) for core in kind.cores for cpu in core}
@@ -186,16 +208,11 @@ def _devices(f: StayOrMove) -> None:
     for name, each in f.standing.items():
         for address in dict.fromkeys(each.guest.pci_addresses):
             holders[address].append(f.stays[name])
+    for name, keeps in f.keeps_devices.items():
+        for address in f.spares[name].devices:
+            holders[address].append(keeps)
     for i, kind in enumerate(f.problem.device_kinds):
-        held = []
-        for address in kind.members:
-            parts = holders.get(address, [])
-            if len(parts) > 1:
-                several = f.model.boolean()
-                for part in parts:
-                    f.model.at_most(part - several, 0)
-                parts = [several]
-            held += parts
+        held = [f.any_of(holders[address]) for address in kind.members if address in holders]
         if held:
             given = total(flows[i] for flows in f.device_flows.values() if i in flows)
             kept = total(

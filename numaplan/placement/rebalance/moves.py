@@ -24,10 +24,12 @@ from numaplan.placement.rebalance.problem import (
     Rebalancing,
     cost_of_moves,
     facts_beside,
+    number_most,
     number_of_moves,
     problem_of,
     stay_or_move,
 )
+from numaplan.placement.rebalance.spare import facts_without
 from numaplan.placement.rebalance.standing import Standing, standing_guests
 from numaplan.placement.rebalance.steps import steps_of
 from numaplan.placement.rebalance.words import Target
@@ -104,11 +106,6 @@ def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
     return (replace(solved, solution=near.solution) if near.solution else solved), bound
 
 
-def number_most(f: StayOrMove) -> int:
-    """How many guests may move at most."""
-    return len(f.variants)
-
-
 def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) -> Moves:
     moved = {name for name, stays in f.stays.items() if not stays.value(solved.solution)}
     anew = {
@@ -123,7 +120,8 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     movers = [each for each in question.movable if each.guest.name in moved]
     staying = [each for each in question.movable if each.guest.name not in moved]
     facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
-    problem = _narrowed(problem_of(request, facts, movers, question.returning), f, solved)
+    room = facts_without(facts, f.kept_spares(solved.solution))
+    problem = _narrowed(problem_of(request, room, movers, question.returning), f, solved)
     found = search(problem, LEVELS)
     if found.formulation is None or not found.solution:
         return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
@@ -136,7 +134,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
         return steps_of(f.problem.facts, targets, staying=[*question.fixed, *staying], returning=gone)
 
     plain = _plan(request, facts, found, question=question, movers=movers)
-    better = replace(plain, placements=_renamed(request, facts, plain, question=question, movers=movers))
+    better = replace(plain, placements=_renamed(request, room, plain, question=question, movers=movers))
     # Other names can also make a circle where there was none.
     answers = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
     plan, moves = min(answers, key=lambda answer: (sum(move.cost for move in answer[1]), len(answer[1])))

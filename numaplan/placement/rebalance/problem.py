@@ -4,21 +4,25 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
+from typing import Final
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.host import NumaNode
+from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.moves import MoveKind
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Unit
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.model import Mend, StayOrMove
+from numaplan.placement.rebalance.spare import spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
 from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
+
+_ONE: Final = Linear(constant=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,8 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     """The model of a rebalancing, all that must be in it."""
     everybody = question.everybody
     facts = facts_beside(everybody, question.snapshot, question.fixed)
-    f = StayOrMove(problem_of(everybody, facts, question.movable, question.returning), question.movable)
+    problem = problem_of(everybody, facts, question.movable, question.returning)
+    f = StayOrMove(problem, question.movable, spares_of(problem, question.returning))
     f.demand(question.mend)
     return f
 
@@ -135,24 +140,60 @@ def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
                 change = u != f.variants[name][0]
                 kind = kind_of_move(f.standing[name], option.nodes, devices_change=change)
                 parts.append(count * price(f.standing[name], kind))
-            elif name in returning and (kind_of_it := _kind_of_return(returning[name], unit, option)):
-                parts.append(count * price(returning[name], kind_of_it))
+            elif name in returning:
+                parts.append(_price_of_return(f, returning[name], unit, option=option, chosen=count))
     return total(parts)
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
-    """How many guests that are there get another place, those that are shut off included."""
+    """How many guests that are there get another place, or give up what they could do without."""
     moved = (stays * -1 + 1 for stays in f.stays.values())
+    given = (keeps * -1 + 1 for keeps in (*f.keeps_cpus.values(), *f.keeps_devices.values()))
     returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
-    return total(moved) + total(count for u in returning for option, count in f.options(u) if option.keep is None)
+    anew = (count for u in returning for option, count in f.options(u) if option.keep is None)
+    return total((*moved, *given, *anew))
 
 
-def _kind_of_return(standing: Standing, unit: Unit, option: Option) -> MoveKind | None:
-    """A guest that is asked for and was there: its VFs are taken to change if it has any. None: it stays."""
+def number_most(f: StayOrMove) -> int:
+    """What `number_of_moves` comes to at most."""
+    return len(f.variants) + len(f.keeps_cpus) + len(f.keeps_devices)
+
+
+def _price_of_return(f: StayOrMove, standing: Standing, unit: Unit, *, option: Option, chosen: Linear) -> Linear:
+    """What a guest that is asked for and was there pays where it goes that way."""
+    kind = _kind_of_return(standing, unit, option, devices_go=False)
+    with_devices = _kind_of_return(standing, unit, option, devices_go=True)
+    low, high = (0 if each is None else price(standing, each) for each in (kind, with_devices))
+    keeps_devices = f.keeps_devices.get(unit.guest.name, _ONE)
+    paid = chosen * low
+    if high > low:
+        paid += _at_least(f, chosen - keeps_devices) * (high - low)
+    if kind is None and unit.guest.name in f.keeps_cpus and standing.guest.running is not False:
+        # Devices that go are paid for with the CPUs.
+        alone = chosen - f.keeps_cpus[unit.guest.name] + keeps_devices - 1
+        paid += _at_least(f, alone) * price(standing, MoveKind.REPIN)
+    return paid
+
+
+def _at_least(f: StayOrMove, amount: Linear) -> Linear:
+    """A switch that is no less than `amount`, which is 1 at most; 0 at best where it is never 1."""
+    if f.model.upper(amount) <= 0:
+        return ZERO
+    switch = f.model.boolean()
+    f.model.at_least(switch - amount, 0)
+    return switch
+
+
+def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, devices_go: bool) -> MoveKind | None:
+    """Its VFs are taken to change if it moves and has any, or if others get some of them. None: it stays."""
     same = same_shape(standing, unit.guest) and _names_pages(unit.guest)
-    if same and option.keep is not None:
-        return None
-    kind = kind_of_move(standing, option.nodes, devices_change=bool(entries(unit.guest)))
+    nodes: Sequence[NodeId] = option.nodes
+    if option.keep is not None:
+        if same and not devices_go:
+            return None
+        nodes = memory_nodes(standing) or nodes
+    change = devices_go or (option.keep is None and bool(entries(unit.guest)))
+    kind = kind_of_move(standing, nodes, devices_change=change)
     return kind if kind is MoveKind.CONFIGURE or same else MoveKind.RESTART
 
 
