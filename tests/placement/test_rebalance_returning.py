@@ -182,3 +182,22 @@ def test_another_guest_gives_its_place_where_that_costs_less_than_a_vf() -> None
     moves = moves_of(asked, snapshot)
     assert steps(moves) == [("b", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
     assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 11)
+
+
+def test_a_core_is_not_a_guests_own_while_another_one_stays_there() -> None:
+    """The emulator of `b` is on CPU 0, the sibling of CPU 4: one of both has to move."""
+    a = there("a", ["4"], memory=NODE0, memory_gib=1, running=True, emulator="7")
+    b = there("b", ["1"], memory=NODE0, memory_gib=1, running=True, emulator="0")
+    asked = ask(guest("a", 1, thread_policy="isolate"), reserved="0,3,7")
+    moves = moves_of(asked, host("1n:4c:2t", guests=[a, b]))
+    assert (moves.status, moves.cost, len(moves.moves)) == (MovesStatus.OPTIMAL, 1, 1)
+
+
+def test_siblings_that_a_guest_need_not_keep_idle_any_more_are_there_for_others() -> None:
+    """CPU 5, the sibling of CPU 1, and CPU 2 are left."""
+    a = there("a", ["1"], memory=NODE0, memory_gib=1, running=True, emulator="0", thread_policy="isolate")
+    b = there("b", ["3"], memory=NODE0, memory_gib=1, running=True, emulator="0")
+    both = [guest("a", 1), guest("b", 2), guest("n", 2, thread_policy="require")]
+    moves = moves_of(ask(*both, reserved="0,4,7"), host("1n:4c:2t", guests=[a, b]))
+    assert steps(moves) == [("b", MoveKind.RESTART), ("n", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1_000_000)

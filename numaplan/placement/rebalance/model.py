@@ -128,6 +128,9 @@ def _isolated_cores(f: StayOrMove) -> None:
                 if cpu in f.holds:
                     # The core is a kind of its own: build_problem keeps those of guests that are there apart.
                     f.model.zero_if(f.holds[cpu], f.kind_use[i].isolated)
+                    for kept, _, alone in f.kept(i):
+                        if alone:
+                            f.model.at_most(kept + f.holds[cpu], 1)
 
 
 def _floating_threads(f: StayOrMove) -> None:

@@ -81,20 +81,30 @@ def standing_guests(facts: HostFacts, asked: Sequence[GuestRequest]) -> tuple[St
     """
     by_name = {request.name: request for request in asked}
     online = facts.snapshot.cpus.online
-    held = [pinned_cpus(guest, by_name.get(guest.name)) & online for guest in facts.snapshot.guests]
+    pairs = [(guest, by_name.get(guest.name)) for guest in facts.snapshot.guests]
+    held = [pinned_cpus(guest, request) & online for guest, request in pairs]
     holders = Counter(cpu for cpus in held for cpu in cpus)
     several = CpuSet(cpu for cpu, count in holders.items() if count > 1)
     everything = CpuSet(holders)
     return tuple(
-        _standing(facts, guest, cpus, others=(everything - cpus) | (cpus & several), near=not asked)
-        for guest, cpus in zip(facts.snapshot.guests, held, strict=True)
+        _standing(
+            facts,
+            guest,
+            cpus,
+            others=(everything - cpus) | (cpus & several),
+            policy=guest.thread_policy if request is None else request.thread_policy,
+            near=not asked,
+        )
+        for (guest, request), cpus in zip(pairs, held, strict=True)
     )
 
 
-def _standing(facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet, near: bool) -> Standing:
-    """`others` are the CPUs that some other guest holds."""
+def _standing(
+    facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet, policy: str | None, near: bool
+) -> Standing:
+    """`others` are the CPUs that some other guest holds; `policy` is its thread policy, or the one asked for."""
     cells = standing_cells(facts, guest)
-    idle = _idle(facts, held, others) if guest.thread_policy == ThreadPolicy.ISOLATE else EMPTY
+    idle = _idle(facts, held, others) if policy == ThreadPolicy.ISOLATE else EMPTY
     known = Standing(guest, cells, held, idle, _memory(facts, guest), (), None)
     try:
         return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
