@@ -260,3 +260,14 @@ def test_an_emulator_on_a_cpu_of_its_own_waits_and_goes_with_its_vcpus() -> None
     assert first.startswith("pin its vCPUs and emulator to CPUs ")
     assert first.endswith("(virsh vcpupin, emulatorpin --live)")
     assert "its emulator on CPU " in last
+
+
+def test_emulators_on_a_reserved_cpu_are_in_nobodys_way_who_isolates_its_sibling() -> None:
+    """CPU 6 is the sibling of CPU 0, and all but that and CPU 7, the sibling of `c`, is taken on node 0."""
+    a = there("a", ["10"], memory=NODE1, memory_gib=1, running=True, emulator="0", thread_policy="isolate")
+    b, c = (there(name, [cpu], running=True, memory=NODE0, emulator="0") for name, cpu in (("b", "8"), ("c", "1")))
+    new = guest("n", 5, page_size="1GiB")
+    snapshot = host("2n:3c:2t", guests=[a, b, c], pages={"1GiB": [0, 1]})
+    moves = moves_of(ask(guest("b", 1, memory_gib=4), guest("c", 1, memory_gib=4), new, reserved="0,3"), snapshot)
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("n", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 11)

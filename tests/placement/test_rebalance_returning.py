@@ -201,3 +201,15 @@ def test_siblings_that_a_guest_need_not_keep_idle_any_more_are_there_for_others(
     moves = moves_of(ask(*both, reserved="0,4,7"), host("1n:4c:2t", guests=[a, b]))
     assert steps(moves) == [("b", MoveKind.RESTART), ("n", MoveKind.START)]
     assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1_000_000)
+
+
+def test_the_sibling_of_an_emulator_that_is_to_float_need_not_stay_idle() -> None:
+    """On node 0 CPU 10 is left beside the emulator of `b`, and CPU 9, which `b` keeps idle."""
+    b = there("b", ["1"], memory=NODE0, memory_gib=1, running=True, emulator="2", thread_policy="isolate")
+    c = there("c", ["4"], memory=NODE0, memory_gib=1, running=True, page_kib=GIB, emulator="0")
+    full = there("full", ["3", "11"], memory=NODE0, running=True, emulator="0")
+    asked = [guest("b", 1, thread_policy="isolate"), guest("c", 1, page_size="1GiB")]
+    snapshot = host(SHAPE, guests=[b, c, full], pages={"1GiB": 0})
+    moves = moves_of(ask(*asked, reserved="0,8"), snapshot, "full")
+    assert steps(moves) == [("c", MoveKind.REPIN)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuSet
@@ -92,8 +92,12 @@ def steps_of(
     off = [name for name, change in changed.items() if change.kind is MoveKind.CONFIGURE]
     new = [name for name, target in by_name.items() if target.standing is None]
     running = [name for name in changed if name not in off]
-    quiet = [t.standing for n, t in by_name.items() if t.standing is not None and n not in changed]
-    world = _world(facts, [*staying, *quiet], returning)
+    quiet = [target for name, target in by_name.items() if target.standing is not None and name not in changed]
+    still = [
+        *(footprint_before(facts, each) for each in staying),
+        *(_footprint_of_quiet(facts, each) for each in quiet),
+    ]
+    world = _world(facts, still, returning)
     changes = [_change(facts, by_name[name], changed[name]) for name in running]
     steps = [Step(name, Action.DO, 0) for name in off]
     steps += order(changes, world)
@@ -168,15 +172,29 @@ def _own_cpus(facts: HostFacts, standing: Standing) -> list[CpuSet]:
 
 
 def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
-    """What a guest holds where it is; of its memory, what is known to lie on one node."""
+    """What a guest holds where it is; of its memory, what is known to lie on one node.
+
+    Of CPUs that go to no guest it can have none to itself, be they its emulator's.
+    """
     pool = [(node, floating_vcpus(facts, standing.guest, node)) for node in facts.nodes]
     return Footprint(
-        standing.held,
+        standing.held & facts.allocatable,
         standing.idle,
         tuple((node, count) for node, count in pool if count),
         standing.memory,
         frozenset(standing.guest.pci_addresses),
     )
+
+
+def _footprint_of_quiet(facts: HostFacts, target: Target) -> Footprint:
+    """What a guest holds that is asked for, or need not change: siblings are idle as the request has it."""
+    assert target.standing is not None  # noqa: S101  # only guests that are there are quiet
+    cpus = dedicated_cpus(target.request, target.placement)
+    return replace(footprint_before(facts, target.standing), idle=_idle(facts, target.request, cpus))
+
+
+def _idle(facts: HostFacts, request: GuestRequest, cpus: CpuSet) -> CpuSet:
+    return idle_siblings(facts, cpus) if request.thread_policy is ThreadPolicy.ISOLATE else EMPTY
 
 
 def _footprint_after(facts: HostFacts, target: Target, whole: Whole) -> Footprint:
@@ -185,10 +203,9 @@ def _footprint_after(facts: HostFacts, target: Target, whole: Whole) -> Footprin
     pool: Counter[NodeId] = Counter()
     for cell in placement.cells:
         pool[cell.numa_node] += sum(vcpu not in request.dedicated_vcpus for vcpu, _ in cell.vcpus)
-    isolated = request.thread_policy is ThreadPolicy.ISOLATE
     return Footprint(
         cpus,
-        idle_siblings(facts, cpus) if isolated else EMPTY,
+        _idle(facts, request, cpus),
         tuple((node, count) for node, count in sorted(pool.items()) if count),
         _memory_after(facts, target, whole.kind),
         whole.devices,
@@ -209,13 +226,13 @@ def _memory_after(facts: HostFacts, target: Target, kind: MoveKind) -> tuple[tup
     return tuple(sorted((place, size) for place, size in memory.items() if size))
 
 
-def _world(facts: HostFacts, staying: Sequence[Standing], returning: Sequence[Standing]) -> World:
+def _world(facts: HostFacts, still: Sequence[Footprint], returning: Sequence[Standing]) -> World:
     ratio = facts.policy.shared_ratio
     free = Counter(facts.capacity_kib)
     for each in returning:
         free.subtract(dict(each.memory))
     return World(
-        tuple(footprint_before(facts, each) for each in staying),
+        tuple(still),
         free,
         {node: ratio * len(facts.shared & facts.online(node)) for node in facts.nodes},
         {node: facts.free & facts.online(node) for node in facts.nodes},
