@@ -48,6 +48,13 @@ def test_a_circle_goes_over_a_free_cpu() -> None:
     assert [str(cpus) for cpus in steps[0].parked] == ["3"]
 
 
+def test_who_waits_stays_on_the_cpus_that_nobody_waits_for() -> None:
+    circle = [change("a", MoveKind.REPIN, ("0-1", "2,4")), change("b", MoveKind.REPLUG, ("2", "0"))]
+    steps = order(circle, world(cpus="0-3"))
+    assert [f"{step.action} {step.vm}" for step in steps] == ["park a", "do b", "do a"]
+    assert [str(cpus) for cpus in steps[0].parked] == ["1,3"]
+
+
 def test_a_circle_goes_over_the_shared_pool_where_no_cpu_is_free() -> None:
     circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.REPIN, ("1", "0"))]
     steps = order(circle, world(cpus="0-1", shared="2-3"))

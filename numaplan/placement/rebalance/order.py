@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
@@ -226,33 +226,42 @@ class _Order:
         return all(wanted[place] <= free[place] for place, _ in self._taken(state, i))
 
     def _parking(self, state: _State, i: int) -> tuple[CpuSet, ...]:
-        """CPUs for the moment: free ones of the nodes where it is, else the pool there, else free ones anywhere."""
+        """CPUs for the moment: its own that nobody is to get and free ones of the nodes where it is, else the pool
+        there, else free ones anywhere; () where it has none that another one waits for.
+        """
         change = self.changes[i]
-        if not change.parking:
-            return ()
         others = self._others(state, i)
-        held = CpuSet(cpu for one in others for cpu in one.cpus | one.idle) | change.before.cpus | change.before.idle
-        wanted = CpuSet(cpu for j in state.pending for cpu in self.changes[j].after.cpus | self.changes[j].after.idle)
-        free = {node: cpus - held for node, cpus in self.world.cpus.items()}
-        if near := _chosen(change.parking, free, wanted, anywhere=False):
+        held = CpuSet(cpu for one in others for cpu in one.cpus | one.idle)
+        pending = [self.changes[j].after for j in state.pending if j != i]
+        wanted = CpuSet(cpu for after in pending for cpu in after.cpus | after.idle)
+        before = change.before
+        own = EMPTY if before.idle else before.cpus - held - wanted
+        if not change.parking or own == before.cpus:
+            return ()
+        gone = held | (before.cpus - own) | before.idle
+        # Whoever waits stays where it can, and out of the way of others.
+        free = {
+            node: sorted(cpus - gone, key=lambda cpu: (cpu not in own, cpu in wanted, cpu))
+            for node, cpus in self.world.cpus.items()
+        }
+        if near := _chosen(change.parking, free, anywhere=False):
             return near
         pools = tuple(self.world.shared[node] if count else EMPTY for node, count in change.parking)
         floating = _parked(change, pools, self.world)
         enough = all(pools[k] for k, (_, count) in enumerate(change.parking) if count)
         if enough and _beside(floating, others, self.world):
             return pools
-        return _chosen(change.parking, free, wanted, anywhere=True)
+        return _chosen(change.parking, free, anywhere=True)
 
 
 def _chosen(
-    parking: Sequence[tuple[NodeId, int]], free: Mapping[NodeId, CpuSet], wanted: CpuSet, *, anywhere: bool
+    parking: Sequence[tuple[NodeId, int]], free: Mapping[NodeId, Sequence[CpuId]], *, anywhere: bool
 ) -> tuple[CpuSet, ...]:
-    """Free CPUs for each cell, those that nobody is to get first; () where there are too few."""
+    """Free CPUs for each cell, the best first; () where there are too few."""
     chosen: list[CpuSet] = []
     for home, count in parking:
-        gone = CpuSet(cpu for cpus in chosen for cpu in cpus)
         nodes = [home, *(node for node in free if node != home and anywhere)]
-        ranked = [cpu for node in nodes for part in (free[node] - wanted, free[node] & wanted) for cpu in part - gone]
+        ranked = [cpu for node in nodes for cpu in free[node] if not any(cpu in cpus for cpus in chosen)]
         chosen.append(CpuSet(ranked[:count]))
     enough = all(len(cpus) == count for cpus, (_, count) in zip(chosen, parking, strict=True))
     return tuple(chosen) if enough else ()
