@@ -213,3 +213,23 @@ def test_the_sibling_of_an_emulator_that_is_to_float_need_not_stay_idle() -> Non
     moves = moves_of(ask(*asked, reserved="0,8"), snapshot, "full")
     assert steps(moves) == [("c", MoveKind.REPIN)]
     assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1)
+
+
+def test_a_guest_pays_for_no_vf_that_it_keeps() -> None:
+    """A core for `n` is free where `a` is on one core, or where `b` is on the other node."""
+    a = runs("a", ["0", "2"], memory_gib=1, vfs=["0000:11:00.1"])
+    b = runs("b", ["1", "9"], thread_policy="require")
+    snapshot = host(SHAPE, guests=[a, b], nics=[Nic("ens1", 0, 3)])
+    new = guest("n", 2, thread_policy="require", interfaces=[vfs("x", "ens1")])
+    moves = moves_of(ask(guest("a", 2, interfaces=[vfs("x", "ens1")]), new, shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("n", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+
+
+def test_a_vf_that_would_not_do_any_more_is_replaced() -> None:
+    a = there("a", ["0"], memory=NODE0, memory_gib=1, running=True, emulator="3", vfs=["0000:21:00.0"])
+    snapshot = host(SHAPE, guests=[a], nics=[Nic("ens1", 0, 1), Nic("ens2", 1, 1)])
+    asked = [guest("a", 1, interfaces=[vfs("x", "ens1")]), guest("n", 1, interfaces=[vfs("x", "ens2")])]
+    moves = moves_of(ask(*asked, shared=POOLS), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPLUG), ("n", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 10_000, 10_000)

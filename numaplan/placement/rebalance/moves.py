@@ -29,6 +29,7 @@ from numaplan.placement.rebalance.problem import (
     problem_of,
     stay_or_move,
 )
+from numaplan.placement.rebalance.returning import ways_to_return
 from numaplan.placement.rebalance.spare import facts_without
 from numaplan.placement.rebalance.standing import Standing, standing_guests
 from numaplan.placement.rebalance.steps import steps_of
@@ -67,7 +68,7 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
 def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebalancing:
     facts = facts_beside(Request(asked.policy, ()), snapshot, ())
     there = standing_guests(facts, asked.guests)
-    names = {guest.name for guest in asked.guests}
+    names = {guest.name: guest for guest in asked.guests}
     others = [each for each in there if each.guest.name not in names]
     fixed = tuple(each for each in others if each.guest.name in keep or not each.requests)
     mend = Mend() if asked.guests else find_defects(facts, others)
@@ -75,7 +76,11 @@ def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebal
     return Rebalancing(
         replace(asked, guests=tuple(replace(guest, required=True) for guest in asked.guests)),
         snapshot,
-        tuple(each for each in there if each.guest.name in names),
+        tuple(
+            replace(each, requests=ways_to_return(facts, names[each.guest.name], each))
+            for each in there
+            if each.guest.name in names
+        ),
         tuple(each for each in others if each not in fixed),
         fixed,
         wanted,

@@ -9,15 +9,15 @@ from typing import Final
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.moves import MoveKind
-from numaplan.model.request import GuestRequest, Request
+from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Unit
-from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.model import Mend, StayOrMove
+from numaplan.placement.rebalance.returning import names_its_functions, names_pages
 from numaplan.placement.rebalance.spare import spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
 from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
@@ -29,8 +29,8 @@ _ONE: Final = Linear(constant=1)
 class Rebalancing:
     """What is asked of which host.
 
-    `asked` guests are all to be placed; `returning` are those of them that are there already. `movable` guests may move
-    or stay, `fixed` ones stay; `mend` says which may not stay both, or at all.
+    `asked` guests are all to be placed; `returning` are those of them that are there, their requests the ways to ask
+    for them. `movable` guests may move or stay, `fixed` ones stay; `mend` says which may not stay both, or at all.
     """
 
     asked: Request
@@ -60,23 +60,10 @@ class Rebalancing:
     @property
     def everybody(self) -> Request:
         """The request for all guests that are asked for or may move, who is there in each way to ask for it."""
-        there = {each.guest.name: each for each in self.returning}
-        asked = (way for guest in self.asked.guests for way in _ways(guest, there.get(guest.name)))
+        there = {each.guest.name: each.requests for each in self.returning}
+        asked = (way for guest in self.asked.guests for way in there.get(guest.name, (guest,)))
         again = (request for each in self.movable for request in each.requests)
         return replace(self.asked, guests=(*asked, *again))
-
-
-def _ways(asked: GuestRequest, standing: Standing | None) -> tuple[GuestRequest, ...]:
-    """A guest as it is asked for, and with the pages that it has where it leaves the choice."""
-    pages = [] if standing is None else [cell.page_size for cell in standing.cells if cell.page_size is not None]
-    if standing is None or len(pages) < len(asked.cells) or _names_pages(asked) or not same_shape(standing, asked):
-        return (asked,)
-    cells = (replace(cell, page_size=page) for cell, page in zip(asked.cells, pages, strict=True))
-    return (replace(asked, required=False, cells=tuple(cells)), replace(asked, required=False))
-
-
-def _names_pages(request: GuestRequest) -> bool:
-    return all(cell.page_size.size_kib is not None for cell in request.cells)
 
 
 def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tuple[NumaNode, ...]:
@@ -160,10 +147,10 @@ def number_most(f: StayOrMove) -> int:
 
 
 def _price_of_return(f: StayOrMove, standing: Standing, unit: Unit, *, option: Option, chosen: Linear) -> Linear:
-    """What a guest that is asked for and was there pays where it goes that way."""
-    kind = _kind_of_return(standing, unit, option, devices_go=False)
-    with_devices = _kind_of_return(standing, unit, option, devices_go=True)
-    low, high = (0 if each is None else price(standing, each) for each in (kind, with_devices))
+    """What a guest that is asked for and was there pays for that way, and for functions that others get."""
+    own = option.keep is not None or names_its_functions(f.problem.facts, unit.guest, standing)
+    kind, dearer = (_kind_of_return(standing, unit, option, keeps_functions=keeps) for keeps in (own, False))
+    low, high = (0 if each is None else price(standing, each) for each in (kind, dearer))
     keeps_devices = f.keeps_devices.get(unit.guest.name, _ONE)
     paid = chosen * low
     if high > low:
@@ -184,16 +171,15 @@ def _at_least(f: StayOrMove, amount: Linear) -> Linear:
     return switch
 
 
-def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, devices_go: bool) -> MoveKind | None:
-    """Its VFs are taken to change if it moves and has any, or if others get some of them. None: it stays."""
-    same = same_shape(standing, unit.guest) and _names_pages(unit.guest)
+def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, keeps_functions: bool) -> MoveKind | None:
+    """A guest that is asked for and was there; None: it stays."""
+    same = same_shape(standing, unit.guest) and names_pages(unit.guest)
     nodes: Sequence[NodeId] = option.nodes
     if option.keep is not None:
-        if same and not devices_go:
+        if same and keeps_functions:
             return None
         nodes = memory_nodes(standing) or nodes
-    change = devices_go or (option.keep is None and bool(entries(unit.guest)))
-    kind = kind_of_move(standing, nodes, devices_change=change)
+    kind = kind_of_move(standing, nodes, devices_change=not keeps_functions)
     return kind if kind is MoveKind.CONFIGURE or same else MoveKind.RESTART
 
 
