@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import combinations_with_replacement
+from itertools import chain, combinations_with_replacement
 from math import gcd
 from typing import Final
 
@@ -59,7 +59,20 @@ def dedicated_cpus(f: Formulation) -> None:
         kept = total(_kept_threads(f, i) for i in kinds)
         in_parts = total(count * size for size, count in parts.items())
         f.model.at_least(supply - kept - in_parts - wanted["threads"], 0)
+    for guests in kept_cpus(f).values():
+        if len(guests.terms) > 1:
+            f.model.at_most(guests, 1)
     _idle_scattered(f)
+
+
+def kept_cpus(f: Formulation) -> dict[CpuId, Linear]:
+    """How many guests are kept as they are on each CPU: the XML of several can name the same one."""
+    found: dict[CpuId, list[Linear]] = defaultdict(list)
+    for u in range(len(f.units)):
+        for option, kept in f.options(u):
+            for cpu in () if option.keep is None else chain.from_iterable(option.keep.cell_sets):
+                found[cpu].append(kept)
+    return {cpu: total(guests) for cpu, guests in found.items()}
 
 
 def _idle_scattered(f: Formulation) -> None:

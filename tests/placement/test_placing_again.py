@@ -122,6 +122,15 @@ def test_placing_again_changes_no_byte(scene: tuple[Request, dict[str, bytes]]) 
     assert next(level.value for level in plan.levels if level.name == "moves") == 0
 
 
+def test_of_two_guests_on_one_cpu_only_one_keeps_it() -> None:
+    """The core has another thread, so by count both would fit."""
+    guests = [read_guest(domain(name, 2, []), f"{name}.xml") for name in ("a", "b")]
+    snapshot = host("1n:3c:2t", guests=guests)
+    request = ask(guest("a", 1), guest("b", 1), reserved=RESERVED)
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+
+
 def test_of_two_guests_with_one_vf_only_one_keeps_it() -> None:
     xml = {name: domain(name, cpu, [vf_of_both()]) for name, cpu in (("a", 1), ("b", 2))}
     request = ask(*(guest(name, 1, interfaces=[vfs("x", "e0")]) for name in xml), reserved=RESERVED)

@@ -233,3 +233,13 @@ def test_a_vf_that_would_not_do_any_more_is_replaced() -> None:
     moves = moves_of(ask(*asked, shared=POOLS), snapshot)
     assert steps(moves) == [("a", MoveKind.REPLUG), ("n", MoveKind.START)]
     assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 10_000, 10_000)
+
+
+def test_a_cpu_is_not_kept_beside_a_guest_that_stays_on_it() -> None:
+    """CPUs 2 and 6 are one core, so by count both have room there."""
+    a = there("a", ["3", "2"], memory=NODE0, memory_gib=1, page_kib=GIB, running=False, emulator="0")
+    b = there("b", ["2"], memory=NODE1, memory_gib=1, page_kib=GIB, running=True, emulator="0")
+    snapshot = host("2n:2c:2t", guests=[a, b], pages={"1GiB": 2})
+    moves = moves_of(ask(guest("b", 1, page_size="1GiB"), guest("n", 3), reserved="0"), snapshot)
+    assert moves.status in (MovesStatus.OPTIMAL, MovesStatus.NOTHING_TO_DO)
+    assert moves.cost == 0

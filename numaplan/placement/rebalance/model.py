@@ -10,7 +10,7 @@ from typing import Final
 from numaplan.cpuset import EMPTY, CpuId
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
-from numaplan.placement.constraints import CONSTRAINTS
+from numaplan.placement.constraints import CONSTRAINTS, kept_cpus
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -62,6 +62,8 @@ class StayOrMove(Formulation):
         for constraint in CONSTRAINTS:
             if constraint.id not in _REPLACED:
                 constraint.add(self)
+        for cpu, guests in kept_cpus(self).items():
+            self.model.at_most(guests + self.holds.get(cpu, ZERO), 1)
         _isolated_cores(self)
         _floating_threads(self)
         _shared_pool(self)
