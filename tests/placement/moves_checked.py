@@ -7,7 +7,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from tests.audit.audited import guest as there
-from tests.placement.rebalance_cases import Replay
+from tests.placement.replay import Replay
 
 # "2n:4c:2t" has CPUs 0-3 and 8-11 on node 0, 4-7 and 12-15 on node 1; siblings are 8 apart.
 SHAPE = "2n:4c:2t"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from numaplan.audit.audit import audit
 from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.devices import PciAddress
 from numaplan.model.finding import Severity
 from numaplan.model.guest import CellId, EmulatorPin, Guest
 from numaplan.model.host import NodeId
-from numaplan.model.moves import Moves, Spot
 from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
 from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
@@ -124,7 +124,7 @@ def _with_emulators(draw: st.DrawFn, standing: tuple[Standing, ...], cpus: Seque
             found.append(each)
             continue
         others = [other for other in standing if other is not each]
-        held = CpuSet(c for other in others for c in _exclusive(other.guest)) | _exclusive(each.guest)
+        held = CpuSet(c for other in others for c in exclusive_cpus(other.guest)) | exclusive_cpus(each.guest)
         alone = cpu not in held and all(chosen[other.guest.name] != cpu for other in others)
         policy = EmulatorPolicy.ISOLATE if alone else EmulatorPolicy.SHARE
         pinned_there = replace(each.guest, emulator_pin=EmulatorPin(CpuSet([cpu]), 50))
@@ -147,6 +147,26 @@ def mending(case: Case) -> Case:
     return Case(replace(case.request, guests=()), case.snapshot, standing)
 
 
+@st.composite
+def returning(draw: st.DrawFn) -> Case:
+    """Some guests that are there are asked for, perhaps without their VF or the CPU of their emulator."""
+    case = draw(cases())
+    vfs_there = Counter(vf for each in case.standing for vf in each.guest.pci_addresses)
+    asked = []
+    for each in case.standing:
+        others = CpuSet(c for other in case.standing if other is not each for c in pinned(other.guest))
+        emulator = _emulator(each.guest)
+        clear = emulator == CpuSet([0]) or emulator.isdisjoint(others | exclusive_cpus(each.guest))
+        if clear and all(vfs_there[vf] == 1 for vf in each.guest.pci_addresses) and draw(st.booleans()):
+            request = each.request
+            if draw(st.booleans()):
+                request = replace(request, interfaces=())
+            if draw(st.booleans()):
+                request = replace(request, emulator=EmulatorPolicy.SHARE)
+            asked.append(request)
+    return replace(case, request=replace(case.request, guests=(*asked, *case.request.guests)))
+
+
 def costly(snapshot: Snapshot) -> list[str]:
     """What the audit finds of cost on a host."""
     rules = {"NP101", "NP102", "NP103", "NP201"}
@@ -160,17 +180,19 @@ def cheapest(case: Case) -> int | None:
     With nobody new: at which those who stay have no finding of cost.
     """
     best: int | None = None
-    for moved in _subsets(case.standing):
+    asked = {each.name for each in case.request.guests}
+    back = {each.guest.name: each.guest for each in case.standing if each.guest.name in asked}
+    for moved in _subsets(tuple(each for each in case.standing if each.guest.name not in asked)):
         names = {each.guest.name for each in moved}
         guests = (*case.request.guests, *(each.request for each in moved))
         request = replace(case.request, guests=guests)
         facts = Facts(request, case.snapshot)
         free = facts.allocatable - facts.taken
-        free -= CpuSet(c for each in case.standing if each.guest.name not in names for c in idle(case, each.guest))
-        stayers = tuple(guest for guest in case.snapshot.guests if guest.name not in names)
+        stayers = tuple(guest for guest in case.snapshot.guests if guest.name not in {*names, *back})
+        free -= CpuSet(c for guest in stayers for c in idle(case, guest))
         if not case.request.guests and costly(replace(case.snapshot, guests=stayers)):
             continue
-        found = _search(facts, guests, {each.guest.name: each.guest for each in moved}, free, best)
+        found = _search(facts, guests, {each.guest.name: each.guest for each in moved}, back, free=free, best=best)
         best = found if best is None or (found is not None and found < best) else best
     return best
 
@@ -197,7 +219,13 @@ def _subsets(standing: tuple[Standing, ...]) -> Iterator[tuple[Standing, ...]]:
 
 
 def _search(
-    facts: Facts, guests: Sequence[GuestRequest], moved: dict[str, Guest], free: CpuSet, best: int | None
+    facts: Facts,
+    guests: Sequence[GuestRequest],
+    moved: dict[str, Guest],
+    back: dict[str, Guest],
+    *,
+    free: CpuSet,
+    best: int | None,
 ) -> int | None:
     """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed."""
 
@@ -206,11 +234,13 @@ def _search(
         if best is not None and cost >= best:
             return
         if len(placements) == len(guests):
-            best = cost
+            cost += sum(
+                price_of_return(back[p.vm], placements, guests, i) for i, p in enumerate(placements) if p.vm in back
+            )
+            best = cost if best is None else min(best, cost)
             return
         asked = guests[len(placements)]
-        held = CpuSet(c for p in placements for cell in p.cells for _, cpus in cell.vcpus for c in cpus)
-        held |= CpuSet(c for p, g in zip(placements, guests, strict=False) if g.own_emulator_cpus for c in p.emulator)
+        held = CpuSet(c for p, g in zip(placements, guests, strict=False) for c in _given(p, g))
         for placement in _places(facts, asked, free - held):
             price = 0 if asked.name not in moved else price_of(moved[asked.name], placement)
             if best is not None and cost + price >= best:
@@ -257,91 +287,35 @@ def price_of(of: Guest, placement: Placement) -> int:
     return PAGES + 1
 
 
-class Replay:
-    """The host while the steps are carried out, told from guests and snapshot alone; `wrong` is what went wrong."""
-
-    def __init__(self, snapshot: Snapshot, moves: Moves) -> None:
-        self.snapshot = snapshot
-        self.shared = moves.request.policy.shared_cpus or CpuSet()
-        self.guests = {g.name: g for g in snapshot.guests}
-        self.requests = {request.name: request for request in moves.request.guests}
-        self.placements = {placement.vm: placement for placement in moves.plan.placements}
-        self.cpus = {g.name: _exclusive(g) for g in snapshot.guests if g.running is not False}
-        self.devices = {g.name: set(g.pci_addresses) for g in snapshot.guests if g.running is not False}
-        self.memory: dict[str, dict[tuple[NodeId, int], int]] = {
-            g.name: _bound(g) for g in snapshot.guests if g.running
-        }
-        self.free: Counter[tuple[NodeId, int]] = Counter()
-        reserved = moves.request.policy.reserved_memory_kib
-        for node in snapshot.nodes:
-            self.free[node.id, 4] = (node.available_kib or 0) - reserved
-            self.free.update({(node.id, pool.size_kib): pool.free * pool.size_kib for pool in node.hugepages})
-        self.wrong: list[str] = []
-        for move in moves.moves:
-            self._carry_out(move.vm, move.kind.value, move.before, move.after)
-
-    def _carry_out(self, vm: str, kind: str, before: Spot | None, after: Spot | None) -> None:
-        if kind == "configure":
-            return
-        if kind in ("stop", "restart"):
-            self.cpus.pop(vm, None)
-            self.devices.pop(vm, None)
-            for place, size in self.memory.pop(vm, {}).items():
-                self.free[place] += size
-        if after is None:
-            return
-        wanted = CpuSet(cpu for cell in after.cells for cpu in cell.cpus) - self.shared
-        for other, held in self.cpus.items():
-            if other != vm and not held.isdisjoint(wanted):
-                self.wrong.append(f"{kind} {vm}: CPUs {held & wanted} are those of {other}")
-        for other, functions in self.devices.items():
-            if other != vm and functions & set(after.devices):
-                self.wrong.append(f"{kind} {vm}: a device of {other}")
-        if before is None and vm in self.cpus:
-            self.wrong.append(f"{kind} {vm}: it runs already")
-        if kind in ("start", "restart", "move-pages"):
-            self._take_memory(vm, kind, after)
-        self.cpus[vm] = wanted
-        self.devices[vm] = set(after.devices)
-        self._check_idle(vm, kind)
-
-    def _take_memory(self, vm: str, kind: str, after: Spot) -> None:
-        # Pages that move need room before their old place is free.
-        old = self.memory.pop(vm, {})
-        cells = self.placements[vm].cells
-        new: dict[tuple[NodeId, int], int] = {}
-        for cell, spot in zip(cells, after.cells, strict=True):
-            assert spot.memory_node is not None
-            place = (spot.memory_node, cell.page_size_kib)
-            new[place] = new.get(place, 0) + cell.memory_kib
-        for place, size in new.items():
-            self.free[place] -= size
-            if self.free[place] < 0:
-                self.wrong.append(f"{kind} {vm}: {place} lacks {-self.free[place]} KiB")
-        for place, size in old.items():
-            self.free[place] += size
-        self.memory[vm] = new
-
-    def _check_idle(self, vm: str, kind: str) -> None:
-        """Who was promised whole cores at its end has them as soon as it is there."""
-        if vm not in self.requests or self.requests[vm].thread_policy != "isolate":
-            return
-        cores = [core.cpus for core in self.snapshot.cores if not core.cpus.isdisjoint(self.cpus[vm])]
-        for other, held in self.cpus.items():
-            if other != vm and any(not core.isdisjoint(held) for core in cores) and kind != "repin":
-                self.wrong.append(f"{kind} {vm}: {other} is on its cores")
+def price_of_return(of: Guest, placements: Sequence[Placement], guests: Sequence[GuestRequest], i: int) -> int:
+    """What a guest that was there and is asked for pays, also for what others get of what it is not asked for with."""
+    if of.running is False:
+        return 0
+    others = [(p, g) for k, (p, g) in enumerate(zip(placements, guests, strict=True)) if k != i]
+    taken = CpuSet(c for p, g in others for c in _given(p, g))
+    given, now = set(_vfs(placements[i])), set(of.pci_addresses)
+    replug = bool(given - now or now & {vf for p, _ in others for vf in _vfs(p)})
+    vcpus = CpuSet(c for _, cpus in placements[i].cells[0].vcpus for c in cpus)
+    own = guests[i].own_emulator_cpus
+    emulator = placements[i].emulator != _emulator(of) if own else not _emulator(of).isdisjoint(taken)
+    assert of.memory is not None
+    if of.memory.nodes == (placements[i].cells[0].memory_node,):
+        return REPLUG if replug else REPIN if emulator or vcpus != exclusive_cpus(of) else 0
+    return RESTART if replug or of.pci_addresses or of.hugepages else PAGES + 1
 
 
-def _exclusive(of: Guest) -> CpuSet:
+def _given(placement: Placement, request: GuestRequest) -> CpuSet:
+    emulator = placement.emulator if request.own_emulator_cpus else CpuSet()
+    return CpuSet(c for cell in placement.cells for _, cpus in cell.vcpus for c in cpus) | emulator
+
+
+def _vfs(placement: Placement) -> list[PciAddress]:
+    return [vf for interface in placement.interfaces for vf in interface.vfs]
+
+
+def _emulator(of: Guest) -> CpuSet:
+    return CpuSet() if of.emulator_pin is None else of.emulator_pin.cpus
+
+
+def exclusive_cpus(of: Guest) -> CpuSet:
     return CpuSet(pin.cpus.lowest for pin in of.vcpu_pins if len(pin.cpus) == 1)
-
-
-def _bound(of: Guest) -> dict[tuple[NodeId, int], int]:
-    size = (of.hugepages[0].size_kib if of.hugepages else 4) or 4
-    held: dict[tuple[NodeId, int], int] = {}
-    cells = {cell.id: cell.memory_kib for cell in of.cells} if of.memnodes else {CellId(0): of.memory_kib or 0}
-    for cell, memory in cells.items():
-        binding = next((memnode for memnode in of.memnodes if memnode.cell == cell), of.memory)
-        if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
-            held[binding.nodes[0], size] = held.get((binding.nodes[0], size), 0) + memory
-    return held

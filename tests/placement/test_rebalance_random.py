@@ -8,7 +8,8 @@ from numaplan.model.moves import Moves, MovesStatus
 from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from tests.audit.carried_out import guests_of
-from tests.placement.rebalance_cases import Case, Replay, cases, cheapest, costly, mending
+from tests.placement.rebalance_cases import Case, cases, cheapest, costly, mending, returning
+from tests.placement.replay import Replay
 
 # Of each kind; for a deeper run some thousands.
 CASES = 100
@@ -54,3 +55,9 @@ def test_a_host_is_mended_where_any_moves_mend_it_at_the_least_cost_and_step_by_
     stay = tuple(guest for guest in case.snapshot.guests if guest.name not in placed)
     after = replace(case.snapshot, guests=(*stay, *guests_of(moves.plan, moves.request)))
     assert costly(after) == []
+
+
+@thorough
+@given(returning())
+def test_guests_that_are_asked_for_and_there_give_way_at_the_least_cost_and_step_by_step(case: Case) -> None:
+    check(case)
