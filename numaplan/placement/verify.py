@@ -29,7 +29,7 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
     guests are known to be as they were when the plan was made, so it was not carried out since.
     """
     facts = Facts(request, snapshot, change_topology=plan.change_topology)
-    found = list(plan_violations(facts, plan))
+    found = list(plan_violations(facts, plan, same_host=same_host))
     if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
         placements = _first_of_each(facts, plan.placements)
         misshapen, whole = _shapes(facts, placements)

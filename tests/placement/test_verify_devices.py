@@ -331,4 +331,7 @@ def test_the_planned_interfaces_are_matched_by_name() -> None:
     request = asking(sriov("data", physnet="phys0"), sriov("more", pf="ens1"))
     plan = placed("a", cell(0, "2"), vfs=["0000:11:00.0"])
     more = InterfacePlacement("more", (PciAddress.parse("0000:21:00.0"),))
-    assert not found(request, HOST, replace(plan, interfaces=(more, *plan.interfaces)))
+    assert not found(request, HOST, replace(plan, interfaces=(*plan.interfaces, more)))
+    data, other = (replace(each, name=name) for each, name in ((more, "data"), (plan.interfaces[0], "more")))
+    wrong = found(request, HOST, replace(plan, interfaces=(data, other)))
+    assert {violation.constraint for violation in wrong} == {"vf_filter"}

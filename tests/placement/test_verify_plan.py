@@ -5,18 +5,30 @@ from dataclasses import replace
 import pytest
 
 from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, VcpuId, VcpuPin
-from numaplan.model.plan import LEVELS, Level, Placement, Plan, Status
-from numaplan.model.request import DeviceRequest, EmulatorPolicy, GuestRequest, IothreadPolicy, PageSize, Request
+from numaplan.model.plan import LEVELS, InterfacePlacement, Level, Placement, Plan, Status
+from numaplan.model.request import (
+    CpuPolicy,
+    DeviceRequest,
+    EmulatorPolicy,
+    GuestRequest,
+    HostPolicy,
+    IothreadPolicy,
+    PageSize,
+    Request,
+)
+from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, verify
 from tests.audit.carried_out import guests_of
-from tests.hosts import GIB, host
+from tests.hosts import GIB, Nic, host
 from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan, sriov
 
 HOST = host("2n:4c:2t", pages={"2MiB": 4096})
 TWO = Request(POLICY, (guest("a", 1), guest("b", 1, required=False)))
 A = placed("a", cell(0, "2"))
 B = placed("b", cell(0, "3"))
+SHARING = guest("a", 1, cpu_policy=CpuPolicy.SHARED)
 
 
 def placing_nothing(status: Status, *unplaced: str) -> Plan:
@@ -61,6 +73,36 @@ def test_a_guest_placed_twice_is_told() -> None:
     assert verify(TWO, HOST, replace(good, placements=(*good.placements, A))) == (
         Violation("a", "placed_twice", 'guest "a" has 2 placements; it can have 1'),
     )
+
+
+def test_placements_keep_the_order_of_the_request() -> None:
+    assert found(TWO, HOST, B, A) == (
+        Violation("a", "order", 'guest "a" is placed after guest "b"; the request names it before that one'),
+    )
+
+
+def test_interfaces_keep_the_order_of_the_guest() -> None:
+    snapshot = host("2n:4c:2t", nics=(Nic("e0", 0, 2),))
+    asked = Request(POLICY, (guest("a", 1, interfaces=(sriov("one"), sriov("two"))),))
+    vfs = [InterfacePlacement(name, (PciAddress(0, 0x11, 0, i),)) for i, name in enumerate(("one", "two"))]
+    assert not found(asked, snapshot, replace(A, interfaces=tuple(vfs)))
+    assert found(asked, snapshot, replace(A, interfaces=tuple(vfs[::-1]))) == (
+        Violation("a", "interfaces", 'guest "a" has interfaces "two", "one", in another order than asked for'),
+    )
+
+
+@pytest.mark.parametrize("status", [Status.OPTIMAL, Status.INFEASIBLE])
+def test_a_plan_for_another_host_is_told(status: Status) -> None:
+    good = plan(TWO, HOST, A, B) if status is Status.OPTIMAL else placing_nothing(status, "a", "b")
+    told = (Violation(None, "host", 'the plan is for host "atlas7"; it is checked on host "built"'),)
+    assert verify(TWO, HOST, replace(good, hostname="atlas7")) == told
+
+
+@pytest.mark.parametrize("planned", ["built", "Built", "built.example.net", None])
+def test_a_host_may_be_named_without_its_domain_or_not_at_all(planned: str | None) -> None:
+    named = replace(plan(TWO, HOST, A, B), hostname=planned)
+    assert verify(TWO, HOST, named) == ()
+    assert bool(verify(TWO, HOST, named, same_host=True)) == (planned != "built")
 
 
 @pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.UNKNOWN])
@@ -341,6 +383,20 @@ class TestLevels:
         (wrong,) = verify(TWO, there, self.changed("moves", value=2, bound=2), same_host=True)
         assert wrong.sentence == "level moves says 2; the placements make it 0"
 
+    @pytest.mark.parametrize("same_host", [True, False])
+    def test_a_guest_on_every_cpu_may_have_had_no_pin_when_the_plan_was_made(self, *, same_host: bool) -> None:
+        snapshot = host("1n:2c:1t")
+        request = Request(HostPolicy(shared_cpus=CpuSet.parse("0-1"), reserved_memory_kib=0), (SHARING,))
+        unpinned = Guest("a", "a.xml", 1, GIB)
+        everywhere = replace(unpinned, vcpu_pins=(VcpuPin(VcpuId(0), CpuSet.parse("0-1"), 1),))
+        hosts = [replace(snapshot, guests=(a,)) for a in (unpinned, everywhere)]
+        there = placed("a", cell(0, "0-1"), emulator="0-1")
+        plans = [replace(plan(request, each, there), fingerprint=fingerprint(each)) for each in hosts]
+        assert [each.levels[-1].value for each in plans] == [1, 0]
+        assert plans[0].fingerprint == plans[1].fingerprint
+        for each in hosts:
+            assert [verify(request, each, made, same_host=same_host) for made in plans] == [(), ()]
+
     @pytest.mark.parametrize("moves", [1, -1])
     def test_nobody_moves_who_was_not_there(self, moves: int) -> None:
         (wrong,) = verify(TWO, HOST, self.changed("moves", value=moves, bound=moves))
@@ -408,6 +464,19 @@ def test_a_topology_that_the_host_does_not_have_is_told(topology: GuestTopology,
 def test_a_topology_without_threads_needs_no_whole_cores(topology: GuestTopology | None) -> None:
     plain = replace(placed("a", cell(0, "2", "3")), topology=topology)
     assert found(Request(POLICY, (guest("a", 2),)), HOST, plain) == ()
+
+
+def test_no_core_that_a_guest_is_shown_has_vcpus_of_two_cells() -> None:
+    request = Request(POLICY, (guest("a", 1, cells=2, distinct_nodes=False),))
+    siblings = placed("a", cell(0, "2"), cell(0, "10", id_=1, first=1))
+    assert not found(request, HOST, replace(siblings, topology=GuestTopology(2, 1, 1, 1)))
+    assert found(request, HOST, replace(siblings, topology=GuestTopology(1, 1, 1, 2))) == (
+        Violation(
+            "a",
+            "topology",
+            'guest "a" is shown vCPUs 0, 1 as threads of one core; they are of several of its cells',
+        ),
+    )
 
 
 def test_threads_of_the_guest_are_threads_of_the_host() -> None:

@@ -1,6 +1,7 @@
 """The seven levels of the objective, counted anew from a plan's placements."""
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from itertools import combinations
 
 from numaplan.cpuset import CpuSet
@@ -15,6 +16,17 @@ from numaplan.placement.verification.grants import cell_grants, cpus_of, grants,
 from numaplan.placement.verification.violation import Violation
 
 KIB_PER_GIB = 1 << 20
+
+
+class Unpinned(Enum):
+    """Whether a thread that may run on every CPU is moved where it is given just these: a fingerprint does not tell.
+
+    While its guest is shut off it has no pin, and once it runs it has every CPU.
+    """
+
+    AS_IT_IS = "moved where it has no pin, not where it has every CPU"
+    KEPT = "not moved"
+    MOVED = "moved"
 
 
 def objective(request: Request, snapshot: Snapshot, placements: Sequence[Placement]) -> tuple[int, ...]:
@@ -70,20 +82,33 @@ def free_counts(facts: Facts, given: CpuSet, with_memory: frozenset[NodeId]) -> 
     return nodes, llcs, cores
 
 
-def is_moved(facts: Facts, guest: GuestRequest, existing: Guest, *, placement: Placement) -> bool:
+def is_moved(
+    facts: Facts,
+    guest: GuestRequest,
+    existing: Guest,
+    *,
+    placement: Placement,
+    unpinned: Unpinned = Unpinned.AS_IT_IS,
+) -> bool:
     """Whether the plan gives a guest a CPU that it does not run on, or a memory node or VF that its XML does not have.
 
     A vCPU that nothing pins is moved by being pinned; memory that it binds to no one node is not moved, and
     where threads float that have no CPU of their own follows from the host's pools.
     """
-    own_emulator = guest.emulator is not EmulatorPolicy.SHARE
-    own_iothreads = guest.iothread_policy is IothreadPolicy.DEDICATED
-    return (
-        any(existing.effective_vcpu_affinity(vcpu) != cpus for cell in placement.cells for vcpu, cpus in cell.vcpus)
-        or (own_emulator and existing.effective_emulator_affinity() != placement.emulator)
-        or (own_iothreads and any(existing.effective_iothread_affinity(i) != cpus for i, cpus in placement.iothreads))
-        or memory_or_vf_moved(facts, existing, placement)
+    threads = [(existing.effective_vcpu_affinity(vcpu), cpus) for cell in placement.cells for vcpu, cpus in cell.vcpus]
+    if guest.emulator is not EmulatorPolicy.SHARE:
+        threads.append((existing.effective_emulator_affinity(), placement.emulator))
+    if guest.iothread_policy is IothreadPolicy.DEDICATED:
+        threads += [(existing.effective_iothread_affinity(i), cpus) for i, cpus in placement.iothreads]
+    return any(_other_cpus(facts, has, gets, unpinned) for has, gets in threads) or memory_or_vf_moved(
+        facts, existing, placement
     )
+
+
+def _other_cpus(facts: Facts, has: CpuSet | None, gets: CpuSet, unpinned: Unpinned) -> bool:
+    if unpinned is Unpinned.AS_IT_IS or not (has is None or facts.online <= has):
+        return has != gets
+    return unpinned is Unpinned.MOVED or gets != facts.online
 
 
 def memory_or_vf_moved(facts: Facts, existing: Guest, placement: Placement) -> bool:
@@ -109,11 +134,13 @@ def level_violations(
         )
         return
     there = sum(facts.existing(guest.name) is not None for guest in facts.request.guests)
+    least, most = (_moves(facts, placements, unpinned) for unpinned in (Unpinned.KEPT, Unpinned.MOVED))
     above = True
     for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
         # Once it is carried out, a plan moves nobody any more.
-        is_done = not same_host and level.name == "moves" and counted == 0 and 0 <= level.value <= there
-        value = level.value if is_done else counted
+        is_done = not same_host and counted == 0 and 0 <= level.value <= there
+        is_known = level.name != "moves" or not (is_done or least <= level.value <= most)
+        value = counted if is_known else level.value
         if level.value != value:
             yield Violation(None, "levels", f"level {level.name} says {level.value}; the placements make it {value}")
         elif (level.bound < value) if level.name in MAXIMIZED else (level.bound > value):
@@ -131,10 +158,10 @@ def level_violations(
         yield Violation(None, "status", "the plan is feasible, and every level is proven; it needs to be optimal")
 
 
-def _moves(facts: Facts, placements: Sequence[Placement]) -> int:
+def _moves(facts: Facts, placements: Sequence[Placement], unpinned: Unpinned = Unpinned.AS_IT_IS) -> int:
     placed = {placement.vm: placement for placement in placements}
     existing = [(guest, found) for guest in facts.request.guests if (found := facts.existing(guest.name)) is not None]
     return sum(
-        guest.name not in placed or is_moved(facts, guest, found, placement=placed[guest.name])
+        guest.name not in placed or is_moved(facts, guest, found, placement=placed[guest.name], unpinned=unpinned)
         for guest, found in existing
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from numaplan.model.guest import CellId, VcpuId
@@ -48,8 +49,9 @@ def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> t
     return kept if kept and planned == tuple((cell.id, cell.vcpus, cell.memory_kib) for cell in kept) else asked
 
 
-def plan_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
-    """Guests that are missing, unknown, doubled or both placed and not."""
+def plan_violations(facts: Facts, plan: Plan, *, same_host: bool) -> Iterator[Violation]:
+    """Another host's plan; guests that are missing, unknown, doubled, out of order or both placed and not."""
+    yield from _host_violations(facts, plan, same_host=same_host)
     places_nothing = plan.status in (Status.INFEASIBLE, Status.UNKNOWN)
     if places_nothing and (plan.placements or plan.levels):
         yield Violation(
@@ -69,6 +71,7 @@ def plan_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
             yield Violation(name, "unknown_guest", f'guest "{name}" is in the plan, but the request does not name it')
         elif placed[name] > 1:
             yield Violation(name, "placed_twice", f'guest "{name}" has {placed[name]} placements; it can have 1')
+    yield from _order_violations(facts, plan)
     for guest in facts.request.guests:
         missing = guest.required and not places_nothing
         yield from _account(guest.name, missing=missing, placed=placed[guest.name], left_out=left_out[guest.name])
@@ -105,6 +108,33 @@ def cell_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[V
                 yield Violation(
                     guest.name, "node", f"{where} is on node {cell.numa_node}, which the host does not have"
                 )
+
+
+def _host_violations(facts: Facts, plan: Plan, *, same_host: bool) -> Iterator[Violation]:
+    """`same_host`: the host says what it said then. Else it may have no name now, or one without its domain."""
+    planned, found = plan.hostname, facts.snapshot.host.hostname
+    if planned == found or (not same_host and (planned is None or found is None or _short(planned) == _short(found))):
+        return
+    said = f"the plan is for {_host_named(planned)}; it is checked on {_host_named(found)}"
+    yield Violation(None, "host", said)
+
+
+def _short(hostname: str) -> str:
+    return hostname.partition(".")[0].lower()
+
+
+def _host_named(name: str | None) -> str:
+    return "a host without a name" if name is None else f'host "{name}"'
+
+
+def _order_violations(facts: Facts, plan: Plan) -> Iterator[Violation]:
+    """Placements keep the order of the request; those that it does not name or that stand twice are told elsewhere."""
+    order = {guest.name: place for place, guest in enumerate(facts.request.guests)}
+    known = [p.vm for p in plan.placements if p.vm in order]
+    for before, name in pairwise(dict.fromkeys(known)):
+        if order[name] < order[before]:
+            said = f'guest "{name}" is placed after guest "{before}"; the request names it before that one'
+            yield Violation(name, "order", said)
 
 
 def _account(name: str, *, missing: bool, placed: int, left_out: int) -> Iterator[Violation]:
@@ -159,6 +189,10 @@ def _few(ids: Sequence[int]) -> str:
     return f"[{format_few([str(each) for each in ids], _MOST_IDS)}]"
 
 
+def _few_names(names: Sequence[str]) -> str:
+    return format_few([f'"{name}"' for name in names], _MOST_IDS)
+
+
 def _vcpu_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
     for cell in placement.cells:
         for vcpu, cpus in cell.vcpus:
@@ -199,6 +233,11 @@ def _interface_violations(guest: GuestRequest, placement: Placement) -> Iterator
                 f'guest "{guest.name}" interface "{name}" is planned {times} times; it was asked for '
                 f"{int(name in wanted)} times",
             )
+    names = [interface.name for interface in guest.interfaces]
+    found = [name for name in planned if name in wanted]
+    if found != sorted(found, key=names.index):
+        said = f"has interfaces {_few_names(found)}, in another order than asked for"
+        yield Violation(guest.name, "interfaces", f'guest "{guest.name}" {said}')
     counts = {interface.name: len(interface.vfs) for interface in placement.interfaces}
     for name, interface in wanted.items():
         needed = interface.count if interface.type is InterfaceType.SRIOV else 0
