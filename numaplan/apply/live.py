@@ -3,6 +3,7 @@
 from numaplan.cpuset import format_id_list
 from numaplan.model.guest import Guest, RunningGuest
 from numaplan.model.plan import Placement
+from numaplan.units import format_count
 
 
 def beyond_pins(now: Guest, planned: Guest, placement: Placement, live: RunningGuest | None) -> tuple[str, ...]:
@@ -13,7 +14,7 @@ def beyond_pins(now: Guest, planned: Guest, placement: Placement, live: RunningG
     """
     found = []
     if now.vcpus != planned.vcpus:
-        found.append(f"{planned.vcpus} vCPUs, it has {now.vcpus}")
+        found.append(f"{format_count(planned.vcpus, 'vCPU')}, it has {now.vcpus}")
     if now.memory_kib != planned.memory_kib or _cells(now) != _cells(planned):
         found.append("other memory or NUMA cells than it has")
     if (_bindings(now), _pages(now)) != (_bindings(planned), _pages(planned)) and not _lies_there(placement, live):
@@ -22,7 +23,7 @@ def beyond_pins(now: Guest, planned: Guest, placement: Placement, live: RunningG
     if missing := sorted(set(planned.pci_addresses) - set(now.pci_addresses)):
         found.append(f"{', '.join(map(str, missing))}, which it does not have")
     if len(now.iothread_ids) != len(planned.iothread_ids):
-        found.append(f"{len(planned.iothread_ids)} iothreads, it has {len(now.iothread_ids)}")
+        found.append(f"{format_count(len(planned.iothread_ids), 'iothread')}, it has {len(now.iothread_ids)}")
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from numaplan.domxml.read import IOTHREAD_LIMIT, iothread_ids
 from numaplan.domxml.realtime import patch_schedulers
 from numaplan.domxml.task import Task
 from numaplan.domxml.tree import Element
+from numaplan.units import format_count
 
 # The order in which libvirt prints the children of <cputune> (virDomainCputuneDefFormat).
 _ORDER: Final = (  # noqa: SIM905 - a list of 17 lines tells no more
@@ -53,7 +54,7 @@ def patch_iothreads(task: Task) -> dict[int, CpuSet]:
         ids = ids[: len(planned)]
     elif len(ids) > len(planned):
         task.notes.append(
-            f"the XML has {len(ids)} iothreads, vnf.yaml asks for {len(planned)}:"
+            f"the XML has {format_count(len(ids), 'iothread')}, vnf.yaml asks for {len(planned)}:"
             " the others stay, pinned as the emulator"
         )
     if len(ids) < len(planned):
@@ -128,7 +129,8 @@ def _drop_what_counts_otherwise(task: Task, count: int) -> None:
     if listed is not None:
         task.edits.remove(listed)
         task.notes.append(
-            f"<vcpus> on line {listed.line} goes: it lists {task.guest.vcpus} vCPUs, now there are {count}"
+            f"<vcpus> on line {listed.line} goes: it lists {format_count(task.guest.vcpus, 'vCPU')},"
+            f" vnf.yaml asks for {count}"
         )
     cputune = task.root.child("cputune")
     for element in () if cputune is None else cputune.walk():

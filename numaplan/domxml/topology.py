@@ -14,6 +14,7 @@ from numaplan.domxml.task import FLAG, Task, by_name
 from numaplan.domxml.tree import Element
 from numaplan.model.guest import GuestTopology
 from numaplan.model.plan import CellPlacement
+from numaplan.units import format_count
 
 # The order in which libvirt prints the children of <cpu> (virCPUDefFormatBuf, virDomainNumaDefFormatXML).
 _ORDER: Final = ["arch", "model", "vendor", "topology", "cache", "maxphysaddr", "feature", "numa"]
@@ -72,11 +73,13 @@ def _wanted_topology(task: Task) -> New | None:
             )
     elif task.change_topology:
         task.edits.remove(element)
-        task.notes.append(f"<topology> on line {element.line} goes: it has {existing.vcpus} vCPUs, the guest {count}")
+        task.notes.append(
+            f"<topology> on line {element.line} goes: it has {format_count(existing.vcpus, 'vCPU')}, the guest {count}"
+        )
     else:
         raise task.document.error(
             element,
-            f"<topology> has {existing.vcpus} vCPUs, vnf.yaml asks for {count}",
+            f"<topology> has {format_count(existing.vcpus, 'vCPU')}, vnf.yaml asks for {count}",
             f"libvirt wants them equal: {FLAG}",
         )
     return None
@@ -163,10 +166,12 @@ def _check_kept_cells(task: Task) -> None:
     if highest >= count:
         raise task.document.error(
             cell_elements(task.document)[0],
-            f"<numa> names vCPU {highest}, vnf.yaml asks for {count} vCPUs",
+            f"<numa> names vCPU {highest}, vnf.yaml asks for {format_count(count, 'vCPU')}",
             f"libvirt refuses that: {FLAG}",
         )
-    task.withheld.append(f"<numa> on line {line} stays, with {len(task.guest.cells)} cell(s) of its own: {FLAG}")
+    task.withheld.append(
+        f"<numa> on line {line} stays, with {format_count(len(task.guest.cells), 'cell')} of its own: {FLAG}"
+    )
 
 
 def _patch_distances(task: Task, kept: dict[int, Element]) -> Matrix | None:

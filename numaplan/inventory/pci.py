@@ -20,6 +20,7 @@ from numaplan.inventory.siblings import WITNESSES
 from numaplan.model.devices import IommuGroupId, PciAddress, PciDevice, Sriov
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.sources.tree import HostTree
+from numaplan.units import format_count
 
 PCI_DEVICES: Final = "sys/bus/pci/devices"
 DEVICE_LIMIT: Final = 65536
@@ -337,7 +338,7 @@ def _read_sriov(
     if total is None and not links:
         return None
     if total is None:
-        tree.note(path, f"not there, but the device has {len(links)} VFs")
+        tree.note(path, f"not there, but the device has {format_count(len(links), 'VF')}")
         total = len(links)
     counted = f"{folder}/sriov_numvfs"
     configured = read_attribute(tree, counted, parse_vf_count, expected=True)
@@ -346,5 +347,5 @@ def _read_sriov(
             tree.note(counted, f"does not say how many VFs are configured; {len(links)} are there")
         configured = len(links)
     elif configured != len(vfs):
-        tree.note(counted, f"{configured} VFs are configured, {len(vfs)} are there")
+        tree.note(counted, f"{format_count(configured, 'VF')} configured, {len(vfs)} there")
     return Sriov(total=max(total, 0), configured=configured, vfs=vfs)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from numaplan.model.guest import Guest, VcpuId
 from numaplan.model.request import CellRequest, CpuPolicy, GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.units import format_count
 
 
 def keep_guest_topology(request: Request, snapshot: Snapshot) -> tuple[Request, tuple[str, ...]]:
@@ -49,5 +50,5 @@ def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
 
 
 def _shape(request: GuestRequest) -> str:
-    cells = ", ".join(f"{len(cell.vcpus)} vCPUs with {cell.memory_kib} KiB" for cell in request.cells)
-    return f"{len(request.cells)} cell(s): {cells}"
+    cells = ", ".join(f"{format_count(len(cell.vcpus), 'vCPU')} with {cell.memory_kib} KiB" for cell in request.cells)
+    return f"{format_count(len(request.cells), 'cell')}: {cells}"

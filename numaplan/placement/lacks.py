@@ -70,7 +70,8 @@ def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None
     best = max(have, key=lambda size: (have[size], size))
     if cell.strict and have[best] < cell.memory_kib:
         if best > SMALL_PAGE_KIB:
-            return f"{have[best] // best} free {format_size(best)} pages, needs {cell.memory_kib // best}"
+            pages = format_count(have[best] // best, f"free {format_size(best)} page")
+            return f"{pages}, needs {cell.memory_kib // best}"
         return _ordinary_lack(
             facts, node, format_size(cell.memory_kib) + (f" and {_own(overhead)}" if overhead else "")
         )

@@ -6,7 +6,7 @@ from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.host import HugepagePool, NodeId
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import OpenVswitch
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def switch_share(snapshot: Snapshot, reserved: CpuSet) -> SwitchShare:
     pages = _pages_to_come(switch, snapshot)
     said = [f"CPUs {cpus} (pmd-cpu-mask, dpdk-lcore-mask)"] if cpus else []
     said += [
-        f"{count} free {format_size(size)} pages of node {node} (dpdk-socket-mem)" for (node, size), count in pages
+        f"{format_count(count, f'free {format_size(size)} page')} of node {node} (dpdk-socket-mem)"
+        for (node, size), count in pages
     ]
     notes = (f"Open vSwitch with DPDK takes {', '.join(said)}",) if said else ()
     return SwitchShare(cpus, pages, notes)

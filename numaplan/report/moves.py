@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Final, assert_never
 
-from numaplan.model.moves import Moves, MovesStatus, Spot
+from numaplan.model.moves import MoveKind, Moves, MovesStatus, Spot
 from numaplan.report.plan import conflict_text
 from numaplan.report.text import NONE, UNKNOWN, clean, count, grid, known, page, wrap_list
 
@@ -66,6 +66,11 @@ def _spot(spot: Spot | None) -> str:
 def _totals(moves: Moves) -> str:
     if not moves.moves:
         return ""
-    kinds = Counter(move.kind.value for move in moves.moves)
-    said = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    kinds = Counter(move.kind for move in moves.moves)
+    said = ", ".join(_kind(number, kind) for kind, number in sorted(kinds.items()))
     return f"{count(len(moves.moves), 'step')} ({said}); cost {moves.cost}, at least {moves.bound}"
+
+
+def _kind(number: int, kind: MoveKind) -> str:
+    """``1 repin``, ``2 repins``; "move-pages" is of many already."""
+    return f"{number} {kind}" if kind is MoveKind.MOVE_PAGES else count(number, kind)

@@ -91,7 +91,7 @@ def _distances(snapshot: Snapshot) -> Box | None:
             cells.append(_matrix_cell(number(entry), shade, widest))
     body = [grid(cells, columns=len(nodes) + 1, gap=0)]
     if len(snapshot.nodes) > len(nodes):
-        text = f"and {len(snapshot.nodes) - len(nodes)} nodes more"
+        text = f"and {count(len(snapshot.nodes) - len(nodes), 'node')} more"
         body.append(_note(text))
     return _panel("Distances", body, title="distance from the node of the row to the node of the column; 10 is local")
 

@@ -6,7 +6,7 @@ from numaplan.model.request import CellRequest
 from numaplan.spec.models import CellKeys, GuestKeys
 from numaplan.spec.nodes import Mistake, YamlList, YamlMap, child_path
 from numaplan.spec.scalars import VCPU_LIMIT
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 
 def cells_of(vm: GuestKeys, node: YamlMap, mistakes: list[Mistake]) -> tuple[CellRequest, ...]:
@@ -33,7 +33,10 @@ def _split(vm: GuestKeys, count: int, node: YamlMap, mistakes: list[Mistake]) ->
         return ()  # told by check_size
     uneven = [
         what
-        for what, value in ((f"{vm.vcpus} vCPUs", vm.vcpus), (format_size(vm.memory) + " of memory", vm.memory))
+        for what, value in (
+            (format_count(vm.vcpus, "vCPU"), vm.vcpus),
+            (format_size(vm.memory) + " of memory", vm.memory),
+        )
         if value % count
     ]
     if uneven:
@@ -62,7 +65,7 @@ def _listed(vm: GuestKeys, cells: list[CellKeys], node: YamlMap, mistakes: list[
     if total > VCPU_LIMIT:
         _tell(node, "cells", f"{total} vCPUs are more than {VCPU_LIMIT}", mistakes)
     if vm.vcpus not in {None, total}:
-        _tell(node, "vcpus", f"the cells have {total} vCPUs together, this says {vm.vcpus}", mistakes)
+        _tell(node, "vcpus", f"the cells have {format_count(total, 'vCPU')} together, this says {vm.vcpus}", mistakes)
     if vm.memory not in {None, memory}:
         here = f"this says {format_size(vm.memory or 0)}"
         _tell(node, "memory", f"the cells have {format_size(memory)} together, {here}", mistakes)

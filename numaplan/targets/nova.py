@@ -30,6 +30,7 @@ from numaplan.targets.asked import (
     placement_in_words,
 )
 from numaplan.targets.shell import command, long_command
+from numaplan.units import format_count
 
 _ALIAS_BREAKS: Final = frozenset(":,")
 # `openstack port create --numa-policy-...` (python-openstackclient).
@@ -152,7 +153,7 @@ def _cannot_cpus(request: GuestRequest, placement: Placement) -> Iterator[str]:
         priority = request.realtime.priority
         yield f"realtime priority {priority}: that is realtime_scheduler_priority in nova.conf ([libvirt])"
     if request.emulator is EmulatorPolicy.SET and request.own_emulator_cpus != 1:
-        yield f"{request.own_emulator_cpus} CPUs for the emulator: with isolate Nova gives it one"
+        yield f"{format_count(request.own_emulator_cpus, 'CPU')} for the emulator: with isolate Nova gives it one"
     if request.iothreads or request.iothread_policy is IothreadPolicy.DEDICATED:
         yield "iothreads: Nova makes none that a flavor could ask for"
     topology = placement.topology

@@ -19,7 +19,7 @@ from numaplan.targets.asked import (
     vcpu_pins,
 )
 from numaplan.targets.shell import command
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", re.ASCII)
 
@@ -109,10 +109,11 @@ def _these(noun: str, ids: Iterable[int]) -> str:
 def _sizes(request: GuestRequest, placement: Placement, existing: Guest) -> list[str]:
     wants = []
     if existing.vcpus != request.vcpus:
-        wants.append(f"{request.vcpus} vCPUs, it has {existing.vcpus}")
+        wants.append(f"{format_count(request.vcpus, 'vCPU')}, it has {existing.vcpus}")
     missing = len(placement.iothreads) - len(existing.iothread_ids)
     if missing > 0:
-        wants.append(f"{len(placement.iothreads)} iothreads with the devices that use them, it has {missing} fewer")
+        iothreads = format_count(len(placement.iothreads), "iothread")
+        wants.append(f"{iothreads} with the devices that use them, it has {missing} fewer")
     if existing.memory_kib is not None and existing.memory_kib != memory_kib(placement):
         wants.append(f"memory of {format_size(memory_kib(placement))}, it has {format_size(existing.memory_kib)}")
     cells = [(cell.id, tuple(vcpu for vcpu, _ in cell.vcpus), cell.memory_kib) for cell in placement.cells]

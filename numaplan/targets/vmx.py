@@ -26,7 +26,7 @@ from numaplan.targets.asked import (
     ports,
     vcpu_pins,
 )
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 _GIB_KIB: Final = 1 << 20
 _TRUE: Final = "TRUE"
@@ -187,7 +187,8 @@ def _cannot_cpus(request: GuestRequest, placement: Placement) -> Iterator[str]:
         yield f"which virtual node lies on which node ({nodes}): numa.nodeAffinity has them for the guest as a whole"
     topology = placement.topology
     if topology is not None and (topology.threads > 1 or topology.dies > 1):
-        yield f"{topology.threads} threads a core, {topology.dies} dies: to ESXi they are cores of the socket"
+        threads, dies = format_count(topology.threads, "thread"), format_count(topology.dies, "die")
+        yield f"{threads} a core, {dies}: to ESXi they are cores of the socket"
     if request.cpu_cache is not None:
         yield f"CPU caches in mode {request.cpu_cache.value}"
 

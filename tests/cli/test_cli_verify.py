@@ -88,7 +88,7 @@ def test_no_name_in_a_plan_makes_a_line_of_its_own(plan: Path, tmp_path: Path) -
     ran = numaplan("verify", plan, tmp_path / "v1.yaml", "--snapshot", HOST)
     assert ran.code == 3
     assert all(told.startswith("a: interfaces: ") for told in ran.out.split("\n")[:-1])
-    assert 'interface "x valid: optimal, 1 guest  ?[2K?"" is planned 1 times' in ran.out
+    assert 'interface "x valid: optimal, 1 guest  ?[2K?"" is planned 1 time' in ran.out
 
 
 def test_no_note_of_a_plan_makes_a_line_of_its_own() -> None:

@@ -132,7 +132,7 @@ def test_vcpus_one_by_one_go_when_their_number_changes() -> None:
     assert listed in lines_of(kept.data)
     changed = patched(domain("<memory unit='GiB'>1</memory>", "<vcpu>1</vcpu>", listed))
     assert listed not in lines_of(changed.data)
-    assert changed.notes == ("<vcpus> on line 5 goes: it lists 1 vCPUs, now there are 2",)
+    assert changed.notes == ("<vcpus> on line 5 goes: it lists 1 vCPU, vnf.yaml asks for 2",)
 
 
 def test_settings_of_vcpus_that_go_are_noted() -> None:
@@ -281,7 +281,7 @@ def test_numa_cells_are_added_where_there_are_none() -> None:
 def test_other_cells_stay_and_are_bound_unless_they_may_change() -> None:
     result = patched(domain(*NUMA), TWO_CELLS)
     assert result.data.decode().index("".join(f"  {line}\n" for line in NUMA[1:]))
-    assert result.withheld == ("<numa> on line 6 stays, with 2 cell(s) of its own: --change-guest-topology changes it",)
+    assert result.withheld == ("<numa> on line 6 stays, with 2 cells of its own: --change-guest-topology changes it",)
     assert "<memnode cellid='1' mode='strict' nodeset='1'/>" in lines_of(result.data)
     changed = patched(domain(*NUMA), TWO_CELLS, change_topology=True)
     assert lines_of(changed.data)[-7:-5] == [

@@ -87,7 +87,7 @@ def test_a_node_that_has_no_room_for_qemu_says_so() -> None:
     left = "4 KiB of ordinary memory (1 GiB less reserved_memory 1048572 KiB)"
     assert lack(small, huge, policy) == f"{left}, needs {itself}"
     assert lack(small, guest("a", 1, memory_policy=MemoryPolicy.PREFERRED), policy) == f"{left}, needs {itself}"
-    assert lack(small, guest("a", 2, memory_kib=2 * GIB, page_size=PageSize.HUGE_1G)) == ("1 free 1 GiB pages, needs 2")
+    assert lack(small, guest("a", 2, memory_kib=2 * GIB, page_size=PageSize.HUGE_1G)) == ("1 free 1 GiB page, needs 2")
 
 
 def there(*cpus: str, live: str | None = None) -> Guest:

@@ -130,7 +130,7 @@ class TestRequire:
             Violation(
                 "a",
                 "thread_policy",
-                'guest "a" cell 0 has CPUs "2-3" on 2 cores, 0 of them whole; its 2 CPUs need 1 whole cores',
+                'guest "a" cell 0 has CPUs "2-3" on 2 cores, 0 of them whole; its 2 CPUs need 1 whole core',
             ),
         )
 
@@ -147,7 +147,7 @@ class TestRequire:
             Violation(
                 "a",
                 "thread_policy",
-                'guest "a" cell 0 has 1 vCPUs outside its 1 whole cores; vCPUs come first, it needs 0',
+                'guest "a" cell 0 has 1 vCPU outside its 1 whole core; vCPUs come first, it needs 0',
             ),
         )
 
@@ -275,7 +275,7 @@ def test_an_emulator_set_needs_as_many_cpus_as_asked() -> None:
     request = Request(POLICY, (guest("a", 1, emulator=EmulatorPolicy.SET, emulator_cpus=2),))
     assert not found(request, HOST, placed("a", cell(0, "2"), emulator="3,11"))
     assert found(request, HOST, placed("a", cell(0, "2"), emulator="3")) == (
-        Violation("a", "emulator", 'guest "a" emulator has 1 CPUs of its own; it needs 2'),
+        Violation("a", "emulator", 'guest "a" emulator has 1 CPU of its own; it needs 2'),
     )
 
 

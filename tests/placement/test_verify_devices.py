@@ -233,13 +233,13 @@ def test_a_vf_given_twice_is_told() -> None:
 
 def test_the_number_of_vfs_is_that_asked_for() -> None:
     assert told(asking(sriov(count=2)), HOST, "0000:11:00.0") == [
-        ("interfaces", 'guest "a" interface "data" has 1 VFs; it needs 2')
+        ("interfaces", 'guest "a" interface "data" has 1 VF; it needs 2')
     ]
 
 
 def test_an_interface_that_nobody_asked_for_is_told() -> None:
     assert told(asking(), HOST, "0000:11:00.0") == [
-        ("interfaces", 'guest "a" interface "data" is planned 1 times; it was asked for 0 times')
+        ("interfaces", 'guest "a" interface "data" is planned 1 time; it was asked for 0 times')
     ]
 
 
@@ -247,7 +247,7 @@ def test_a_virtio_interface_may_be_named_without_vfs() -> None:
     request = asking(InterfaceRequest("data", InterfaceType.VIRTIO, bridge="br0"))
     assert told(request, HOST) == []
     assert not found(request, HOST, placed("a", cell(0, "2")))
-    assert told(request, HOST, "0000:11:00.0") == [("interfaces", 'guest "a" interface "data" has 1 VFs; it needs 0')]
+    assert told(request, HOST, "0000:11:00.0") == [("interfaces", 'guest "a" interface "data" has 1 VF; it needs 0')]
 
 
 class TestDevices:
@@ -304,7 +304,7 @@ class TestDevices:
         vfs = (PciAddress.parse("0000:51:00.0"),)
         pf = replace(GPU, sriov=Sriov(8, 0, vfs) if shown else Sriov(8, 1, ()))
         snapshot = replace(HOST, pci=(*HOST.pci, pf))
-        assert self.told(wanted, snapshot) == ["has 1 configured VFs; it needs 0"]
+        assert self.told(wanted, snapshot) == ["has 1 configured VF; it needs 0"]
         assert self.told(wanted, replace(HOST, pci=(*HOST.pci, replace(GPU, sriov=Sriov(8, 0, ()))))) == []
 
     def test_a_vf_that_is_no_network_port_can_be_asked_for_as_a_device(self) -> None:

@@ -54,7 +54,7 @@ def test_a_guest_that_is_neither_placed_nor_unplaced_or_both_is_told() -> None:
         Violation(
             "b",
             "unplaced",
-            'guest "b" has 0 placements and 0 entries among the unplaced; it needs one of either',
+            'guest "b" has 0 placements and stands 0 times among the unplaced; it needs one of either',
         ),
     )
     assert [violation.constraint for violation in found(TWO, HOST, A, B, unplaced=["b"])] == ["unplaced"]
@@ -110,7 +110,7 @@ def test_without_a_plan_nothing_is_placed(status: Status) -> None:
     empty = placing_nothing(status, "a", "b")
     assert verify(TWO, HOST, empty) == ()
     assert verify(TWO, HOST, replace(empty, placements=(A,))) == (
-        Violation(None, "status", f"a plan that is {status} has 1 placements and 0 levels; it can have none"),
+        Violation(None, "status", f"a plan that is {status} has 1 placement and 0 levels; it can have none"),
     )
 
 
@@ -144,7 +144,7 @@ def test_what_nobody_requires_is_not_infeasible() -> None:
 
 def test_missing_cells_are_told() -> None:
     request = Request(POLICY, (guest("a", 1, cells=2),))
-    assert found(request, HOST, A) == (Violation("a", "cells", 'guest "a" has 1 cells, [0]; needs 2'),)
+    assert found(request, HOST, A) == (Violation("a", "cells", 'guest "a" has 1 cell, [0]; needs 2'),)
 
 
 def test_missing_vcpus_are_told() -> None:
@@ -308,7 +308,7 @@ class TestCellsOfTheXml:
 def test_cells_on_one_node_are_told_where_distinct_nodes_are_asked() -> None:
     same_node = placed("a", cell(0, "2"), cell(0, "3", id_=1, first=1))
     assert found(Request(POLICY, (guest("a", 1, cells=2),)), HOST, same_node) == (
-        Violation("a", "distinct_nodes", 'guest "a" has 2 cells on 1 nodes; it needs a node for each'),
+        Violation("a", "distinct_nodes", 'guest "a" has 2 cells on 1 node; it needs a node for each'),
     )
     assert not found(Request(POLICY, (guest("a", 1, cells=2, distinct_nodes=False),)), HOST, same_node)
 
@@ -449,7 +449,7 @@ class TestLevels:
 @pytest.mark.parametrize(
     ("topology", "problem"),
     [
-        (GuestTopology(1, 1, 1, 1), "a topology of 1 vCPUs; it has 2"),
+        (GuestTopology(1, 1, 1, 1), "a topology of 1 vCPU; it has 2"),
         (GuestTopology(7, 3, 5, 11), "a topology of 1155 vCPUs; it has 2"),
         (GuestTopology(1, 1, 1, 2), "vCPUs 0, 1 as threads of one core; their CPUs are no whole core of the host"),
     ],

@@ -9,7 +9,7 @@ from numaplan.audit.threads import CellView, GuestView
 from numaplan.audit.wording import at, first, listed, numbered
 from numaplan.model.finding import Evidence, Finding, NotChecked, Severity
 from numaplan.model.host import NodeId, NumaNode
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 _SMALL_KIB = 4
 _FIRM = frozenset({"strict", "restrictive"})
@@ -73,7 +73,7 @@ def _finding(
         severity=Severity.WARNING,
         guest=view.guest.name,
         subject=subject,
-        message=f"{where} ha{'s' if len(nodes) == 1 else 've'} {have} {size} pages; {subject} need"
+        message=f"{where} ha{'s' if len(nodes) == 1 else 've'} {format_count(have, f'{size} page')}; {subject} need"
         f"{'s' if len(cells) == 1 else ''} {need}",
         evidence=first(
             [
@@ -87,7 +87,7 @@ def _finding(
                 *pools,
             ]
         ),
-        wanted=f"{need} {size} pages on {where}",
+        wanted=f"{format_count(need, f'{size} page')} on {where}",
         fix=f"reserve {need - have} more there ({listed([_path(node, size_kib) for node in nodes], noun='node')}),"
         " bind the memory to other nodes, or run `numaplan place`",
     )

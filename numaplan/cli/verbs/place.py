@@ -12,6 +12,7 @@ from numaplan.cli.failure import reported
 from numaplan.cli.forms import PlanFormat, print_data, print_note
 from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, where
 from numaplan.errors import ExitCode
+from numaplan.units import format_count
 
 _FORMS: Final = (
     "The form of the output: a diff of the guests' XML, the XML, a table, JSON; or the plan in the words of another"
@@ -138,9 +139,10 @@ def _wheres(snapshots: list[Path], domains: list[Path], connect: str | None, syn
     if len(snapshots) > 1 and connect is not None:
         raise typer.BadParameter("--connect has the guests of one host; with several, give --domains for each")
     if len(domains) not in (0, max(1, len(snapshots))):
+        often, hosts_often = format_count(len(domains), "time"), format_count(len(snapshots), "time")
         raise typer.BadParameter(
-            f"--domains is given {len(domains)} times and --snapshot {len(snapshots)} times; give one for each host,"
-            " in the same order, or none"
+            f"--domains is given {often} and --snapshot {hosts_often}; give one for each host, in the same order,"
+            " or none"
         )
     hosts: list[Path | None] = [*snapshots] or [None]
     guests: list[Path | None] = [*domains] or [None] * len(hosts)

@@ -89,7 +89,7 @@ def _thread_policy(problem: Problem, guests: GuestClass, _: int) -> str:
     have = _cores(problem, lambda kind: len(kind.cores) if kind.whole else 0)
     needs = f"needs {_by_cell(guest, whole, 'whole core')}"
     part = max(cell.part for cell in guests.cells)
-    more = f" and {part} threads of one more" if part else ""
+    more = f" and {format_count(part, 'thread')} of one more" if part else ""
     return f"thread_policy require: {needs}{more}; whole free cores: {have}"
 
 
@@ -157,7 +157,7 @@ def _page_size(problem: Problem, guests: GuestClass, _: int) -> str:
     sizes = ", ".join(dict.fromkeys(cell.page_size.value for cell in guests.request.cells))
     pages = [cell.memory_kib // cell.page_sizes_kib[0] for cell in guests.cells if len(cell.page_sizes_kib) == 1]
     whole = len(pages) == len(guests.cells) and guests.cells[0].page_sizes_kib[0] > SMALL_PAGE_KIB
-    count = f"needs {sum(pages)} such pages" if whole else "needs pages of no other size"
+    count = f"needs {format_count(sum(pages), 'such page')}" if whole else "needs pages of no other size"
     return f"page_size {sizes}: {count}; {_free_pages(problem, guests)}"
 
 

@@ -13,7 +13,7 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.problem import CellDemand, CoreKind, GuestClass, Problem
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 # Unions of two reaches are looked at where there are at most so many different ones.
 _PAIRED: Final = 24
@@ -88,7 +88,8 @@ class Excess:
         where = "the host" if self.nodes is None else f"node{'s' * (len(self.nodes) > 1)} {format_id_list(self.nodes)}"
         if self.portion == 1:
             return f"they need {self.need} {self.noun} on {where}, where {self.have} are free"
-        return f"they need {self.need} times {self.portion} {self.noun}, {where} can give that {self.have} times"
+        often, given = format_count(self.need, "time"), format_count(self.have, "time")
+        return f"they need {often} {self.portion} {self.noun}, {where} can give that {given}"
 
 
 @dataclass(frozen=True, slots=True)

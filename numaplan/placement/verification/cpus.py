@@ -12,6 +12,7 @@ from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import Grant, grants, is_dedicated
 from numaplan.placement.verification.threads import thread_violations
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_count
 
 
 def cpu_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
@@ -108,7 +109,7 @@ def _shared_cell(facts: Facts, guest: GuestRequest, cell: CellPlacement) -> Iter
         yield Violation(
             guest.name,
             "shared_pool",
-            f"node {cell.numa_node} has 0 shared CPUs; {where} needs a pool for {len(floating)} vCPUs",
+            f"node {cell.numa_node} has 0 shared CPUs; {where} needs a pool for {format_count(len(floating), 'vCPU')}",
         )
         return
     for vcpu, cpus in floating:
@@ -137,5 +138,6 @@ def _pools(facts: Facts, asked: Sequence[tuple[GuestRequest, Placement]]) -> Ite
             yield Violation(
                 last[node],
                 "shared_pool",
-                f"node {node} has room for {room} shared vCPUs on {len(pool)} CPUs; its guests need {load}",
+                f"node {node} has room for {format_count(room, 'shared vCPU')} on {format_count(len(pool), 'CPU')};"
+                f" its guests need {load}",
             )

@@ -13,6 +13,7 @@ from numaplan.model.plan import InterfacePlacement, Placement
 from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_count
 
 
 def device_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
@@ -104,7 +105,9 @@ def _vf_violations(
     for address, times in sorted(pfs.items()):
         if interface.distinct_pfs and times > 1:
             yield Violation(
-                guest.name, "distinct_pfs", f"PF {address} has {times} VFs {where}; distinct_pfs needs at most 1"
+                guest.name,
+                "distinct_pfs",
+                f"PF {address} has {format_count(times, 'VF')} {where}; distinct_pfs needs at most 1",
             )
 
 
@@ -144,7 +147,7 @@ def device_problem(facts: Facts, device: PciDevice | None) -> str | None:
     # A kernel that says how many are configured may not show them.
     configured = 0 if device.sriov is None else max(device.sriov.configured, len(device.sriov.vfs))
     if configured:
-        return f"has {configured} configured VFs; it needs 0"
+        return f"has {format_count(configured, 'configured VF')}; it needs 0"
     taker = facts.pci.taken_by(device.address)
     if taker is not None:
         return f'is taken by guest "{taker}"'

@@ -8,6 +8,7 @@ from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_count
 
 
 def group_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
@@ -19,11 +20,8 @@ def group_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[
             continue
         cells = [cell.numa_node for cell in placement.cells]
         if guest.distinct_nodes and len(set(cells)) != len(cells):
-            yield Violation(
-                guest.name,
-                "distinct_nodes",
-                f'guest "{guest.name}" has {len(cells)} cells on {len(set(cells))} nodes; it needs a node for each',
-            )
+            said = f"has {format_count(len(cells), 'cell')} on {format_count(len(set(cells)), 'node')}"
+            yield Violation(guest.name, "distinct_nodes", f'guest "{guest.name}" {said}; it needs a node for each')
         yield from _partners(facts, guest, placed)
 
 

@@ -11,7 +11,7 @@ from numaplan.placement.verification.facts import Facts, bound_node
 from numaplan.placement.verification.shape import ExpectedCell, expected_cells
 from numaplan.placement.verification.switch import switch_pages
 from numaplan.placement.verification.violation import Violation
-from numaplan.units import format_size
+from numaplan.units import format_count, format_size
 
 SMALL_PAGE_KIB = 4
 
@@ -108,7 +108,7 @@ def _capacity(facts: Facts, node: NodeId, size_kib: int, *, needed_kib: int, vm:
         sentence = f"node {node} has {have_kib} KiB of 4 KiB pages; its guests need {needed_kib} KiB"
     else:
         sentence = (
-            f"node {node} has {have_kib // size_kib} free {format_size(size_kib)} pages; "
+            f"node {node} has {format_count(have_kib // size_kib, f'free {format_size(size_kib)} page')}; "
             f"its guests need {needed_kib // size_kib}"
         )
     yield Violation(vm, "memory_capacity", sentence)

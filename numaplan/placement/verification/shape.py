@@ -19,7 +19,7 @@ from numaplan.model.request import (
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import is_dedicated
 from numaplan.placement.verification.violation import Violation
-from numaplan.units import format_few
+from numaplan.units import format_count, format_few
 
 # As many as a large guest cell has, so that what is not as asked can be seen.
 _MOST_IDS: Final = 64
@@ -57,8 +57,8 @@ def plan_violations(facts: Facts, plan: Plan, *, same_host: bool) -> Iterator[Vi
         yield Violation(
             None,
             "status",
-            f"a plan that is {plan.status} has {len(plan.placements)} placements and "
-            f"{len(plan.levels)} levels; it can have none",
+            f"a plan that is {plan.status} has {format_count(len(plan.placements), 'placement')} and "
+            f"{format_count(len(plan.levels), 'level')}; it can have none",
         )
         return
     if plan.status is Status.INFEASIBLE and facts.request.guests and not any(g.required for g in facts.request.guests):
@@ -142,11 +142,8 @@ def _account(name: str, *, missing: bool, placed: int, left_out: int) -> Iterato
     if missing and not placed:
         yield Violation(name, "required_placed", f'guest "{name}" is required and has 0 placements; it needs 1')
     elif bool(placed) == bool(left_out) or left_out > 1:
-        yield Violation(
-            name,
-            "unplaced",
-            f'guest "{name}" has {placed} placements and {left_out} entries among the unplaced; it needs one of either',
-        )
+        said = f"has {format_count(placed, 'placement')} and stands {format_count(left_out, 'time')} among the unplaced"
+        yield Violation(name, "unplaced", f'guest "{name}" {said}; it needs one of either')
 
 
 def _kept_cells(facts: Facts, guest: GuestRequest) -> tuple[ExpectedCell, ...]:
@@ -176,7 +173,7 @@ def _cell_violations(facts: Facts, guest: GuestRequest, placement: Placement) ->
     expected = expected_cells(facts, guest, placement)
     found_ids = [cell.id for cell in placement.cells]
     if found_ids != [cell.id for cell in expected]:
-        said = f"has {len(found_ids)} cells, {_few(found_ids)}; needs {len(expected)}"
+        said = f"has {format_count(len(found_ids), 'cell')}, {_few(found_ids)}; needs {len(expected)}"
         yield Violation(guest.name, "cells", f'guest "{guest.name}" {said}')
         return
     for cell, wanted in zip(placement.cells, expected, strict=True):
@@ -197,11 +194,8 @@ def _vcpu_violations(guest: GuestRequest, placement: Placement) -> Iterator[Viol
     for cell in placement.cells:
         for vcpu, cpus in cell.vcpus:
             if is_dedicated(guest, vcpu) and len(cpus) != 1:
-                yield Violation(
-                    guest.name,
-                    "cpu_count",
-                    f'guest "{guest.name}" vCPU {vcpu} is dedicated and has {len(cpus)} CPUs; it needs 1',
-                )
+                said = f"is dedicated and has {format_count(len(cpus), 'CPU')}; it needs 1"
+                yield Violation(guest.name, "cpu_count", f'guest "{guest.name}" vCPU {vcpu} {said}')
 
 
 def _own_thread_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
@@ -209,7 +203,7 @@ def _own_thread_violations(guest: GuestRequest, placement: Placement) -> Iterato
     if guest.emulator is not EmulatorPolicy.SHARE:
         needed = 1 if guest.emulator is EmulatorPolicy.ISOLATE else guest.emulator_cpus
         if len(placement.emulator) != needed:
-            said = f"has {len(placement.emulator)} CPUs of its own; it needs {needed}"
+            said = f"has {format_count(len(placement.emulator), 'CPU')} of its own; it needs {needed}"
             yield Violation(guest.name, "emulator", f'guest "{guest.name}" emulator {said}')
     ids = [iothread for iothread, _ in placement.iothreads]
     if ids != list(range(1, guest.iothreads + 1)):
@@ -218,7 +212,7 @@ def _own_thread_violations(guest: GuestRequest, placement: Placement) -> Iterato
     elif guest.iothread_policy is IothreadPolicy.DEDICATED:
         for iothread, cpus in placement.iothreads:
             if len(cpus) != 1:
-                said = f"has {len(cpus)} CPUs of its own; it needs 1"
+                said = f"has {format_count(len(cpus), 'CPU')} of its own; it needs 1"
                 yield Violation(guest.name, "iothreads", f'guest "{guest.name}" iothread {iothread} {said}')
 
 
@@ -230,8 +224,8 @@ def _interface_violations(guest: GuestRequest, placement: Placement) -> Iterator
             yield Violation(
                 guest.name,
                 "interfaces",
-                f'guest "{guest.name}" interface "{name}" is planned {times} times; it was asked for '
-                f"{int(name in wanted)} times",
+                f'guest "{guest.name}" interface "{name}" is planned {format_count(times, "time")}; it was asked for '
+                f"{format_count(int(name in wanted), 'time')}",
             )
     names = [interface.name for interface in guest.interfaces]
     found = [name for name in planned if name in wanted]
@@ -242,11 +236,8 @@ def _interface_violations(guest: GuestRequest, placement: Placement) -> Iterator
     for name, interface in wanted.items():
         needed = interface.count if interface.type is InterfaceType.SRIOV else 0
         if counts.get(name, 0) != needed:
-            yield Violation(
-                guest.name,
-                "interfaces",
-                f'guest "{guest.name}" interface "{name}" has {counts.get(name, 0)} VFs; it needs {needed}',
-            )
+            said = f"has {format_count(counts.get(name, 0), 'VF')}; it needs {needed}"
+            yield Violation(guest.name, "interfaces", f'guest "{guest.name}" interface "{name}" {said}')
 
 
 def _device_violations(guest: GuestRequest, placement: Placement) -> Iterator[Violation]:
@@ -257,5 +248,5 @@ def _device_violations(guest: GuestRequest, placement: Placement) -> Iterator[Vi
             yield Violation(
                 guest.name,
                 "device",
-                f'guest "{guest.name}" has {planned[name]} devices "{name}"; it needs {asked[name]}',
+                f'guest "{guest.name}" has {format_count(planned[name], "device")} "{name}"; it needs {asked[name]}',
             )

@@ -10,6 +10,7 @@ from numaplan.model.request import GuestRequest, ThreadPolicy
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import Grant, cell_grants, cpus_of
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_count
 
 
 def thread_violations(
@@ -42,14 +43,16 @@ def _require(facts: Facts, cell_set: Sequence[Grant]) -> str | None:
     full = [core for core, used in by_core.items() if len(used) == facts.threads]
     if len(full) != whole or len(by_core) != whole + bool(rest):
         return (
-            f'has CPUs "{cpus}" on {len(by_core)} cores, {len(full)} of them whole; its {len(cpus)} CPUs need '
-            f"{whole} whole cores" + (f" and {rest} threads of one other" if rest else "")
+            f'has CPUs "{cpus}" on {format_count(len(by_core), "core")}, {len(full)} of them whole; '
+            f"its {format_count(len(cpus), 'CPU')} need {format_count(whole, 'whole core')}"
+            + (f" and {format_count(rest, 'thread')} of one other" if rest else "")
         )
     on_whole = CpuSet(cpu for core in full for cpu in core)
     outside = sum(grant.is_vcpu and grant.cpu not in on_whole for grant in cell_set)
     unavoidable = max(0, sum(grant.is_vcpu for grant in cell_set) - whole * facts.threads)
     if outside != unavoidable:
-        return f"has {outside} vCPUs outside its {whole} whole cores; vCPUs come first, it needs {unavoidable}"
+        said = f"has {format_count(outside, 'vCPU')} outside its {format_count(whole, 'whole core')}"
+        return f"{said}; vCPUs come first, it needs {unavoidable}"
     return None
 
 

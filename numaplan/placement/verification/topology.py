@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from numaplan.model.plan import Placement
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_count
 
 
 def topology_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
@@ -25,7 +26,7 @@ def _problem(facts: Facts, placement: Placement) -> str | None:
     threads = sorted(pair for cell in placement.cells for pair in cell.vcpus)
     cell_of = {vcpu: cell.id for cell in placement.cells for vcpu, _ in cell.vcpus}
     if topology.vcpus != len(threads):
-        return f"a topology of {topology.vcpus} vCPUs; it has {len(threads)}"
+        return f"a topology of {format_count(topology.vcpus, 'vCPU')}; it has {len(threads)}"
     if topology.threads == 1:
         return None
     for start in range(0, len(threads), topology.threads):

@@ -218,7 +218,8 @@ def _cpu_lack(problem: Problem, beside: Beside, cells: list[CellDemand], *, node
         return said
     parts = [cell.part for cell in cells if cell.part]
     if parts and not _parts_fit(here, wanted, parts=parts):
-        return f"no core with {max(parts)} more free threads, needs one for what is left of {need} CPUs"
+        threads = format_count(max(parts), "more free thread")
+        return f"no core with {threads}, needs one for what is left of {format_count(need, 'CPU')}"
     return None
 
 
