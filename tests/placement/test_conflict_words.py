@@ -16,11 +16,12 @@ from numaplan.model.request import (
     Request,
 )
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.conflict.entry import choice
 from numaplan.placement.conflict.explain import conflict
-from numaplan.placement.conflict.reasons import choice
+from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.facts import host_facts
-from tests.hosts import host
-from tests.requests import ask, guest
+from tests.hosts import Nic, host
+from tests.requests import ask, guest, vfs
 
 
 def sentences(request: Request, snapshot: Snapshot) -> dict[tuple[str | None, str], str]:
@@ -110,3 +111,66 @@ def test_a_guest_that_leaves_a_part_of_an_iommu_group_to_another_is_told_so() ->
     said = reasons(ask(card, audio, reserved="0"), with_card(host("2n:4c:1t")))
     part = "a VF or device that it needs shares its IOMMU group with one that it did not ask for"
     assert said == {"a": part, "b": part}
+
+
+NICS = (Nic("e0", 0, 4, speed_mbps=10000), Nic("e1", 1, 2, speed_mbps=10000))
+BLAMED = {
+    "bandwidth": (
+        guest("a", 1, interfaces=[vfs("x", "e0", 2, mbps=6000)]),
+        (
+            "its VFs need more bandwidth than the links of the PFs near it carry:"
+            " needed are 6000 Mbit/s for 2 VFs; e0 on node 0 carries 10000"
+        ),
+    ),
+    "VFs of two interfaces": (
+        guest("a", 1, interfaces=[vfs("x", "e0", 3), vfs("y", "e0", 2)]),
+        (
+            "its interfaces and devices together find too few VFs and devices near it, or of PFs of their own:"
+            ' needed are 3 for "x", 2 for "y"; node 0: 4 free of 1 PF; node 1: 0 free'
+        ),
+    ),
+    "CPUs": (
+        guest("a", [3, 3], distinct_nodes=False),
+        (
+            "its cells together need more free CPUs than their nodes have:"
+            " needed are 6 CPUs; free CPUs: node 0: 3, node 1: 0"
+        ),
+    ),
+    "memory": (
+        guest("a", [1, 1], memory_gib=3, distinct_nodes=False),
+        (
+            "it needs more memory in all than the nodes in its reach have:"
+            " needed are 6 GiB in pages of 4 KiB; free MiB in pages of 4 KiB: nodes 0-1: 4096 each"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("blamed", BLAMED)
+def test_a_constraint_that_is_to_blame_comes_with_need_and_have(blamed: str) -> None:
+    asked, said = BLAMED[blamed]
+    assert reason(ask(asked, reserved="0,4-7"), host("2n:4c:1t", memory_gib=4, nics=NICS)) == said
+
+
+def test_a_share_of_a_link_is_told_with_how_many_want_it() -> None:
+    found = sentences(ask(BLAMED["bandwidth"][0], reserved="0"), host("2n:4c:1t", nics=NICS))
+    assert found["a", "interfaces.x.mbps"] == (
+        'interface "x" needs 6000 Mbit/s for each of its 2 VFs; links: e0: 10000'
+    )
+
+
+def test_how_many_are_needed_near_is_told() -> None:
+    request = ask(
+        guest("a", 1, interfaces=[vfs("x", "p", 3, physnet=True)]), reserved="0-3", physnets={"p": ("e0", "e1")}
+    )
+    assert sentences(request, host("2n:4c:1t", nics=NICS))["a", "interfaces.x.affinity"] == (
+        'interface "x" with affinity required: needs 3 VFs on a node of the guest; free: node 0: 4, node 1: 2'
+    )
+
+
+def test_one_of_a_thing_is_not_told_in_the_plural() -> None:
+    one_page = host("1n:4c:1t", pages={"1GiB": 1})
+    said = reason(ask(guest("a", 1, memory_gib=2, page_size="1GiB"), reserved="0"), one_page)
+    assert said == "no node can take it: node 0: 1 free 1 GiB page, needs 2"
+    over = Excess("CPUs", portion=8, need=2, have=1, nodes=None, weights={})
+    assert over.sentence == "they need 2 times 8 CPUs, the host can give that 1 time"

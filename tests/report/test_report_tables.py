@@ -33,9 +33,12 @@ from numaplan.model.kernel import (
     Smt,
     TransparentHugepages,
 )
+from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus
 from numaplan.model.plan import CellPlacement, Conflict, ConflictMember, Level, Limit, Placement, Plan, Status
+from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Gap
 from numaplan.model.switch import OpenVswitch
+from numaplan.report.moves import moves_table
 from numaplan.report.plan import conflict_text
 from numaplan.report.tables import audit_table, inventory_table, plan_table
 from numaplan.report.text import clean
@@ -386,3 +389,11 @@ def test_a_conflict_that_may_not_be_the_smallest_does_not_claim_to_be() -> None:
     assert conflict_text(Conflict(members)).startswith(
         "these cannot all hold on this host (not all of them are proven to be needed):"
     )
+
+
+def test_one_move_of_a_kind_is_not_told_in_the_plural_and_two_are() -> None:
+    kinds = (MoveKind.REPIN, MoveKind.REPIN, MoveKind.RESTART, MoveKind.MOVE_PAGES, MoveKind.MOVE_PAGES)
+    steps = tuple(Move(i, "a", kind, 1, None, None, "do it") for i, kind in enumerate(kinds, 1))
+    plan = Plan(Status.FEASIBLE, Limit.NONE, "built", "none")
+    said = moves_table(Moves(MovesStatus.OPTIMAL, 5, 5, steps, (), plan, Request(HostPolicy(), ())))
+    assert said.splitlines()[-1] == "5 steps (2 move-pages, 2 repins, 1 restart); cost 5, at least 5"

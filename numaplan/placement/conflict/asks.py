@@ -14,7 +14,7 @@ from numaplan.model.request import (
     IothreadPolicy,
 )
 from numaplan.placement.conflict.aspects import Aspect, Kind
-from numaplan.placement.conflict.reasons import choice, noun
+from numaplan.placement.conflict.entry import choice, given, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.lacks import alike
 from numaplan.placement.options import uplink_node
@@ -127,8 +127,11 @@ def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
 def _free_pages(problem: Problem, guests: GuestClass) -> str:
     """What there is in each page size that it may use: pages of a huge size, else MiB."""
     sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
-    if not sizes:
-        return "no page size that it may use divides that"
+    return free_memory(problem, sizes) if sizes else "no page size that it may use divides that"
+
+
+def free_memory(problem: Problem, sizes: Sequence[int]) -> str:
+    """What each node has in pages of these sizes, in ascending order: pages of a huge size, else MiB."""
     if len(sizes) == 1 and sizes[0] > SMALL_PAGE_KIB:
         capacity = problem.facts.capacity_kib
         have = {node: capacity.get((node, sizes[0]), 0) // sizes[0] for node in problem.facts.nodes}
@@ -201,13 +204,13 @@ def _wanted(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str
 def _near(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
     entry = _entry(guests.request, kind, index)
     where = {"required": "on a node of the guest", "socket": "on a package of the guest"}[entry.affinity.value]
-    said = f"{noun(entry)} with affinity {entry.affinity.value}: needs what it gets {where}"
+    said = f"{noun(entry)} with affinity {entry.affinity.value}: needs"
     if isinstance(entry, InterfaceRequest) and entry.type is not InterfaceType.SRIOV:
         node = uplink_node(problem.facts, entry.bridge)
-        return (
-            f"{said}; bridge {entry.bridge} leads to {'a node that is not known' if node is None else f'node {node}'}"
-        )
-    return f"{said}; {_free_devices(problem, guests, entry.name, device=kind is Kind.DEVICE)}"
+        known = "a node that is not known" if node is None else f"node {node}"
+        return f"{said} its uplink {where}; bridge {entry.bridge} leads to {known}"
+    wanted = given(entry, 1 if isinstance(entry, DeviceRequest) else entry.count)
+    return f"{said} {wanted} {where}; {_free_devices(problem, guests, entry.name, device=kind is Kind.DEVICE)}"
 
 
 def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
@@ -220,7 +223,8 @@ def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
         for link in problem.facts.snapshot.links
         if link.pci is not None and link.pci in pfs
     ]
-    return f"{noun(interface)} needs {interface.mbps} Mbit/s for each VF; links: {', '.join(links) or 'none'}"
+    wanted = "its VF" if interface.count == 1 else f"each of its {given(interface, interface.count)}"
+    return f"{noun(interface)} needs {interface.mbps} Mbit/s for {wanted}; links: {', '.join(links) or 'none'}"
 
 
 def _distinct_pfs(problem: Problem, guests: GuestClass, index: int) -> str:

@@ -15,6 +15,7 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.necessary import necessary
+from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.plain import plainly
 from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
@@ -235,11 +236,11 @@ def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
     if over is not None:
         return over.sentence
     if not is_over(remaining) and fill(joined(problem).problem, cores_only=True).outcome is Outcome.INFEASIBLE:
-        return _BLAME["dedicated_cpus"]
+        return _BLAME["dedicated_cpus"] + in_numbers(problem, "dedicated_cpus")
     step = replace(STEP, remaining=remaining)
     for constraint, sentence in _BLAME.items():
         if not is_over(remaining) and feasible(problem, step, without=constraint) is Outcome.FEASIBLE:
-            return sentence
+            return sentence + in_numbers(problem, constraint)
     if is_over(remaining):
         return _LATE
     if len(problem.facts.nodes) == 1:

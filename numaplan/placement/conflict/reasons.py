@@ -7,6 +7,8 @@ from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
+from numaplan.placement.conflict.entry import choice, noun
+from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
@@ -127,19 +129,6 @@ def _fits(problem: Problem) -> bool | None:
             return True
 
 
-def choice(entry: InterfaceRequest | DeviceRequest, count: int) -> str:
-    """What an entry asks for: "2 VFs with physnet wan"."""
-    words = [
-        f"{key} {value}"
-        for key in ("physnet", "pf", "vendor", "device", "address")
-        if (value := getattr(entry, key, None)) is not None
-    ]
-    if isinstance(entry, InterfaceRequest) and entry.vf_indexes is not None:
-        words = [f"{word}#{format_id_list(entry.vf_indexes)}" if word.startswith("pf ") else word for word in words]
-    noun = "device" if isinstance(entry, DeviceRequest) else "VF"
-    return f"{count} {noun}{'' if count == 1 else 's'} with {', '.join(words)}"
-
-
 def _no_node(problem: Problem, guests: GuestClass) -> str | None:
     facts = problem.facts
     for k, cell in enumerate(guests.cells):
@@ -234,7 +223,7 @@ def _there(problem: Problem, demand: DeviceDemand) -> int:
 def _broken_constraint(problem: Problem) -> str | None:
     for constraint, sentence in _BLAME.items():
         if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
-            return sentence.format(partners=_partners(problem, constraint))
+            return sentence.format(partners=_partners(problem, constraint)) + in_numbers(problem, constraint)
     return None
 
 
@@ -245,11 +234,6 @@ def _partners(problem: Problem, key: str) -> str:
     said = [f'"{name}" (on node{"s" * (len(nodes[name]) > 1)} {format_id_list(nodes[name])})' for name in names]
     more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
     return ", ".join(said[:_MOST_NAMED]) + more
-
-
-def noun(entry: InterfaceRequest | DeviceRequest) -> str:
-    """How sentences name an entry."""
-    return f'device "{entry.name}"' if isinstance(entry, DeviceRequest) else f'interface "{entry.name}"'
 
 
 def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> str:

@@ -6,7 +6,8 @@ from typing import Final
 
 from numaplan.model.plan import Conflict, ConflictMember
 from numaplan.model.request import GuestRequest, IothreadPolicy
-from numaplan.placement.conflict.reasons import choice, why_not_alone
+from numaplan.placement.conflict.entry import choice
+from numaplan.placement.conflict.reasons import why_not_alone
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.kinds import entries
@@ -91,7 +92,10 @@ def _needs(guest: GuestRequest) -> str:
     """What a guest asks of the host, in numbers."""
     alone = len(guest.dedicated_vcpus)
     shared = guest.vcpus - alone
-    words = [format_count(alone, "dedicated vCPU") if alone else "", f"{shared} shared vCPUs" if shared else ""]
+    words = [
+        format_count(alone, "dedicated vCPU") if alone else "",
+        format_count(shared, "shared vCPU") if shared else "",
+    ]
     own = guest.iothreads if guest.iothread_policy is IothreadPolicy.DEDICATED else 0
     words += [
         f"{format_count(count, 'CPU')} for its {threads}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from numaplan.placement.conflict.reasons import choice
+from numaplan.placement.conflict.entry import choice
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside

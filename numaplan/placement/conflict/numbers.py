@@ -1,0 +1,115 @@
+"""Need against have in numbers, for each constraint that is to blame for a conflict that no single total shows."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from numaplan.model.devices import PciAddress
+from numaplan.placement.conflict.asks import by_node, free_memory
+from numaplan.placement.lacks import node_by_node
+from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, Problem
+from numaplan.units import format_count, format_few, format_size
+
+_MOST_NAMED: Final = 5
+
+
+def in_numbers(problem: Problem, constraint: str) -> str:
+    """``: 12 CPUs are needed; free CPUs: ...``, of all guests of `problem`; "" where a constraint has no numbers."""
+    said = _NUMBERS[constraint](problem) if constraint in _NUMBERS else None
+    return "" if said is None else f": {said}"
+
+
+def _sum(problem: Problem, amount: Callable[[CellDemand], int]) -> int:
+    return sum(len(guests.members) * sum(map(amount, guests.cells)) for guests in problem.classes)
+
+
+def _cpus(problem: Problem) -> str:
+    width = problem.facts.threads
+    isolated, whole = _sum(problem, lambda cell: cell.isolated), _sum(problem, lambda cell: cell.whole)
+    needs = [format_count(_sum(problem, lambda cell: cell.cpus(width)), "CPU")]
+    have = [f"free CPUs: {_at_nodes(problem, lambda kind: kind.free * len(kind.cores))}"]
+    if isolated:
+        needs.append(f"{isolated} of them with a core to itself")
+        have.append(f"free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.isolable else 0)}")
+    if whole:
+        needs.append(f"{format_count(whole, 'whole core')} among them")
+        have.append(f"whole free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.whole else 0)}")
+    return f"needed are {', '.join(needs)}; {'; '.join(have)}"
+
+
+def _at_nodes(problem: Problem, have: Callable[[CoreKind], int]) -> str:
+    kinds = problem.core_kinds
+    return by_node({node: sum(have(kind) for kind in kinds if kind.node == node) for node in problem.facts.nodes})
+
+
+def _pool(problem: Problem) -> str:
+    need = format_count(_sum(problem, lambda cell: cell.shared), "shared vCPU")
+    return f"needed is room for {need}; room in the pool: {by_node(problem.facts.pool_left)}"
+
+
+def _memory(problem: Problem) -> str:
+    by_sizes: dict[tuple[int, ...], int] = {}
+    for guests in problem.classes:
+        for cell in guests.cells:
+            sizes = tuple(sorted(cell.page_sizes_kib))
+            by_sizes[sizes] = by_sizes.get(sizes, 0) + cell.memory_kib * len(guests.members)
+    needs = [
+        f"{format_size(kib)} in pages of {' or '.join(map(format_size, sizes))}" for sizes, kib in by_sizes.items()
+    ]
+    every = sorted({size for some in by_sizes for size in some})
+    return f"needed are {', '.join(needs)}; {free_memory(problem, every)}"
+
+
+def _bandwidth(problem: Problem) -> str:
+    """How many VFs need how much, and what the link of each PF in reach carries."""
+    needs: dict[int, int] = {}
+    pfs: set[PciAddress] = set()
+    for guests, demand in _demands(problem):
+        if demand.mbps:
+            needs[demand.mbps] = needs.get(demand.mbps, 0) + demand.count * guests
+            pfs |= {pf for i in demand.kinds if (pf := problem.device_kinds[i].pf) is not None}
+    wanted = " and ".join(
+        f"{mbps} Mbit/s for {format_count(count, 'VF')}" for mbps, count in sorted(needs.items(), reverse=True)
+    )
+    carried = [_link(problem, pf) for pf in sorted(pfs)]
+    return f"needed are {wanted}; {format_few(carried, _MOST_NAMED)}"
+
+
+def _link(problem: Problem, pf: PciAddress) -> str:
+    links = problem.facts.links.get(pf, ())
+    speed = max((link.speed_mbps or 0 for link in links), default=0)
+    device = problem.facts.devices[pf]
+    node = problem.facts.device_node(device)
+    name = next((link.name for link in links), str(pf)) + ("" if node is None else f" on node {node}")
+    return f"{name} carries {speed}" if speed > 0 else f"what {name} carries is not known"
+
+
+def _devices(problem: Problem) -> str:
+    """How many are wanted, and how many of these kinds there are on each node."""
+    demands = list(_demands(problem))
+    if len(problem.classes) == 1 and len(problem.classes[0].members) == 1:
+        wanted = format_few([f'{demand.count} for "{demand.name}"' for _, demand in demands], _MOST_NAMED)
+    else:
+        wanted = str(sum(guests * demand.count for guests, demand in demands))
+    kinds = [problem.device_kinds[i] for i in sorted({i for _, demand in demands for i in demand.kinds})]
+    there = {}
+    for node in problem.facts.nodes:
+        here = [kind for kind in kinds if kind.node == node]
+        pfs = {kind.pf for kind in here if kind.pf is not None}
+        on_pfs = f" of {format_count(len(pfs), 'PF')}" if pfs else ""
+        there[node] = f"{sum(len(kind.members) for kind in here)} free{on_pfs}"
+    lost = sum(len(kind.members) for kind in kinds if kind.node is None)
+    return f"needed are {wanted}; {node_by_node(there)}" + (f"; {lost} on a node that is not known" if lost else "")
+
+
+def _demands(problem: Problem) -> list[tuple[int, DeviceDemand]]:
+    """Every demand, and how many guests have it."""
+    return [(len(guests.members), demand) for guests in problem.classes for demand in guests.devices]
+
+
+_NUMBERS: Final[Mapping[str, Callable[[Problem], str]]] = {
+    "dedicated_cpus": _cpus,
+    "shared_pool": _pool,
+    "memory": _memory,
+    "bandwidth": _bandwidth,
+    "devices": _devices,
+}
