@@ -4,9 +4,7 @@ import math
 import unicodedata
 from typing import Final
 
-from numaplan.report.text import clean
-
-ELLIPSIS: Final = "\u2026"
+from numaplan.report.text import ELLIPSIS, clean
 
 # In thousandths of the font size: DejaVu Sans, which is as wide as Verdana and wider than Arial or Helvetica.
 _CLASSES: Final = (

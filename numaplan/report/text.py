@@ -16,12 +16,27 @@ _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _UNKNOWN_CELL: Final = re.compile(r"(?<![^\s/:])\?(?![^\s/,;:])")
 _SPACES: Final = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 
+# No name that libvirt or the kernel takes is as long: a file's has 255 bytes at most, an interface's 127. What stands
+# between commas or slashes is a part of a list or path; of those each is looked at by itself.
+_LONGEST_NAME: Final = 512
+_TOO_LONG: Final = re.compile(rf"""[^\s,/"']{{{_LONGEST_NAME + 1},}}""")
+_HEAD: Final = 80
+_TAIL: Final = 20
+ELLIPSIS: Final = "\u2026"
+
 
 def clean(text: str) -> str:
-    """`text` on one line: what a terminal would obey, hide or reorder becomes "?", line breaks and tabs a space."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_safe(character) for character in text)
+    """`text` on one line: what a terminal would obey, hide or reorder becomes "?", line breaks and tabs a space.
+
+    A name that is absurdly long is shortened.
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_safe(character) for character in text)
+    return text if len(text) <= _LONGEST_NAME else _TOO_LONG.sub(_shortened, text)
+
+
+def _shortened(name: re.Match[str]) -> str:
+    return f"{name[0][:_HEAD]}{ELLIPSIS}{name[0][-_TAIL:]}"
 
 
 def _safe(character: str) -> str:

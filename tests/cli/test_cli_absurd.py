@@ -34,6 +34,7 @@ REFUSED = {
     "a priority of 10^9": (vm(priority=10**9), "vms[0].priority: expected a whole number of at most"),
     "a million copies": (vm(count=10**6), "vms[0].count: expected a whole number of at most"),
     "a name of 10^5 characters": (vm(name="n" * 10**5), "vms[0].name: expected a guest's name of at most 255 bytes"),
+    "a partner of 10^5 characters": (vm(affinity=f"[{'n' * 10**5}]"), f"unknown guest '{'n' * 80}…{'n' * 20}'"),
     "5,000 that keep apart": (vm(count=5000, anti_affinity="[a]"), "make more than 1,000,000 pairs of guests"),
 }
 

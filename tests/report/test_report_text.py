@@ -61,3 +61,17 @@ def test_a_grid_has_a_heading_a_rule_and_flush_columns_without_trailing_blanks()
 
 def test_a_cell_that_looks_like_a_number_keeps_its_digits() -> None:
     assert grid(["id"], [["00"], ["1e5"], ["3.10"]]).splitlines()[2:] == ["00", "1e5", "3.10"]
+
+
+def test_a_name_that_is_absurdly_long_is_shortened() -> None:
+    assert clean(f'guest "{"n" * 20_000}x" has no place') == f'guest "{"n" * 80}…{"n" * 19}x" has no place'
+    assert clean("é" * 20_000) == "é" * 80 + "…" + "é" * 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["n" * 512, ",".join(map(str, range(0, 8192, 2))), "/".join(["folder" * 40] * 10), "word " * 2000],
+    ids=["a long name", "a list", "a path", "a sentence"],
+)
+def test_what_is_long_for_a_reason_is_told_whole(text: str) -> None:
+    assert clean(text) == text
