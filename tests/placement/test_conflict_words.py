@@ -109,8 +109,31 @@ def test_a_guest_that_leaves_a_part_of_an_iommu_group_to_another_is_told_so() ->
     card = replace(guest("a", 1), devices=(DeviceRequest("card", address=CARD),))
     audio = replace(guest("b", 1), devices=(DeviceRequest("audio", address=AUDIO),))
     said = reasons(ask(card, audio, reserved="0"), with_card(host("2n:4c:1t")))
-    part = "a VF or device that it needs shares its IOMMU group with one that it did not ask for"
+    part = (
+        "a VF or device that it needs shares its IOMMU group with one that it did not ask for:"
+        " needed are 1; free: 1 whole group of 2"
+    )
     assert said == {"a": part, "b": part}
+
+
+def test_a_conflict_over_a_part_of_an_iommu_group_says_that_all_of_it_is_needed() -> None:
+    both = replace(guest("a", 1), devices=(DeviceRequest("card", address=CARD), DeviceRequest("audio", address=AUDIO)))
+    found = sentences(ask(both, reserved="0,4-7"), with_card(host("2n:4c:1t")))
+    group = f"goes only with its whole IOMMU group ({CARD}, {AUDIO})"
+    assert found == {
+        ("a", "devices.audio"): (
+            f'device "audio" needs 1 device with address {AUDIO}; free: node 0: 0, node 1: 1, 1 of which {group}'
+        )
+    }
+    pairs = host("2n:4c:1t", nics=(Nic("e0", 0, 4, per_group=2),))
+    request = ask(guest("a", 1, interfaces=[vfs("x", "e0", 3)]), reserved="0")
+    assert sentences(request, pairs) == {
+        ("a", "interfaces.x"): (
+            'interface "x" needs 3 VFs with pf e0; free: node 0: 4, node 1: 0,'
+            " 4 of which go only with their whole IOMMU group of 2"
+        )
+    }
+    assert reason(request, pairs).endswith(": needed are 3; free: 2 whole groups of 2")
 
 
 NICS = (Nic("e0", 0, 4, speed_mbps=10000), Nic("e1", 1, 2, speed_mbps=10000))

@@ -186,10 +186,19 @@ def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bo
     kinds = [problem.device_kinds[i] for demand in demands if demand.name == name for i in demand.kinds]
     have = {node: sum(len(k.members) for k in kinds if k.node == node) for node in problem.facts.nodes}
     lost = sum(len(kind.members) for kind in kinds if kind.node not in have)
-    bundled = sum(len(kind.members) for kind in kinds if kind.bundle is not None)
     said = f"free: {by_node(have)}"
     said += f", {lost} of which the host does not say the node" if lost else ""
-    return said + (f", {bundled} of which go only with their whole IOMMU group" if bundled else "")
+    bundled = sum(len(kind.members) for kind in kinds if kind.bundle is not None)
+    if not bundled:
+        return said
+    groups = {kind.bundle for kind in kinds if kind.bundle is not None}
+    if len(groups) == 1:
+        members = sorted(each for kind in problem.device_kinds if kind.bundle in groups for each in kind.members)
+        group = f"({format_few([str(address) for address in members], _MOST_NAMED)})"
+    else:
+        group = f"of {format_id_list({problem.bundles[group] for group in groups})}"
+    it = "goes only with its" if bundled == 1 else "go only with their"
+    return f"{said}, {bundled} of which {it} whole IOMMU group {group}"
 
 
 def _wanted(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:

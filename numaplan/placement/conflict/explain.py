@@ -17,7 +17,7 @@ from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.plain import plainly
-from numaplan.placement.conflict.reasons import Reason, what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import dedicated_cpus
@@ -119,9 +119,11 @@ def _members(request: Request, facts: HostFacts, problem: Problem, shares: Share
         said = {c: _said(problem, problem.classes[c], share) for c in {number[guest.name] for guest in share.members}}
         if single:
             relaxed = relaxed_problem(request.policy, facts, shares)
-            reason = what_nodes_lack(replace(request, guests=share.guests), relaxed)
-            for sentences in said.values():
-                sentences[0] = (sentences[0][0], reason or sentences[0][1])
+            ((c, sentences),) = said.items()
+            # Of a group that is asked for as a whole, a part alone has no place for a reason of its own.
+            is_whole = devices_there(relaxed, relaxed.classes[0]) <= devices_there(problem, problem.classes[c])
+            reason = what_nodes_lack(replace(request, guests=share.guests), relaxed) if is_whole else None
+            sentences[0] = (sentences[0][0], reason or sentences[0][1])
         doubt = "" if share.proven else _DOUBT
         for one in share.members:
             members += [

@@ -101,6 +101,17 @@ def _devices(problem: Problem) -> str:
     return f"needed are {wanted}; {node_by_node(there)}" + (f"; {lost} on a node that is not known" if lost else "")
 
 
+def _groups(problem: Problem) -> str:
+    """How many devices are wanted, and in how large IOMMU groups they go."""
+    kinds = [problem.device_kinds[i] for i in sorted({i for _, demand in _demands(problem) for i in demand.kinds})]
+    wanted = sum(guests * demand.count for guests, demand in _demands(problem))
+    bundles = {kind.bundle for kind in kinds if kind.bundle is not None}
+    sizes = sorted(problem.bundles[bundle] for bundle in bundles)
+    free = [f"{format_count(sizes.count(size), 'whole group')} of {size}" for size in dict.fromkeys(sizes)]
+    alone = sum(len(kind.members) for kind in kinds if kind.bundle is None)
+    return f"needed are {wanted}; free: {' and '.join([*free, *([f'{alone} in no such group'] * bool(alone))])}"
+
+
 def _demands(problem: Problem) -> list[tuple[int, DeviceDemand]]:
     """Every demand, and how many guests have it."""
     return [(len(guests.members), demand) for guests in problem.classes for demand in guests.devices]
@@ -112,4 +123,5 @@ _NUMBERS: Final[Mapping[str, Callable[[Problem], str]]] = {
     "memory": _memory,
     "bandwidth": _bandwidth,
     "devices": _devices,
+    "iommu_groups": _groups,
 }

@@ -77,6 +77,11 @@ def what_nodes_lack(request: Request, problem: Problem) -> str | None:
     )
 
 
+def devices_there(problem: Problem, guests: GuestClass) -> frozenset[tuple[str, int]]:
+    """How many devices there are for each entry, by its name, wherever they are."""
+    return frozenset((demand.name, _there(problem, demand)) for demand in guests.devices)
+
+
 def _plainly_fits(problem: Problem) -> bool:
     """Whether a guest fits for sure, as one that asks for nothing that a look at single nodes does not settle."""
     guests = problem.classes[0]
