@@ -8,7 +8,7 @@ from numaplan.cpuset import CPU_LIMIT, CpuId, CpuSet
 from numaplan.errors import InputError
 from numaplan.model.snapshot import Snapshot
 from numaplan.spec.synthetic_host import HostShape, NicShape, build_host
-from numaplan.units import format_size, parse_size_kib
+from numaplan.units import format_count, format_size, parse_size_kib
 
 NODE_LIMIT: Final = 256
 VF_LIMIT: Final = 4096
@@ -197,7 +197,9 @@ class _Reader:
         llcs = self._per_node("L3", nodes, packages, default=1)
         if cores % llcs:
             part = said.counts["L3"].part
-            self._refuse(part, f"the {cores} cores of a node are not shared out evenly by {llcs} L3", None)
+            self._refuse(
+                part, f"{format_count(cores, 'core')} of a node cannot be shared out evenly by {llcs} L3", None
+            )
         shape = HostShape(
             packages=packages,
             nodes=nodes,

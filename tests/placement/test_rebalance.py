@@ -271,3 +271,24 @@ def test_emulators_on_a_reserved_cpu_are_in_nobodys_way_who_isolates_its_sibling
     moves = moves_of(ask(guest("b", 1, memory_gib=4), guest("c", 1, memory_gib=4), new, reserved="0,3"), snapshot)
     assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("n", MoveKind.START)]
     assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 11)
+
+
+def test_where_two_guests_share_a_cpu_and_neither_can_go_it_is_told_which() -> None:
+    snapshot = host("1n:2c:1t", guests=[there("a", ["1"], emulator="0"), there("b", ["1"], emulator="0")])
+    one_stays = moves_of(ask(reserved="0"), snapshot, "b").plan.conflict
+    assert one_stays is not None
+    assert [(member.vm, member.sentence) for member in one_stays.members] == [
+        (
+            "a",
+            (
+                'is there and lies badly: it has CPU 1 together with "b";'
+                " it has no other place: no node can take it: node 0: 0 free CPUs, needs 1"
+            ),
+        )
+    ]
+    both_may_go = moves_of(ask(reserved="0"), snapshot).plan.conflict
+    assert both_may_go is not None
+    assert [(member.vm, member.sentence.partition(";")[0]) for member in both_may_go.members] == [
+        ("a", 'is there and lies badly: it has CPU 1 together with "b"'),
+        ("b", 'is there and lies badly: it has CPU 1 together with "a"'),
+    ]

@@ -101,7 +101,7 @@ def test_as_an_inventory_it_is_read_back_equal(text: str) -> None:
         ("", 1, "how many cores is not said"),
         ("3 nodes, 32 cores", 10, "32 cores in all are not shared out evenly by 3 nodes"),
         ("2 packages, 3 nodes, 6 cores", 13, "3 nodes are not shared out evenly by 2 packages"),
-        ("2 packages, 4 nodes, 6 cores per package, 2 L3 per node", 43, "3 cores of a node are not shared out"),
+        ("2 packages, 4 nodes, 6 cores per package, 2 L3 per node", 43, "3 cores of a node cannot be shared out"),
         ("2 nodes, 4 cores; 1GiB=3", 19, "3 pages in all are not shared out evenly by 2 nodes"),
         ("4 cores, 2 foos", 10, "expected such as '2 packages'"),
         ("4 cores, 4 cores", 10, "said before"),

@@ -12,7 +12,7 @@ from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.kinds import entries
 from numaplan.placement.options import build_problem
-from numaplan.placement.rebalance.defects import defect
+from numaplan.placement.rebalance.defects import defect, shared_cpus
 from numaplan.placement.rebalance.problem import Rebalancing, facts_beside, stay_or_move
 from numaplan.placement.rebalance.standing import Standing
 from numaplan.units import format_count, format_size
@@ -68,14 +68,26 @@ def _member(question: Rebalancing, name: str, *, alone: bool) -> ConflictMember:
     if asked is None:
         standing = next(each for each in question.movable if each.guest.name == name)
         facts = facts_beside(question.asked, question.snapshot, ())
-        wrong = defect(facts, standing)
+        wrong = defect(facts, standing) or _shared(question, standing)
         if alone and (reason := _no_place(question, replace(standing.requests[-1], required=True))):
-            return ConflictMember(name, "placed", f"is there and lies badly: {wrong}; it has no other place: {reason}")
+            badly = f"lies badly: {wrong}" if wrong else "cannot stay as it is"
+            return ConflictMember(name, "placed", f"is there and {badly}; it has no other place: {reason}")
         why = f"is there and lies badly: {wrong}" if wrong else "is there, and has to stay on the host"
         return ConflictMember(name, "placed", f"{why}; {_needs(standing.requests[0])}")
     if alone and (reason := _no_place(question, asked)):
         return ConflictMember(name, "placed", f"has no place even with every other guest gone that may move: {reason}")
     return ConflictMember(name, "placed", f"is to be placed; {_needs(asked)}")
+
+
+def _shared(question: Rebalancing, standing: Standing) -> str | None:
+    """The CPU that a guest must not share with another one, one of whom must go."""
+    there = {each.guest.name: each for each in (*question.fixed, *question.movable)}
+    name = standing.guest.name
+    for pair in question.mend.pairs:
+        if name in pair:
+            other = next(one for one in pair if one != name)
+            return f'it has {shared_cpus(standing, there[other]).named} together with "{other}"'
+    return None
 
 
 def _no_place(question: Rebalancing, guest: GuestRequest) -> str | None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
-from numaplan.cpuset import CpuId
+from numaplan.cpuset import CpuId, CpuSet
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.model import Mend
 from numaplan.placement.rebalance.standing import Standing, is_near, vcpu_cpus
@@ -39,6 +39,11 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
     vcpus = vcpu_cpus(standing.guest)
     twice = {cpu for cpu in vcpus if vcpus.count(cpu) > 1}
     return f"CPU {min(twice)} is pinned by two of its vCPUs" if twice else None
+
+
+def shared_cpus(one: Standing, other: Standing) -> CpuSet:
+    """The CPUs that both pin, and that a vCPU of one of them should have alone."""
+    return one.held & other.held & CpuSet((*vcpu_cpus(one.guest), *vcpu_cpus(other.guest)))
 
 
 def _pairs(standing: Sequence[Standing]) -> tuple[tuple[str, str], ...]:
