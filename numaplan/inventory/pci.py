@@ -347,5 +347,6 @@ def _read_sriov(
             tree.note(counted, f"does not say how many VFs are configured; {len(links)} are there")
         configured = len(links)
     elif configured != len(vfs):
-        tree.note(counted, f"{format_count(configured, 'VF')} configured, {len(vfs)} there")
+        said = "1 VF is configured" if configured == 1 else f"{configured} VFs are configured"
+        tree.note(counted, f"{said}, {len(vfs)} {'is' if len(vfs) == 1 else 'are'} there")
     return Sriov(total=max(total, 0), configured=configured, vfs=vfs)
