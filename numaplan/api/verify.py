@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from numaplan.api.question import Question
+from numaplan.model.host import Source
 from numaplan.model.plan import Plan
 from numaplan.model.request import HostPolicy, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
-from numaplan.placement.verify import Violation, verify
+from numaplan.placement.verify import Violation, ties_lost, verify
 from numaplan.records.plan import read_plan
 from numaplan.sources.files import read_text
 
@@ -33,11 +34,15 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     kept, _ = keep_guest_topology(question.request, question.snapshot)
     meant = question.request if parsed.change_topology else kept
     same_host = parsed.fingerprint == fingerprint(question.snapshot)
-    found = verify(meant, question.snapshot, parsed, same_host=same_host)
+    answered = meant
+    found = verify(answered, question.snapshot, parsed, same_host=same_host)
     # A plan that cannot be carried out does not say which it is.
     if found and parsed.request is None:
         as_asked = verify(question.request, question.snapshot, parsed, same_host=same_host)
-        found = found if as_asked else ()
+        found, answered = (found, meant) if as_asked else ((), question.request)
+    # A capture does not change; on the live host pages may have become free since.
+    if not found and same_host and question.snapshot.host.source is Source.CAPTURE:
+        found = ties_lost(answered, question.snapshot, parsed)
     others = tuple(_other_request(parsed, meant))
     return Verdict(parsed, (*found, *others), same_host)
 

@@ -13,13 +13,13 @@ from numaplan.placement.verification.cpus import cpu_violations
 from numaplan.placement.verification.devices import device_violations
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.groups import group_violations
-from numaplan.placement.verification.memory import memory_violations
+from numaplan.placement.verification.memory import memory_violations, tie_violations
 from numaplan.placement.verification.objective import level_violations, objective
 from numaplan.placement.verification.shape import cell_violations, plan_violations, shape_violations
 from numaplan.placement.verification.topology import topology_violations
 from numaplan.placement.verification.violation import Violation
 
-__all__ = ("Violation", "objective", "placement_violations", "verify")
+__all__ = ("Violation", "objective", "placement_violations", "ties_lost", "verify")
 
 
 def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool = False) -> tuple[Violation, ...]:
@@ -40,6 +40,16 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
     order = {guest.name: place for place, guest in enumerate(request.guests)}
     last = len(order)
     return tuple(sorted(found, key=lambda violation: last if violation.vm is None else order.get(violation.vm, last)))
+
+
+def ties_lost(request: Request, snapshot: Snapshot, plan: Plan) -> tuple[Violation, ...]:
+    """Where a plan that is optimal, and in which nothing else is wrong, could have larger pages for nothing.
+
+    To be asked on the host as it was when the plan was made: which pages are free changes by itself.
+    """
+    if plan.status is not Status.OPTIMAL:
+        return ()
+    return tuple(tie_violations(Facts(request, snapshot, change_topology=plan.change_topology), plan.placements))
 
 
 def placement_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:

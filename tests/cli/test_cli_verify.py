@@ -164,3 +164,20 @@ def test_of_a_plan_that_places_nothing_it_is_said_that_its_form_alone_was_checke
         0,
         "valid: infeasible, 0 guests; it places nothing, and that nothing fits is not checked\n",
     )
+
+
+def test_of_tied_page_sizes_the_larger_is_to_be_taken(tmp_path: Path) -> None:
+    request = vnf(tmp_path / "v.yaml", "{name: a, vcpus: 1, memory: 1GiB, page_size: any}", host="reserved_cpus: '0'")
+    words, written = "1 node, 4 cores, 8GiB; 1GiB=1, 2MiB=512", tmp_path / "plan.json"
+    assert numaplan("place", request, "--synthetic", words, "--out", written).code == 0
+    assert numaplan("verify", written, request, "--synthetic", words).code == 0
+    document = json.loads(written.read_text(encoding="utf-8"))
+    document["placements"][0]["cells"][0]["page_size_kib"] = 4
+    written.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", written, request, "--synthetic", words)
+    told = 'a: page_size: guest "a" cell 0 has pages of 4 KiB; node 0 has room for it in larger ones of 2 MiB\n'
+    assert (ran.code, ran.out) == (3, told)
+    # Which pages are free changes by itself: another host than that of the plan says nothing.
+    document["host"]["fingerprint"] = "sha256:another"
+    written.write_text(json.dumps(document), encoding="utf-8")
+    assert numaplan("verify", written, request, "--synthetic", words).code == 0

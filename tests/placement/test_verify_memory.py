@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.guest import CellId, Guest, GuestCell, HugepageRequest, MemoryBinding, VcpuId
 from numaplan.model.host import NodeId
+from numaplan.model.plan import Status
 from numaplan.model.request import MemoryPolicy, PageSize, Request
-from numaplan.placement.verify import Violation
+from numaplan.placement.verify import Violation, ties_lost, verify
 from tests.hosts import GIB, host
-from tests.placement.verify_cases import POLICY, cell, found, guest, placed
+from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan
 
 HOST = host("2n:4c:2t", memory_gib=4, pages={"2MiB": [512, 1024], "1GiB": [0, 2]})
 
@@ -157,3 +159,32 @@ class TestMemoryGivenBack:
 
     def test_a_guest_that_stays_gives_nothing_back(self) -> None:
         assert self.told(replace(self.existing, name="other")) == ["memory_capacity"]
+
+
+class TestTies:
+    large, any_size = guest("a", 1, page_size=PageSize.LARGE), guest("b", 1, page_size=PageSize.ANY)
+    request = Request(POLICY, (large, any_size))
+
+    def lost(self, a_kib: int, b_kib: int, pages: dict[str, int], status: Status = Status.OPTIMAL) -> list[str]:
+        snapshot = host("1n:4c:1t", pages=pages)
+        policy = replace(POLICY, reserved_cpus=CpuSet(), shared_cpus=CpuSet.parse("0"))
+        request = Request(policy, self.request.guests)
+        placements = [
+            placed(vm, cell(0, cpu, page_kib=kib), emulator="0")
+            for vm, cpu, kib in (("a", "1", a_kib), ("b", "2", b_kib))
+        ]
+        made = replace(plan(request, snapshot, *placements), status=status)
+        assert verify(request, snapshot, plan(request, snapshot, *placements)) == ()
+        return [violation.sentence for violation in ties_lost(request, snapshot, made)]
+
+    def test_the_larger_pages_win(self) -> None:
+        assert self.lost(GIB, GIB, {"2MiB": 1024, "1GiB": 2}) == []
+        assert self.lost(GIB, 2048, {"2MiB": 1024, "1GiB": 1}) == []
+        assert self.lost(2048, GIB, {"2MiB": 1024, "1GiB": 1}) == []
+        assert self.lost(2048, 4, {"2MiB": 1024, "1GiB": 1}) == [
+            'guest "a" cell 0 has pages of 2 MiB; node 0 has room for it in larger ones of 1 GiB',
+            'guest "b" cell 0 has pages of 4 KiB; node 0 has room for it in larger ones of 2 MiB',
+        ]
+
+    def test_what_is_not_optimal_may_have_smaller_ones(self) -> None:
+        assert self.lost(2048, 4, {"2MiB": 1024, "1GiB": 1}, Status.FEASIBLE) == []

@@ -74,6 +74,11 @@ class Facts:
         """The online CPUs of those nodes; nodes that the host lacks have none."""
         return CpuSet(cpu for node in nodes if node in self._nodes for cpu in self._nodes[node].cpus) & self.online
 
+    @property
+    def page_sizes(self) -> tuple[int, ...]:
+        """The sizes of the host's huge pages, the smallest first."""
+        return tuple(sorted({pool.size_kib for node in self.snapshot.nodes for pool in node.hugepages}))
+
     def core(self, cpu: CpuId) -> CpuSet:
         """The online threads of its core; itself alone where the host does not say."""
         return self._core_of.get(cpu, CpuSet([cpu]))

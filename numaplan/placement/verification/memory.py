@@ -48,6 +48,30 @@ def memory_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator
         yield from _capacity(facts, node, size_kib, needed_kib=needed_kib, vm=last[node, size_kib])
 
 
+def tie_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:
+    """Cells whose guest leaves the page size open and whose node has room for them in larger pages: no level minds.
+
+    All placements are of the shape that was asked for.
+    """
+    needs: defaultdict[tuple[NodeId, int], int] = defaultdict(int)
+    for placement in placements:
+        for cell in placement.cells:
+            needs[cell.memory_node, cell.page_size_kib] += cell.memory_kib
+    for placement in placements:
+        guest, node_sizes = facts.asked(placement.vm), facts.page_sizes
+        if guest is None:
+            continue
+        for cell, wanted in zip(placement.cells, expected_cells(facts, guest, placement), strict=True):
+            for size_kib in (size for size in node_sizes if size > cell.page_size_kib):
+                may = any(_meets(wish, size_kib) for wish in wanted.page_sizes) and cell.memory_kib % size_kib == 0
+                left = capacity_kib(facts, cell.memory_node, size_kib) - needs[cell.memory_node, size_kib]
+                if may and cell.memory_kib <= left:
+                    said = f"has pages of {format_size(cell.page_size_kib)}; node {cell.memory_node} has room for it in"
+                    sentence = f'guest "{guest.name}" cell {cell.id} {said} larger ones of {format_size(size_kib)}'
+                    yield Violation(guest.name, "page_size", sentence)
+                    break
+
+
 def capacity_kib(facts: Facts, node: NodeId, size_kib: int) -> int:
     """The memory of that page size which a plan may give on that node; what the host does not say is no capacity.
 
