@@ -110,8 +110,8 @@ def test_a_guest_that_leaves_a_part_of_an_iommu_group_to_another_is_told_so() ->
     audio = replace(guest("b", 1), devices=(DeviceRequest("audio", address=AUDIO),))
     said = reasons(ask(card, audio, reserved="0"), with_card(host("2n:4c:1t")))
     part = (
-        "a VF or device that it needs shares its IOMMU group with one that it did not ask for:"
-        " needed are 1; free: 1 whole group of 2"
+        "a VF or device that it needs shares its IOMMU group with one that it did not ask for"
+        " (needed: 1; free: 1 whole group of 2)"
     )
     assert said == {"a": part, "b": part}
 
@@ -133,7 +133,7 @@ def test_a_conflict_over_a_part_of_an_iommu_group_says_that_all_of_it_is_needed(
             " 4 of which go only with their whole IOMMU group of 2"
         )
     }
-    assert reason(request, pairs).endswith(": needed are 3; free: 2 whole groups of 2")
+    assert reason(request, pairs).endswith(" (needed: 3; free: 2 whole groups of 2)")
 
 
 NICS = (Nic("e0", 0, 4, speed_mbps=10000), Nic("e1", 1, 2, speed_mbps=10000))
@@ -141,29 +141,29 @@ BLAMED = {
     "bandwidth": (
         guest("a", 1, interfaces=[vfs("x", "e0", 2, mbps=6000)]),
         (
-            "its VFs need more bandwidth than the links of the PFs near it carry:"
-            " needed are 6000 Mbit/s for 2 VFs; e0 on node 0 carries 10000"
+            "its VFs need more bandwidth than the links of the PFs near it carry"
+            " (needed: 6000 Mbit/s for 2 VFs; e0 on node 0 carries 10000)"
         ),
     ),
     "VFs of two interfaces": (
         guest("a", 1, interfaces=[vfs("x", "e0", 3), vfs("y", "e0", 2)]),
         (
-            "its interfaces and devices together find too few VFs and devices near it, or of PFs of their own:"
-            ' needed are 3 for "x", 2 for "y"; node 0: 4 free of 1 PF; node 1: 0 free'
+            "its interfaces and devices together find too few VFs and devices near it, or of PFs of their own"
+            ' (needed: 3 for "x", 2 for "y"; node 0: 4 free of 1 PF; node 1: 0 free)'
         ),
     ),
     "CPUs": (
         guest("a", [3, 3], distinct_nodes=False),
         (
-            "its cells together need more free CPUs than their nodes have:"
-            " needed are 6 CPUs; free CPUs: node 0: 3, node 1: 0"
+            "its cells together need more free CPUs than their nodes have"
+            " (needed: 6 CPUs; free CPUs: node 0: 3, node 1: 0)"
         ),
     ),
     "memory": (
         guest("a", [1, 1], memory_gib=3, distinct_nodes=False),
         (
-            "it needs more memory in all than the nodes in its reach have:"
-            " needed are 6 GiB in pages of 4 KiB; free MiB in pages of 4 KiB: nodes 0-1: 4096 each"
+            "it needs more memory in all than the nodes in its reach have"
+            " (needed: 6 GiB in pages of 4 KiB; free MiB in pages of 4 KiB: nodes 0-1: 4096 each)"
         ),
     ),
 }

@@ -240,7 +240,7 @@ def _distinct_pfs(problem: Problem, guests: GuestClass, index: int) -> str:
     interface = guests.request.interfaces[index]
     kinds = {i for demand in guests.devices if demand.name == interface.name for i in demand.kinds}
     pfs = {problem.device_kinds[i].pf for i in kinds}
-    return f"{noun(interface)} with distinct_pfs: needs {interface.count} PFs with a free VF; there are {len(pfs)}"
+    return f"{noun(interface)} with distinct_pfs: needs {interface.count} PFs with a free VF; the host has {len(pfs)}"
 
 
 def _affinity(problem: Problem, guests: GuestClass, _: int) -> str:

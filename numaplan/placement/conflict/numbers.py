@@ -13,9 +13,9 @@ _MOST_NAMED: Final = 5
 
 
 def in_numbers(problem: Problem, constraint: str) -> str:
-    """``: 12 CPUs are needed; free CPUs: ...``, of all guests of `problem`; "" where a constraint has no numbers."""
+    """`` (needed: 12 CPUs; free CPUs: ...)``, of all guests of `problem`; "" where a constraint has no numbers."""
     said = _NUMBERS[constraint](problem) if constraint in _NUMBERS else None
-    return "" if said is None else f": {said}"
+    return "" if said is None else f" ({said})"
 
 
 def _sum(problem: Problem, amount: Callable[[CellDemand], int]) -> int:
@@ -33,7 +33,7 @@ def _cpus(problem: Problem) -> str:
     if whole:
         needs.append(f"{format_count(whole, 'whole core')} among them")
         have.append(f"whole free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.whole else 0)}")
-    return f"needed are {', '.join(needs)}; {'; '.join(have)}"
+    return f"needed: {', '.join(needs)}; {'; '.join(have)}"
 
 
 def _at_nodes(problem: Problem, have: Callable[[CoreKind], int]) -> str:
@@ -43,7 +43,7 @@ def _at_nodes(problem: Problem, have: Callable[[CoreKind], int]) -> str:
 
 def _pool(problem: Problem) -> str:
     need = format_count(_sum(problem, lambda cell: cell.shared), "shared vCPU")
-    return f"needed is room for {need}; room in the pool: {by_node(problem.facts.pool_left)}"
+    return f"needed: room for {need}; room in the pool: {by_node(problem.facts.pool_left)}"
 
 
 def _memory(problem: Problem) -> str:
@@ -56,7 +56,7 @@ def _memory(problem: Problem) -> str:
         f"{format_size(kib)} in pages of {' or '.join(map(format_size, sizes))}" for sizes, kib in by_sizes.items()
     ]
     every = sorted({size for some in by_sizes for size in some})
-    return f"needed are {', '.join(needs)}; {free_memory(problem, every)}"
+    return f"needed: {', '.join(needs)}; {free_memory(problem, every)}"
 
 
 def _bandwidth(problem: Problem) -> str:
@@ -71,7 +71,7 @@ def _bandwidth(problem: Problem) -> str:
         f"{mbps} Mbit/s for {format_count(count, 'VF')}" for mbps, count in sorted(needs.items(), reverse=True)
     )
     carried = [_link(problem, pf) for pf in sorted(pfs)]
-    return f"needed are {wanted}; {format_few(carried, _MOST_NAMED)}"
+    return f"needed: {wanted}; {format_few(carried, _MOST_NAMED)}"
 
 
 def _link(problem: Problem, pf: PciAddress) -> str:
@@ -87,7 +87,7 @@ def _devices(problem: Problem) -> str:
     """How many are wanted, and how many of these kinds there are on each node."""
     demands = list(_demands(problem))
     if len(problem.classes) == 1 and len(problem.classes[0].members) == 1:
-        wanted = format_few([f'{demand.count} for "{demand.name}"' for _, demand in demands], _MOST_NAMED)
+        wanted = format_few([_for_entry(demand) for _, demand in demands], _MOST_NAMED)
     else:
         wanted = str(sum(guests * demand.count for guests, demand in demands))
     kinds = [problem.device_kinds[i] for i in sorted({i for _, demand in demands for i in demand.kinds})]
@@ -98,7 +98,11 @@ def _devices(problem: Problem) -> str:
         on_pfs = f" of {format_count(len(pfs), 'PF')}" if pfs else ""
         there[node] = f"{sum(len(kind.members) for kind in here)} free{on_pfs}"
     lost = sum(len(kind.members) for kind in kinds if kind.node is None)
-    return f"needed are {wanted}; {node_by_node(there)}" + (f"; {lost} on a node that is not known" if lost else "")
+    return f"needed: {wanted}; {node_by_node(there)}" + (f"; {lost} on a node that is not known" if lost else "")
+
+
+def _for_entry(demand: DeviceDemand) -> str:
+    return f'{demand.count} for "{demand.name}"' + (" on as many PFs" if demand.distinct else "")
 
 
 def _groups(problem: Problem) -> str:
@@ -109,7 +113,7 @@ def _groups(problem: Problem) -> str:
     sizes = sorted(problem.bundles[bundle] for bundle in bundles)
     free = [f"{format_count(sizes.count(size), 'whole group')} of {size}" for size in dict.fromkeys(sizes)]
     alone = sum(len(kind.members) for kind in kinds if kind.bundle is None)
-    return f"needed are {wanted}; free: {' and '.join([*free, *([f'{alone} in no such group'] * bool(alone))])}"
+    return f"needed: {wanted}; free: {' and '.join([*free, *([f'{alone} in no such group'] * bool(alone))])}"
 
 
 def _demands(problem: Problem) -> list[tuple[int, DeviceDemand]]:
