@@ -4,8 +4,9 @@ Usage: .venv/bin/python benchmarks/answers.py [RUNS] [--hosts 0,1,2,3,4]. Median
 away, CPU seconds and wall-clock seconds; the hosts are those of benchmarks/instances.py.
 
 why            of the guests of a plan that fills the host, one guest's explanation (goal 10 ms)
-conflict       guests of one kind too many: pages, VFs, CPUs in slots; mixed: sizes and thread policies that leave no
-               CPU over and do not share out over the nodes; with how many members (?: not proven to be needed)
+conflict       guests of one kind too many: pages, VFs, CPUs in slots; one more: a copy more than capacity says, beside
+               many others; mixed: sizes and thread policies that leave no CPU over and do not share out over the
+               nodes; with how many members (?: not proven to be needed)
 fixes          of these conflicts, with how many there are
 left out       reasons of guests that a full host leaves out, with how many there are
 capacity       copies of one cell and of two: none beside others, and beside others that may be moved
@@ -94,10 +95,22 @@ def crowds(kind: HostKind) -> Iterator[Crowd]:
     slots = (cores * threads - 2) // 5
     five = [guest(f"g{i}", 5) for i in range(nodes * slots + 1)]
     yield Crowd("CPU slots", ask(*five, reserved=first_cores(kind)), snapshot)
+    yield one_more(kind)
     pages = empty_host(kind, pages=40)
     yield next(
         Crowd("mixed", request, pages) for attempt in count() if is_impossible(request := mixed(kind, attempt), pages)
     )
+
+
+def one_more(kind: HostKind) -> Crowd:
+    """One copy more than find a place beside half of the guests of a full host."""
+    full = make_instance(kind, 1.05, 0)
+    beside = beside_others(full.request, solve(full.request, full.snapshot, budget=HASTE), copies(1))
+    *others, copy = beside.guests
+    found = count_copies(beside, full.snapshot, copy.vm, together=False, apart=False)
+    fits = found.capacity.fit if isinstance(found, Counted) else 0
+    more = tuple(replace(copy, name=f"copy-{i}", required=True) for i in range(fits + 1))
+    return Crowd("one more", replace(beside, guests=(*others, *more)), full.snapshot)
 
 
 def is_impossible(request: Request, snapshot: Snapshot) -> bool:

@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import signal
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--trees", type=int, default=1000, metavar="N", help="how many broken hosts are read at random")
     parser.addoption("--every-fault", action="store_true", help="break each file, not one of each kind")
     parser.addoption("--every-document", action="store_true", help="patch each domain XML, not each fourth")
+
+
+def pytest_configure() -> None:
+    """Shells start what runs in the background deaf to ^C, and so would be what the tests start and interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
