@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.host import NodeId
@@ -17,12 +17,9 @@ from numaplan.placement.start import size, starts
 # CP-SAT's deterministic time to complete what is known of a solution.
 _START_WORK: Final = 0.3
 
-# To make room on a node: so many rounds at most and CP-SAT's deterministic time for each, so many in vain until it is
-# another node's turn, and so many nodes that may take what is on it.
+# To make room on a node: so many rounds at most, and so many in vain until it is another node's turn.
 _ROUNDS: Final = 200
-_WORK: Final = 0.1
 _TRIES: Final = 8
-_BESIDE: Final = 3
 # More than the hundredths of a node that guests can take: to place more comes first.
 _FIRST: Final = 1_000
 
@@ -31,14 +28,36 @@ _FIRST: Final = 1_000
 Lies = Mapping[str, tuple[NodeId, ...]]
 
 
-def all_required(problem: Problem, budget: Budget, *, stale: int, known: Lies | None = None) -> Lies:
-    """Where all required guests have a place; {} where not soon found.
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How room is made on a node: how many `nodes` may take what is on it, and CP-SAT's deterministic time for that."""
+
+    nodes: int
+    work: float
+
+
+# Many short looks find what a long one does not, unless CPUs and pages are scarce at once.
+THOROUGH: Final = Manner(3, 0.1)
+BRISK: Final = Manner(4, 0.015)
+
+
+def all_required(problem: Problem, budget: Budget, *, stale: int) -> bool:
+    """Whether a place is soon found for all required guests near a greedy plan.
+
+    False on few nodes too: there the whole model is soon solved.
+    """
+    nearby = Nearby.of(problem)
+    return nearby is not None and bool(nearby.place_more(budget, stale=stale))
+
+
+def with_room_made(problem: Problem, budget: Budget, work: float, known: Lies | None = None) -> Lies:
+    """Where all required guests find a place by briskly making room; {} where not so soon, and on few nodes.
 
     The search is near `known` if that is given, where guests of a problem much like this one lie; else near a greedy
-    plan. {} on few nodes too: there the whole model is soon solved.
+    plan.
     """
     nearby = Nearby.of(problem, known)
-    return nearby.lies() if nearby is not None and nearby.place_more(budget, stale=stale) else {}
+    return nearby.lies() if nearby is not None and nearby.make_room(budget, work, BRISK) else {}
 
 
 class Nearby:
@@ -91,7 +110,7 @@ class Nearby:
         self.solution = more_placed(self._f, self._placed, self._most, self.solution, stale=stale, budget=budget)
         return self._ways()
 
-    def make_room(self, budget: Budget, work: float) -> dict[int, int]:
+    def make_room(self, budget: Budget, work: float, manner: Manner = THOROUGH) -> dict[int, int]:
         """Empties one node after the other as far as others can take what is on it.
 
         On a host that is nearly full, what is left lies scattered where none of those without a place can use it.
@@ -105,11 +124,12 @@ class Nearby:
                 break
             if tries == _TRIES:
                 emptied, tries = self._dice.choice(nodes), 0
-            beside = self._dice.sample([node for node in nodes if node != emptied], _BESIDE)
+            others = [node for node in nodes if node != emptied]
+            beside = self._dice.sample(others, min(manner.nodes, len(others)))
             found = self._f.model.solve(
                 self._placed * _FIRST - taken[emptied],
                 maximize=True,
-                work=_WORK,
+                work=manner.work,
                 seconds=seconds,
                 hint=dict(enumerate(self.solution)),
                 fixed=elsewhere(self._f, self.solution, frozenset([emptied, *beside])),

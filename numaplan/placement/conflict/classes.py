@@ -14,7 +14,7 @@ from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
-from numaplan.placement.nearby import Lies, all_required
+from numaplan.placement.nearby import Lies, with_room_made
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible, is_plainly_feasible
 
@@ -24,8 +24,9 @@ STEP: Final = Budget(scale=0.02)
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
 
-# After so many searches in vain near a greedy plan, none is expected there.
-STALE: Final = 10
+# CP-SAT's deterministic time to make room near a plan for one more, at first and at last.
+ROOM: Final = 0.4
+MORE_ROOM: Final = 2.0
 
 # All searches of one conflict together may have so many (class, way to lie, VFs wanted) triples; counting is free.
 MAX_WORK: Final = 200_000
@@ -89,7 +90,7 @@ class Judge:
             return False
         if answer is None and may_search:
             answer = _ANSWERS.get(feasible(compact, self._step))
-            answer = True if answer is None and self._known and self._is_near(compact) else answer
+            answer = True if answer is None and self._is_near(compact, self._known, MORE_ROOM) else answer
             self._unknown += answer is None
         return answer
 
@@ -98,17 +99,17 @@ class Judge:
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
-        if self._known and self._is_near(compact, self._known):
+        if self._known and self._is_near(compact, self._known, ROOM):
             return True
         answer = _ANSWERS.get(feasible(compact, self._glance))
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
-        may_be = answer is None and (is_plainly_feasible(compact) or (not self._known and self._is_near(compact)))
+        may_be = answer is None and (is_plainly_feasible(compact) or self._is_near(compact, {}, ROOM))
         return True if may_be else answer
 
-    def _is_near(self, compact: Problem, known: Lies | None = None) -> bool:
-        """Whether a plan is found near a `known` one or near a greedy one; it is kept in mind."""
-        found = all_required(compact, self._near, stale=STALE, known=known)
+    def _is_near(self, compact: Problem, known: Lies, work: float) -> bool:
+        """Whether a plan is found near a `known` one, or near a greedy one if none is; it is kept in mind."""
+        found = with_room_made(compact, self._near, work, known or None)
         self._known = found or self._known
         return bool(found)
 
