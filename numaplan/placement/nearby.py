@@ -41,23 +41,28 @@ THOROUGH: Final = Manner(3, 0.1)
 BRISK: Final = Manner(4, 0.015)
 
 
-def all_required(problem: Problem, budget: Budget, *, stale: int) -> bool:
-    """Whether a place is soon found for all required guests near a greedy plan.
+class Neighbour:
+    """The plan that was found last, near which those of problems much like its own are soon found.
 
-    False on few nodes too: there the whole model is soon solved.
+    Only on many nodes: on few the whole model is soon solved.
     """
-    nearby = Nearby.of(problem)
-    return nearby is not None and bool(nearby.place_more(budget, stale=stale))
 
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._lies: Lies = {}
 
-def with_room_made(problem: Problem, budget: Budget, work: float, known: Lies | None = None) -> Lies:
-    """Where all required guests find a place by briskly making room; {} where not so soon, and on few nodes.
+    @property
+    def is_known(self) -> bool:
+        """Whether a plan was found yet; else one is looked for near a greedy one."""
+        return bool(self._lies)
 
-    The search is near `known` if that is given, where guests of a problem much like this one lie; else near a greedy
-    plan.
-    """
-    nearby = Nearby.of(problem, known)
-    return nearby.lies() if nearby is not None and nearby.make_room(budget, work, BRISK) else {}
+    def has_all(self, problem: Problem, work: float) -> bool:
+        """Whether all required guests of `problem` find a place near it by making room briskly; False: not known."""
+        nearby = Nearby.of(problem, self._lies or None)
+        if nearby is None or not nearby.make_room(self._budget, work, BRISK):
+            return False
+        self._lies = nearby.lies()
+        return True
 
 
 class Nearby:

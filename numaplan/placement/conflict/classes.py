@@ -6,15 +6,15 @@ from functools import cache, partial
 from typing import Final
 
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
-from numaplan.placement.conflict.counted import leaves_no_way
-from numaplan.placement.conflict.excess import excess, excesses
+from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
+from numaplan.placement.conflict.excess import excesses
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
-from numaplan.placement.nearby import Lies, with_room_made
+from numaplan.placement.nearby import Neighbour
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible, is_plainly_feasible
 
@@ -51,23 +51,20 @@ class Judge:
     Where no time is `remaining`, nothing is known.
     """
 
-    def __init__(self, remaining: Remaining = UNLIMITED) -> None:
+    def __init__(self, remaining: Remaining = UNLIMITED, known: Neighbour | None = None) -> None:
         self._remaining = remaining
+        self._known = known or Neighbour(Budget(remaining=remaining))
         self._glance = replace(GLANCE, remaining=remaining)
-        self._near = Budget(remaining=remaining)
         self._step = replace(STEP, remaining=remaining)
         self._work = 0
         self._unknown = 0
         self._silent = 0
         self._lumps = MOST_LUMPS
         self._vain = 0
-        self._known: Lies = {}
 
     def afresh(self) -> "Judge":
         """A judge with a whole budget that knows the plan that this one has found."""
-        other = Judge(self._remaining)
-        other._known = self._known
-        return other
+        return Judge(self._remaining, self._known)
 
     def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
@@ -75,8 +72,7 @@ class Judge:
         if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
             return None
         compact = joined(problem if isinstance(problem, Problem) else problem()).problem
-        is_exceeded = excess(compact) is not None or leaves_no_way(compact)
-        filling = Filling(Outcome.INFEASIBLE) if is_exceeded else fill(compact, whole=self._lumps)
+        filling = Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
         if filling.outcome is Outcome.INFEASIBLE:
             self._silent = 0
             return False
@@ -90,7 +86,7 @@ class Judge:
             return False
         if answer is None and may_search:
             answer = _ANSWERS.get(feasible(compact, self._step))
-            answer = True if answer is None and self._is_near(compact, self._known, MORE_ROOM) else answer
+            answer = True if answer is None and self._known.has_all(compact, MORE_ROOM) else answer
             self._unknown += answer is None
         return answer
 
@@ -99,19 +95,17 @@ class Judge:
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if filling.slots and placed_so(compact, filling):
             return True
-        if self._known and self._is_near(compact, self._known, ROOM):
+        if self._known.is_known and self._known.has_all(compact, ROOM):
             return True
         answer = _ANSWERS.get(feasible(compact, self._glance))
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
-        may_be = answer is None and (is_plainly_feasible(compact) or self._is_near(compact, {}, ROOM))
-        return True if may_be else answer
+        if answer is None and (is_plainly_feasible(compact) or self._is_near_greedy(compact)):
+            return True
+        return answer
 
-    def _is_near(self, compact: Problem, known: Lies, work: float) -> bool:
-        """Whether a plan is found near a `known` one, or near a greedy one if none is; it is kept in mind."""
-        found = with_room_made(compact, self._near, work, known or None)
-        self._known = found or self._known
-        return bool(found)
+    def _is_near_greedy(self, compact: Problem) -> bool:
+        return not self._known.is_known and self._known.has_all(compact, ROOM)
 
     def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
         """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.
@@ -120,7 +114,7 @@ class Judge:
         """
         if filling.slots or self._vain >= MAX_VAIN:
             return False
-        refused = fill(compact).outcome is Outcome.INFEASIBLE
+        refused = cannot_be_filled(compact)
         self._vain += not refused
         return refused
 

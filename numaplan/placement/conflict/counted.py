@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.excess import excess
-from numaplan.placement.conflict.fillings import fill
+from numaplan.placement.conflict.fillings import MOST_LUMPS, fill
 from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
@@ -19,7 +19,20 @@ Nodes = frozenset[NodeId]
 def is_counted_out(problem: Problem) -> bool:
     """Whether not all guests of `problem`, none of whose ways are left out, have a place."""
     compact = joined(problem).problem
-    return excess(compact) is not None or leaves_no_way(compact) or fill(compact).outcome is Outcome.INFEASIBLE
+    return is_exceeded(compact) or cannot_be_filled(compact)
+
+
+def is_exceeded(compact: Problem) -> bool:
+    """Whether a sum proves it of a problem whose linked guests are joined; seen at once."""
+    return excess(compact) is not None or leaves_no_way(compact)
+
+
+def cannot_be_filled(compact: Problem, *, brief: bool = False) -> bool:
+    """Whether it is proven by looking at all ways to fill a node; `brief`: only where there are not too many for that.
+
+    Else the ways are looked at in which the largest guests can.
+    """
+    return fill(compact, whole=MOST_LUMPS if brief else None).outcome is Outcome.INFEASIBLE
 
 
 @dataclass(frozen=True, slots=True)

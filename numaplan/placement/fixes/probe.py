@@ -7,14 +7,14 @@ from typing import Final
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.conflict.clock import Remaining, is_over
-from numaplan.placement.conflict.counted import is_counted_out
+from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.joined import joined
-from numaplan.placement.nearby import all_required
+from numaplan.placement.nearby import Neighbour
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
@@ -24,9 +24,10 @@ from numaplan.placement.search import Budget, feasible
 # begun may take half as many again, and is given up then.
 MAX_CASES: Final = 90
 MAX_UNKNOWN: Final = 6
-# A case that is hard to decide is no fix worth telling: so much work, and on many nodes so many searches in vain.
+# A case that is hard to decide is no fix worth telling: so much work, and on many nodes so much of CP-SAT's
+# deterministic time to make room in a plan that is known.
 _CASE: Final = Budget(scale=0.05)
-_STALE: Final = 20
+_ROOM: Final = 0.4
 # CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
 COST_WORK: Final = 0.5
 
@@ -43,6 +44,7 @@ class Probe:
         self._vms = {guest.vm for guest in named}
         self._change_topology = change_topology
         self._remaining = remaining
+        self._known = Neighbour(Budget(remaining=remaining))
 
     @property
     def tired(self) -> bool:
@@ -61,8 +63,9 @@ class Probe:
         self.cases += 1
         request, facts = self._question(case)
         few = tuple(guest for guest in request.guests if guest.required and guest.vm in self._vms)
-        # The guests of a conflict are few: where they have no place, nothing else need be asked.
-        if 0 < len(few) < len(request.guests) and not self._solved(build_problem(replace(request, guests=few), facts)):
+        # The guests of a conflict are mostly few: where they have no place, nothing else need be asked.
+        are_few = 0 < len(few) <= len(request.guests) // 2
+        if are_few and not self._solved(build_problem(replace(request, guests=few), facts)):
             return False
         return self._solved(build_problem(request, facts))
 
@@ -109,12 +112,13 @@ class Probe:
         # Who may be left out stands in nobody's way.
         required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
         compact = joined(problem.only(required)).problem
-        if not problem.truncated and is_counted_out(compact):
+        if not problem.truncated and (is_exceeded(compact) or cannot_be_filled(compact, brief=True)):
             return False
-        budget = replace(_CASE, remaining=self._remaining)
-        outcome = feasible(compact, budget)
-        if outcome is Outcome.UNKNOWN and all_required(compact, replace(budget, scale=1.0), stale=_STALE):
-            outcome = Outcome.FEASIBLE
+        if self._known.has_all(compact, _ROOM):
+            return True
+        if not problem.truncated and cannot_be_filled(compact):
+            return False
+        outcome = feasible(compact, replace(_CASE, remaining=self._remaining))
         self.unknown += outcome is Outcome.UNKNOWN
         return outcome is Outcome.FEASIBLE
 
