@@ -18,9 +18,8 @@ FIRST_WORK: Final = 0.1
 STALE: Final = 25
 
 # CP-SAT's deterministic time each time that it is looked for anywhere, in another order: how soon one is found is
-# mostly luck. And after each, that to make room for those that have no place yet.
+# mostly luck. After each, room is made for those that have no place yet.
 ANYWHERE: Final = (0.6, 0.6, 3.0)
-ROOM: Final = 2.0
 
 
 def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
@@ -49,7 +48,7 @@ def plan_of_required(problem: Problem, f: Formulation, cost: Linear, budget: Bud
             break
         asked = _anywhere(f, budget, work, order)
         if nearby is not None and asked.outcome is Outcome.UNKNOWN:
-            ways = nearby.make_room(apart, ROOM)
+            ways = nearby.make_room(apart)
     return (_with_ways(f, cost, ways) if ways else ()) or asked.solution
 
 

@@ -1,7 +1,7 @@
 """More guests beside those of a solution: a few nodes at a time are planned anew, all others held."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,8 +17,7 @@ from numaplan.placement.start import size, starts
 # CP-SAT's deterministic time to complete what is known of a solution.
 _START_WORK: Final = 0.3
 
-# To make room on a node: so many rounds at most, and so many in vain until it is another node's turn.
-_ROUNDS: Final = 200
+# When so often in vain room was made on a node, it is another one's turn.
 _TRIES: Final = 8
 # More than the hundredths of a node that guests can take: to place more comes first.
 _FIRST: Final = 1_000
@@ -30,15 +29,29 @@ Lies = Mapping[str, tuple[NodeId, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How room is made on a node: how many `nodes` may take what is on it, and CP-SAT's deterministic time for that."""
+    """How room is made: how many `nodes` may take what is on another, and how long they are tried for that.
+
+    `rounds` times, each with CP-SAT's deterministic time `work`, until `most` of that is used up in all.
+    """
 
     nodes: int
     work: float
+    rounds: int
+    most: float
 
 
 # Many short looks find what a long one does not, unless CPUs and pages are scarce at once.
-THOROUGH: Final = Manner(3, 0.1)
-BRISK: Final = Manner(4, 0.015)
+THOROUGH: Final = Manner(3, 0.1, 200, 2.0)
+BRISK: Final = Manner(4, 0.015, 100, 2.0)
+
+
+def lies_in(f: Formulation, solution: Sequence[int]) -> Lies:
+    """Where those lie that have a place in a solution of a coarse model, equal guests in the order of the request."""
+    found: dict[str, tuple[NodeId, ...]] = {}
+    for u, unit in enumerate(f.units):
+        ways = [option.nodes for option, count in f.options(u) for _ in range(count.value(solution))]
+        found.update(zip(unit.names, ways, strict=False))
+    return found
 
 
 class Neighbour:
@@ -56,12 +69,16 @@ class Neighbour:
         """Whether a plan was found yet; else one is looked for near a greedy one."""
         return bool(self._lies)
 
-    def has_all(self, problem: Problem, work: float) -> bool:
-        """Whether all required guests of `problem` find a place near it by making room briskly; False: not known."""
+    def learn(self, lies: Lies) -> None:
+        """Where guests lie in a plan that was found otherwise; {}: none was."""
+        self._lies = lies or self._lies
+
+    def has_all(self, problem: Problem, rounds: int) -> bool:
+        """Whether all required guests find a place near it by making room briskly, so often; False: not known."""
         nearby = Nearby.of(problem, self._lies or None)
-        if nearby is None or not nearby.make_room(self._budget, work, BRISK):
+        if nearby is None or not nearby.make_room(self._budget, replace(BRISK, rounds=rounds)):
             return False
-        self._lies = nearby.lies()
+        self.learn(nearby.lies())
         return True
 
 
@@ -94,12 +111,8 @@ class Nearby:
         self.solution = completed(f, self._placed, starts(f)[0] if known is None else _as_they_lie(f, known))
 
     def lies(self) -> Lies:
-        """Where those that have a place lie in `solution`, equal guests in the order of the request."""
-        found: dict[str, tuple[NodeId, ...]] = {}
-        for u, unit in enumerate(self._f.units):
-            ways = [option.nodes for option, count in self._f.options(u) for _ in range(count.value(self.solution))]
-            found.update(zip(unit.names, ways, strict=False))
-        return found
+        """Where those that have a place lie in `solution`."""
+        return lies_in(self._f, self.solution)
 
     @property
     def _value(self) -> int:
@@ -115,15 +128,15 @@ class Nearby:
         self.solution = more_placed(self._f, self._placed, self._most, self.solution, stale=stale, budget=budget)
         return self._ways()
 
-    def make_room(self, budget: Budget, work: float, manner: Manner = THOROUGH) -> dict[int, int]:
+    def make_room(self, budget: Budget, manner: Manner = THOROUGH) -> dict[int, int]:
         """Empties one node after the other as far as others can take what is on it.
 
         On a host that is nearly full, what is left lies scattered where none of those without a place can use it.
         """
         nodes = self._f.problem.facts.nodes
         taken = {node: _taken(self._f, node) for node in nodes}
-        emptied, tries = self._dice.choice(nodes), 0
-        for _ in range(_ROUNDS):
+        emptied, tries, work = self._dice.choice(nodes), 0, manner.most
+        for _ in range(manner.rounds):
             seconds = budget.remaining()
             if self._value >= self._most or work <= 0 or (seconds is not None and seconds <= 0):
                 break

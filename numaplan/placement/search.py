@@ -33,6 +33,7 @@ from numaplan.placement.levels import (
     sharpened,
     to_beat,
 )
+from numaplan.placement.nearby import Lies, lies_in
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
@@ -208,12 +209,17 @@ def _is_hopeless(problem: Problem) -> bool:
 
 def feasible(problem: Problem, budget: Budget, *, without: str | None = None) -> Outcome:
     """Whether any plan places every required guest, `without` one constraint: FEASIBLE, INFEASIBLE or UNKNOWN."""
+    return some_plan(problem, budget, without=without)[0]
+
+
+def some_plan(problem: Problem, budget: Budget, *, without: str | None = None) -> tuple[Outcome, Lies]:
+    """What `feasible` says, and where guests lie in the plan that was found, {} if none was."""
     run = Run(budget)
     f = formulate(problem, coarse_units(problem), fine=False, without=without)
-    outcome = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT, step=ANY_PLAN).outcome
-    if outcome is Outcome.OPTIMAL:
-        return Outcome.FEASIBLE
-    return Outcome.UNKNOWN if outcome is Outcome.INFEASIBLE and problem.truncated else outcome
+    solved = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT, step=ANY_PLAN)
+    if solved.outcome is Outcome.OPTIMAL:
+        return Outcome.FEASIBLE, lies_in(f, solved.solution)
+    return Outcome.UNKNOWN if solved.outcome is Outcome.INFEASIBLE and problem.truncated else solved.outcome, {}
 
 
 def is_plainly_feasible(problem: Problem) -> bool:

@@ -7,9 +7,9 @@ from numaplan.api.clock import ENDLESS, Clock
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Asking, place
 from numaplan.model.plan import Plan, Status
-from numaplan.placement.conflict.classes import Judge
 from numaplan.placement.conflict.clock import is_over
 from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.proposals import proposals
 from numaplan.placement.options import build_problem
@@ -56,9 +56,9 @@ def test_a_clock_counts_down_from_its_start_and_one_without_a_limit_never_ends()
 
 def test_a_judge_without_time_knows_nothing_and_counts_nothing() -> None:
     problem = build_problem(TOO_MANY, host_facts(TOO_MANY, HOST))
-    assert Judge().can(problem) is False
-    assert Judge(lambda: 0.0).can(problem) is None
-    assert Judge(lambda: 0.0).can(lambda: 1 / 0) is None  # type: ignore[arg-type, return-value]  # never called
+    assert Judge(FOR_A_CONFLICT).can(problem) is False
+    assert Judge(FOR_A_CONFLICT, lambda: 0.0).can(problem) is None
+    assert Judge(FOR_A_CONFLICT, lambda: 0.0).can(lambda: 1 / 0) is None  # type: ignore[arg-type, return-value]  # never called
 
 
 def test_a_conflict_without_time_to_make_it_small_is_told_with_none_of_it_proven() -> None:

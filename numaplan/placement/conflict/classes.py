@@ -3,120 +3,15 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Final
 
-from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
-from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
 from numaplan.placement.conflict.excess import excesses
-from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
+from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.conflict.subsets import smallest
 from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.conflict.twins import are_twins
-from numaplan.placement.cpsat import Outcome
-from numaplan.placement.joined import joined
-from numaplan.placement.nearby import Neighbour
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Problem
-from numaplan.placement.search import Budget, feasible, is_plainly_feasible
-
-# A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
-STEP: Final = Budget(scale=0.02)
-
-# Most answers need no more.
-GLANCE: Final = Budget(scale=0.004)
-
-# CP-SAT's deterministic time to make room near a plan for one more, at first and at last.
-ROOM: Final = 0.4
-MORE_ROOM: Final = 2.0
-
-# All searches of one conflict together may have so many (class, way to lie, VFs wanted) triples; counting is free.
-MAX_WORK: Final = 200_000
-
-# After so many searches without an answer only counting is asked.
-MAX_UNKNOWN: Final = 2
-
-# After that, when so many questions in a row were not answered by counting, none is asked any more.
-MAX_SILENT: Final = 20
-
-# After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
-MAX_VAIN: Final = 10
 
 Counts = tuple[int, ...]
-
-_ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OPTIMAL: True}
-
-
-class Judge:
-    """Whether guests can all be placed: by counting, then by search as long as its budget lasts.
-
-    Where no time is `remaining`, nothing is known.
-    """
-
-    def __init__(self, remaining: Remaining = UNLIMITED, known: Neighbour | None = None) -> None:
-        self._remaining = remaining
-        self._known = known or Neighbour(Budget(remaining=remaining))
-        self._glance = replace(GLANCE, remaining=remaining)
-        self._step = replace(STEP, remaining=remaining)
-        self._work = 0
-        self._unknown = 0
-        self._silent = 0
-        self._lumps = MOST_LUMPS
-        self._vain = 0
-
-    def afresh(self) -> "Judge":
-        """A judge with a whole budget that knows the plan that this one has found."""
-        return Judge(self._remaining, self._known)
-
-    def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
-        """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
-        may_search = self._work <= MAX_WORK and self._unknown < MAX_UNKNOWN
-        if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
-            return None
-        compact = joined(problem if isinstance(problem, Problem) else problem()).problem
-        filling = Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
-        if filling.outcome is Outcome.INFEASIBLE:
-            self._silent = 0
-            return False
-        self._silent += 1
-        if filling.lumps:
-            # There are hardly fewer ways to fill a node with as many other ones.
-            self._lumps = min(self._lumps, filling.lumps - 1)
-        answer = self._glanced(compact, filling) if may_search else None
-        if answer is None and self._is_counted_out(compact, filling):
-            self._silent = 0
-            return False
-        if answer is None and may_search:
-            answer = _ANSWERS.get(feasible(compact, self._step))
-            answer = True if answer is None and self._known.has_all(compact, MORE_ROOM) else answer
-            self._unknown += answer is None
-        return answer
-
-    def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
-        """What is seen without a long search, as most answers are."""
-        self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
-        if filling.slots and placed_so(compact, filling):
-            return True
-        if self._known.is_known and self._known.has_all(compact, ROOM):
-            return True
-        answer = _ANSWERS.get(feasible(compact, self._glance))
-        # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
-        # nearly fill many nodes, one plan is soon found near another that has most of them.
-        if answer is None and (is_plainly_feasible(compact) or self._is_near_greedy(compact)):
-            return True
-        return answer
-
-    def _is_near_greedy(self, compact: Problem) -> bool:
-        return not self._known.is_known and self._known.has_all(compact, ROOM)
-
-    def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
-        """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.
-
-        That takes longer than a glance, and says less.
-        """
-        if filling.slots or self._vain >= MAX_VAIN:
-            return False
-        refused = cannot_be_filled(compact)
-        self._vain += not refused
-        return refused
 
 
 @dataclass(frozen=True, slots=True)

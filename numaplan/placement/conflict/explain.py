@@ -10,10 +10,11 @@ from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
 from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPolicy
 from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import name_of, rank
-from numaplan.placement.conflict.classes import STEP, Judge, fewest
+from numaplan.placement.conflict.classes import fewest
 from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
+from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.plain import plainly
@@ -58,7 +59,7 @@ def conflict(
     """
     problem = build_problem(request, facts)
     alone = _alone(request, problem)
-    judge = Judge(remaining)
+    judge = Judge(FOR_A_CONFLICT, remaining)
     found = _shares_of_conflict(problem, alone, judge)
     names = [guest.name for share in found for guest in share.members]
     policy, of_host = _host_members(request, problem, found, judge.afresh())
@@ -239,7 +240,7 @@ def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
         return over.sentence
     if not is_over(remaining) and fill(joined(problem).problem, cores_only=True).outcome is Outcome.INFEASIBLE:
         return _BLAME["dedicated_cpus"] + in_numbers(problem, "dedicated_cpus")
-    step = replace(STEP, remaining=remaining)
+    step = replace(FOR_A_CONFLICT.step, remaining=remaining)
     for constraint, sentence in _BLAME.items():
         if not is_over(remaining) and feasible(problem, step, without=constraint) is Outcome.FEASIBLE:
             return sentence + in_numbers(problem, constraint)

@@ -6,7 +6,8 @@ from typing import Final
 
 from numaplan.model.request import HostPolicy
 from numaplan.placement.conflict.aspects import PLAIN, Aspects, Kind, meant, rank
-from numaplan.placement.conflict.classes import Judge, least
+from numaplan.placement.conflict.classes import least
+from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.conflict.shares import Share, Shares, kinds_of, only, relaxed_problem
 from numaplan.placement.conflict.twins import are_twins
 from numaplan.placement.facts import HostFacts

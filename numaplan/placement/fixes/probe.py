@@ -7,27 +7,23 @@ from typing import Final
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.conflict.clock import Remaining, is_over
-from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
+from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import Outcome, total
+from numaplan.placement.cpsat import total
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
-from numaplan.placement.joined import joined
-from numaplan.placement.nearby import Neighbour
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
-from numaplan.placement.search import Budget, feasible
+from numaplan.placement.search import Budget
 
 # No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
 # begun may take half as many again, and is given up then.
 MAX_CASES: Final = 90
 MAX_UNKNOWN: Final = 6
-# A case that is hard to decide is no fix worth telling: so much work, and on many nodes so much of CP-SAT's
-# deterministic time to make room in a plan that is known.
-_CASE: Final = Budget(scale=0.05)
-_ROOM: Final = 0.4
+# A case that is hard to decide is no fix worth telling.
+_CASE: Final = Patience(Budget(scale=0.05))
 # CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
 COST_WORK: Final = 0.5
 
@@ -44,7 +40,7 @@ class Probe:
         self._vms = {guest.vm for guest in named}
         self._change_topology = change_topology
         self._remaining = remaining
-        self._known = Neighbour(Budget(remaining=remaining))
+        self._judge = Judge(_CASE, remaining)
 
     @property
     def tired(self) -> bool:
@@ -111,16 +107,9 @@ class Probe:
     def _solved(self, problem: Problem) -> bool:
         # Who may be left out stands in nobody's way.
         required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
-        compact = joined(problem.only(required)).problem
-        if not problem.truncated and (is_exceeded(compact) or cannot_be_filled(compact, brief=True)):
-            return False
-        if self._known.has_all(compact, _ROOM):
-            return True
-        if not problem.truncated and cannot_be_filled(compact):
-            return False
-        outcome = feasible(compact, replace(_CASE, remaining=self._remaining))
-        self.unknown += outcome is Outcome.UNKNOWN
-        return outcome is Outcome.FEASIBLE
+        answer = self._judge.can(problem.only(required))
+        self.unknown += answer is None
+        return answer is True
 
 
 def _least_cost(problem: Problem, seconds: float | None) -> int:

@@ -1,0 +1,126 @@
+"""Whether guests can all be placed, asked again and again of problems that are much like each other."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
+from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
+from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
+from numaplan.placement.cpsat import Outcome
+from numaplan.placement.joined import joined
+from numaplan.placement.levels import MANY_NODES
+from numaplan.placement.nearby import Neighbour
+from numaplan.placement.problem import Problem
+from numaplan.placement.search import Budget, is_plainly_feasible, some_plan
+
+# Most answers need no more.
+GLANCE: Final = Budget(scale=0.004)
+
+# How often room is made near a plan that is known, at first and at last.
+FEW_ROUNDS: Final = 25
+MANY_ROUNDS: Final = 100
+
+# When so many questions in a row were not answered by counting and nothing else may be tried, none is asked any more.
+MAX_SILENT: Final = 20
+
+# After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
+MAX_VAIN: Final = 10
+
+_ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OPTIMAL: True}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one question is searched for an answer, and after how many without one only counting is asked.
+
+    All searches together may have `work` (class, way to lie, VFs wanted) triples; counting is free.
+    """
+
+    step: Budget
+    unknown: int = sys.maxsize
+    work: int = sys.maxsize
+
+
+# A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
+FOR_A_CONFLICT: Final = Patience(Budget(scale=0.02), unknown=2, work=200_000)
+
+
+class Judge:
+    """Whether guests can all be placed: by counting, then by search as long as its patience lasts.
+
+    Where no time is `remaining`, nothing is known. `known`: a plan near which others may be found.
+    """
+
+    def __init__(self, patience: Patience, remaining: Remaining = UNLIMITED, known: Neighbour | None = None) -> None:
+        self._patience = patience
+        self._remaining = remaining
+        self._known = known or Neighbour(Budget(remaining=remaining))
+        self._work = 0
+        self._unknown = 0
+        self._silent = 0
+        self._lumps = MOST_LUMPS
+        self._vain = 0
+
+    def afresh(self) -> "Judge":
+        """A judge with all its patience that knows the plan that this one has found."""
+        return Judge(self._patience, self._remaining, self._known)
+
+    def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
+        """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
+        may_search = self._work <= self._patience.work and self._unknown < self._patience.unknown
+        if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
+            return None
+        compact = joined(problem if isinstance(problem, Problem) else problem()).problem
+        filling = Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
+        if filling.outcome is Outcome.INFEASIBLE:
+            self._silent = 0
+            return False
+        self._silent += 1
+        if filling.lumps:
+            # There are hardly fewer ways to fill a node with as many other ones.
+            self._lumps = min(self._lumps, filling.lumps - 1)
+        answer = self._glanced(compact, filling) if may_search else None
+        if answer is None and self._is_counted_out(compact, filling):
+            self._silent = 0
+            return False
+        if answer is None and may_search:
+            answer = self._searched(compact, self._patience.step)
+            answer = True if answer is None and self._known.has_all(compact, MANY_ROUNDS) else answer
+            self._unknown += answer is None
+        return answer
+
+    def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
+        """What is seen without a long search, as most answers are."""
+        self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
+        if filling.slots and placed_so(compact, filling):
+            return True
+        # On many nodes even a glance takes longer than to look near a plan.
+        near_first = self._known.is_known and len(compact.facts.nodes) >= MANY_NODES
+        if near_first and self._known.has_all(compact, FEW_ROUNDS):
+            return True
+        answer = self._searched(compact, GLANCE)
+        # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
+        # nearly fill many nodes, one plan is soon found near another that has most of them.
+        if answer is None and (
+            is_plainly_feasible(compact) or (not near_first and self._known.has_all(compact, FEW_ROUNDS))
+        ):
+            return True
+        return answer
+
+    def _searched(self, compact: Problem, budget: Budget) -> bool | None:
+        outcome, lies = some_plan(compact, replace(budget, remaining=self._remaining))
+        self._known.learn(lies)
+        return _ANSWERS.get(outcome)
+
+    def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
+        """Whether the largest guests alone cannot fill the nodes, where there were too many ways for all of them.
+
+        That takes longer than a glance, and says less.
+        """
+        if filling.slots or self._vain >= MAX_VAIN:
+            return False
+        refused = cannot_be_filled(compact)
+        self._vain += not refused
+        return refused
