@@ -3,10 +3,13 @@
 from dataclasses import replace
 from typing import Final
 
+import pytest
+
 from numaplan.api.clock import ENDLESS, Clock
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Asking, place
 from numaplan.model.plan import Plan, Status
+from numaplan.placement import options
 from numaplan.placement.conflict.clock import is_over
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
@@ -59,6 +62,19 @@ def test_a_judge_without_time_knows_nothing_and_counts_nothing() -> None:
     assert Judge(FOR_A_CONFLICT).can(problem) is False
     assert Judge(FOR_A_CONFLICT, lambda: 0.0).can(problem) is None
     assert Judge(FOR_A_CONFLICT, lambda: 0.0).can(lambda: 1 / 0) is None  # type: ignore[arg-type, return-value]  # never called
+
+
+def test_a_judge_counts_nothing_where_there_are_more_ways_to_lie_than_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unequal cells that may share nodes: of the ways that are looked at, none has the first on nodes 5 to 7."""
+    monkeypatch.setattr(options, "MAX_OPTIONS", 5 * 8 * 8)
+    snapshot = host("8n:64c:1t", pages={"1GiB": [1] * 5 + [20] * 3})
+    guests = [guest(f"g{i}", range(1, 4), page_size="1GiB", distinct_nodes=False) for i in range(8)]
+    request = ask(*guests, reserved="0")
+    problem = build_problem(request, host_facts(request, snapshot))
+    assert problem.truncated
+    assert Judge(FOR_A_CONFLICT).can(problem) is not False
 
 
 def test_a_conflict_without_time_to_make_it_small_is_told_with_none_of_it_proven() -> None:

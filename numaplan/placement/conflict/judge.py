@@ -73,7 +73,7 @@ class Judge:
         if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
             return None
         compact = joined(problem if isinstance(problem, Problem) else problem()).problem
-        filling = Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
+        filling = self._fill(compact)
         if filling.outcome is Outcome.INFEASIBLE:
             self._silent = 0
             return False
@@ -90,6 +90,13 @@ class Judge:
             answer = True if answer is None and self._known.has_all(compact, MANY_ROUNDS) else answer
             self._unknown += answer is None
         return answer
+
+    def _fill(self, compact: Problem) -> Filling:
+        """A way to fill the nodes; INFEASIBLE where any count refuses the guests."""
+        if compact.truncated:
+            # A count would be of the ways that are looked at, and there are others.
+            return Filling(Outcome.UNKNOWN)
+        return Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
 
     def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
         """What is seen without a long search, as most answers are."""
@@ -119,7 +126,7 @@ class Judge:
 
         That takes longer than a glance, and says less.
         """
-        if filling.slots or self._vain >= MAX_VAIN:
+        if filling.slots or self._vain >= MAX_VAIN or compact.truncated:
             return False
         refused = cannot_be_filled(compact)
         self._vain += not refused
