@@ -12,6 +12,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement import options
 from numaplan.placement.capacity.addition import Grown
 from numaplan.placement.capacity.elastic import Room
 from numaplan.placement.capacity.fit import Counted, count_copies
@@ -306,3 +307,13 @@ def test_where_it_is_not_settled_whether_less_would_do_what_is_enough_is_told(mo
         "one more fw has a place with 2 more free cores of its own on node 0 (have 1, need 3);"
         " whether less would do was not settled within the limit of work"
     )
+
+
+def test_nothing_is_proven_where_there_are_more_ways_to_lie_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those looked at, none has the first cell on nodes 5 to 7, where most of the pages are."""
+    request = ask(guest("fw", range(1, 4), page_size="1GiB", distinct_nodes=False), reserved="0")
+    snapshot = host("8n:64c:1t", pages={"1GiB": [1] * 5 + [20] * 3})
+    monkeypatch.setattr(options, "MAX_OPTIONS", 5 * 8 * 8)
+    found = count_copies(request, snapshot, "fw", together=False, apart=False)
+    assert isinstance(found, Counted)
+    assert not found.capacity.proven
