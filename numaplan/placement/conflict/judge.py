@@ -18,10 +18,6 @@ from numaplan.placement.search import Budget, is_plainly_feasible, some_plan
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
 
-# How often room is made near a plan that is known, at first and at last.
-FEW_ROUNDS: Final = 25
-MANY_ROUNDS: Final = 100
-
 # When so many questions in a row were not answered by counting and nothing else may be tried, none is asked any more.
 MAX_SILENT: Final = 20
 
@@ -35,16 +31,19 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    All searches together may have `work` (class, way to lie, VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, at first and at last. All searches together may
+    have `work` (class, way to lie, VFs wanted) triples; counting is free.
     """
 
     step: Budget
+    few: int
+    many: int
     unknown: int = sys.maxsize
     work: int = sys.maxsize
 
 
 # A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
-FOR_A_CONFLICT: Final = Patience(Budget(scale=0.02), unknown=2, work=200_000)
+FOR_A_CONFLICT: Final = Patience(Budget(scale=0.02), few=25, many=100, unknown=2, work=200_000)
 
 
 class Judge:
@@ -87,7 +86,7 @@ class Judge:
             return False
         if answer is None and may_search:
             answer = self._searched(compact, self._patience.step)
-            answer = True if answer is None and self._known.has_all(compact, MANY_ROUNDS) else answer
+            answer = True if answer is None and self._known.has_all(compact, self._patience.many) else answer
             self._unknown += answer is None
         return answer
 
@@ -105,13 +104,13 @@ class Judge:
             return True
         # On many nodes even a glance takes longer than to look near a plan.
         near_first = self._known.is_known and len(compact.facts.nodes) >= MANY_NODES
-        if near_first and self._known.has_all(compact, FEW_ROUNDS):
+        if near_first and self._known.has_all(compact, self._patience.few):
             return True
         answer = self._searched(compact, GLANCE)
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
         if answer is None and (
-            is_plainly_feasible(compact) or (not near_first and self._known.has_all(compact, FEW_ROUNDS))
+            is_plainly_feasible(compact) or (not near_first and self._known.has_all(compact, self._patience.few))
         ):
             return True
         return answer

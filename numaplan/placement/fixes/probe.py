@@ -23,7 +23,7 @@ from numaplan.placement.search import Budget
 MAX_CASES: Final = 90
 MAX_UNKNOWN: Final = 6
 # A case that is hard to decide is no fix worth telling.
-_CASE: Final = Patience(Budget(scale=0.05))
+_CASE: Final = Patience(Budget(scale=0.05), few=10, many=15)
 # CP-SAT's deterministic time for the cost of a plan; a cost that is not the best is still true.
 COST_WORK: Final = 0.5
 
