@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.excess import excess
-from numaplan.placement.conflict.fillings import MOST_LUMPS, fill
+from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
@@ -27,12 +27,9 @@ def is_exceeded(compact: Problem) -> bool:
     return excess(compact) is not None or leaves_no_way(compact)
 
 
-def cannot_be_filled(compact: Problem, *, brief: bool = False) -> bool:
-    """Whether it is proven by looking at all ways to fill a node; `brief`: only where there are not too many for that.
-
-    Else the ways are looked at in which the largest guests can.
-    """
-    return fill(compact, whole=MOST_LUMPS if brief else None).outcome is Outcome.INFEASIBLE
+def cannot_be_filled(compact: Problem) -> bool:
+    """Whether all ways to fill a node prove it, or where these are too many, those of the largest guests."""
+    return fill(compact).outcome is Outcome.INFEASIBLE
 
 
 @dataclass(frozen=True, slots=True)
