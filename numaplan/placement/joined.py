@@ -6,8 +6,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from numaplan.model.guest import VcpuId
+from numaplan.model.host import NodeId
 from numaplan.model.request import CellRequest, GuestRequest
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
+
+# On which nodes the cells of guests lie, by the guests' names.
+Lies = Mapping[str, tuple[NodeId, ...]]
 
 Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int, str | None]
 
@@ -29,6 +33,27 @@ class Joined:
                 nodes, left = tuple(left[: len(guests.cells)]), left[len(guests.cells) :]
                 ways = [each.nodes for each in guests.options]
                 found[guests.request.name] = ways.index(nodes) if nodes else None
+        return found
+
+    def lies_apart(self, lies: Lies) -> Lies:
+        """Where the guests of the other problem lie, where those of this one do so."""
+        found = {name: nodes for name, nodes in lies.items() if name not in self.groups}
+        for name, (_, group) in self.groups.items():
+            left = lies.get(name, ())
+            for guests in group if left else ():
+                found[guests.request.name], left = left[: len(guests.cells)], left[len(guests.cells) :]
+        return found
+
+    def lies_together(self, lies: Lies) -> Lies:
+        """Where the guests of this problem lie, where those of the other one do so; of a group all must."""
+        found = dict(lies)
+        for name, (_, group) in self.groups.items():
+            names = [guests.request.name for guests in group]
+            nodes = tuple(node for each in names for node in lies.get(each, ()))
+            for each in names:
+                found.pop(each, None)
+            if all(each in lies for each in names):
+                found[name] = nodes
         return found
 
 

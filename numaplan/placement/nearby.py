@@ -9,6 +9,7 @@ from numaplan.model.host import NodeId
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.joined import Joined, Lies
 from numaplan.placement.levels import Budget, Run, Turn
 from numaplan.placement.neighbourhood import FEWEST_NODES, MANY, Search, elsewhere
 from numaplan.placement.problem import Problem
@@ -19,30 +20,25 @@ _START_WORK: Final = 0.3
 
 # When so often in vain room was made on a node, it is another one's turn.
 _TRIES: Final = 8
+# So often in all, with no more than this of CP-SAT's deterministic time.
+_ROUNDS: Final = 200
+_MOST_WORK: Final = 2.0
 # More than the hundredths of a node that guests can take: to place more comes first.
 _FIRST: Final = 1_000
 
 
-# On which nodes the cells of guests lie, by the guests' names.
-Lies = Mapping[str, tuple[NodeId, ...]]
-
-
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How room is made: how many `nodes` may take what is on another, and how long they are tried for that.
-
-    `rounds` times, each with CP-SAT's deterministic time `work`, until `most` of that is used up in all.
-    """
+    """How room is made: how many `nodes` may take what is on another, and CP-SAT's deterministic time for each try."""
 
     nodes: int
     work: float
-    rounds: int
-    most: float
 
 
 # Many short looks find what a long one does not, unless CPUs and pages are scarce at once.
-THOROUGH: Final = Manner(3, 0.1, 200, 2.0)
-BRISK: Final = Manner(4, 0.015, 100, 2.0)
+THOROUGH: Final = Manner(3, 0.1)
+STEADY: Final = Manner(3, 0.05)
+BRISK: Final = Manner(4, 0.015)
 
 
 def lies_in(f: Formulation, solution: Sequence[int]) -> Lies:
@@ -60,25 +56,32 @@ class Neighbour:
     Only on many nodes: on few the whole model is soon solved.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, lies: Lies | None = None) -> None:
         self._budget = budget
-        self._lies: Lies = {}
+        self.lies: Lies = lies or {}
+        self._asked: Joined | None = None
+        self._nearby: Nearby | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether a plan was found yet; else one is looked for near a greedy one."""
-        return bool(self._lies)
+        return bool(self.lies)
 
-    def learn(self, lies: Lies) -> None:
-        """Where guests lie in a plan that was found otherwise; {}: none was."""
-        self._lies = lies or self._lies
+    def learn(self, joint: Joined, lies: Lies) -> bool:
+        """Whether there is a plan of a joint problem, which was looked for otherwise: where its guests lie, or {}."""
+        self.lies = joint.lies_apart(lies) if lies else self.lies
+        return bool(lies)
 
-    def has_all(self, problem: Problem, rounds: int) -> bool:
-        """Whether all required guests find a place near it by making room briskly, so often; False: not known."""
-        nearby = Nearby.of(problem, self._lies or None)
-        if nearby is None or not nearby.make_room(self._budget, replace(BRISK, rounds=rounds)):
+    def has_all(self, joint: Joined, manner: Manner, rounds: int) -> bool:
+        """Whether all required guests find a place near it by making room so often; False: not known.
+
+        Asked again of the same problem, it goes on where it stopped.
+        """
+        if self._asked is not joint:
+            self._asked, self._nearby = joint, Nearby.of(joint.problem, joint.lies_together(self.lies) or None)
+        if self._nearby is None or not self._nearby.make_room(self._budget, manner, rounds):
             return False
-        self.learn(nearby.lies())
+        self.learn(joint, self._nearby.lies())
         return True
 
 
@@ -108,7 +111,7 @@ class Nearby:
         self._placed = total(f.placed(u) * each for u, each in enumerate(sizes))
         self._most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
         self._dice = random.Random(0)  # noqa: S311  # an order, no secret
-        self.solution = completed(f, self._placed, starts(f)[0] if known is None else _as_they_lie(f, known))
+        self.solution = completed(f, self._placed, starts(f)[0] if known is None else as_they_lie(f, known))
 
     def lies(self) -> Lies:
         """Where those that have a place lie in `solution`."""
@@ -128,15 +131,15 @@ class Nearby:
         self.solution = more_placed(self._f, self._placed, self._most, self.solution, stale=stale, budget=budget)
         return self._ways()
 
-    def make_room(self, budget: Budget, manner: Manner = THOROUGH) -> dict[int, int]:
+    def make_room(self, budget: Budget, manner: Manner = THOROUGH, rounds: int = _ROUNDS) -> dict[int, int]:
         """Empties one node after the other as far as others can take what is on it.
 
         On a host that is nearly full, what is left lies scattered where none of those without a place can use it.
         """
         nodes = self._f.problem.facts.nodes
         taken = {node: _taken(self._f, node) for node in nodes}
-        emptied, tries, work = self._dice.choice(nodes), 0, manner.most
-        for _ in range(manner.rounds):
+        emptied, tries, work = self._dice.choice(nodes), 0, _MOST_WORK
+        for _ in range(rounds):
             seconds = budget.remaining()
             if self._value >= self._most or work <= 0 or (seconds is not None and seconds <= 0):
                 break
@@ -161,7 +164,7 @@ class Nearby:
         return self._ways()
 
 
-def _as_they_lie(f: Formulation, known: Lies) -> dict[int, int]:
+def as_they_lie(f: Formulation, known: Lies) -> dict[int, int]:
     """How many guests go each way if all that can lie as in `known`, the others none."""
     start = {var: 0 for ways in f.choice for count in ways.values() for var, _ in count.terms}
     for u, unit in enumerate(f.units):

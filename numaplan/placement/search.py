@@ -16,7 +16,7 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Aim, Linear, Outcome, Solved, total
 from numaplan.placement.first import greedy_plan, part_of_greedy_plan, plan_of_required
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.joined import Joined, joined
+from numaplan.placement.joined import Joined, Lies, joined
 from numaplan.placement.levels import (
     MANY_NODES,
     WORK,
@@ -33,7 +33,7 @@ from numaplan.placement.levels import (
     sharpened,
     to_beat,
 )
-from numaplan.placement.nearby import Lies, lies_in
+from numaplan.placement.nearby import lies_in
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem
@@ -222,9 +222,11 @@ def some_plan(problem: Problem, budget: Budget, *, without: str | None = None) -
     return Outcome.UNKNOWN if solved.outcome is Outcome.INFEASIBLE and problem.truncated else solved.outcome, {}
 
 
-def is_plainly_feasible(problem: Problem) -> bool:
-    """Whether one guest after the other finds a place; False: not known."""
-    return bool(greedy_plan(formulate(problem, coarse_units(problem), fine=False), ZERO))
+def plain_plan(problem: Problem) -> Lies:
+    """Where guests lie if one after the other finds a place; {} where not all do so."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    solution = greedy_plan(f, ZERO)
+    return lies_in(f, solution) if solution else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,19 @@ def test_what_one_more_needs_on_many_nodes_is_settled_and_enough_and_no_less_is(
     assert _has_room(*with_more(more, full.snapshot, row, row.missing - 1)) is Outcome.INFEASIBLE
 
 
+def test_what_one_more_needs_is_settled_where_others_fill_nearly_all_of_many_nodes() -> None:
+    crowd = make_instance(HOSTS[4], 0.8, seed=2)
+    others = tuple(replace(each, required=True) for each in crowd.request.guests)
+    copy = guest("copy", 10, memory_gib=16, page_size="1GiB")
+    found = count_copies(
+        replace(crowd.request, guests=(*others, copy)), crowd.snapshot, "copy", together=False, apart=False
+    )
+    assert isinstance(found, Counted)
+    assert found.capacity.proven
+    assert not list(placement_violations(Facts(found.request, crowd.snapshot), found.capacity.placements))
+    assert [(row.resource, row.missing) for row in found.capacity.next.short] == [("CPUs", 1)]
+
+
 def _copies(copy: GuestRequest, count: int) -> list[GuestRequest]:
     return [replace(copy, name=f"copy-{i + 1}") for i in range(count)]
 

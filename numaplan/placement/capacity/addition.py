@@ -2,8 +2,9 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Final
 
 from numaplan.model.host import NodeId
@@ -13,8 +14,11 @@ from numaplan.placement.capacity.elastic import Room, Stretch, find_room, grown_
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.levels import MANY_NODES
 
+# After so many searches without an answer what is known is told.
+_MOST_UNKNOWN: Final = 2
 # Of equal nodes and PFs one is as good as another.
 _TRIED_OF_A_KIND: Final = 2
 
@@ -119,23 +123,40 @@ def _brought_down(host: Grown, more: Mapping[Supply, int]) -> Addition | None:
 
 def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
     """An addition with the least of one supply that is enough beside the others."""
+    amounts = _amounts(host, supply, enough.more[supply])
     # That nothing at all is not enough is known already.
-    low, high = 0 if len(enough.more) == 1 else -1, enough.more[supply]
+    low, high = 0 if len(enough.more) == 1 else -1, len(amounts) - 1
     nodes, proven = enough.nodes, True
-    tried, is_counted = high - 1, False
+    tried, is_counted, unknown = high - 1, False, 0
 
-    def beside(amount: int) -> Mapping[Supply, int]:
-        return {other: more for other, more in {**enough.more, supply: amount}.items() if more}
+    def beside(i: int) -> Mapping[Supply, int]:
+        return {other: more for other, more in {**enough.more, supply: amounts[i]}.items() if more}
 
-    while high - low > 1:
+    while high - low > 1 and unknown < _MOST_UNKNOWN:
         room = host.room(beside(tried))
         if room.outcome is Outcome.OPTIMAL:
             high, nodes = tried, room.nodes
         else:
             low, proven = tried, room.outcome is Outcome.INFEASIBLE
+            unknown += not proven
         tried = (low + high) // 2
         if not is_counted and high - low > 1:
             # What counting does not rule out often is enough.
-            low += bisect_left(range(low + 1, high), 1, key=lambda amount: 0 if host.exceeds(beside(amount)) else 1)
+            low += bisect_left(range(low + 1, high), 1, key=lambda i: 0 if host.exceeds(beside(i)) else 1)
             tried, is_counted = low + 1, True
-    return Addition(beside(high), proven=enough.proven and proven, nodes=nodes)
+    proven = enough.proven and proven and high - low <= 1
+    return Addition(beside(high), proven=proven, nodes=nodes)
+
+
+def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:
+    """Nothing, `most`, and what lies between them and makes a difference: of memory, what more cells can use."""
+    if supply.thing not in (Thing.PAGE, Thing.ORDINARY) or supply.node is None:
+        return range(most + 1)
+    problem = host.asked.problem
+    size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
+    uses = {cell.memory_kib for guests in problem.classes for cell in guests.cells if size in cell.page_sizes_kib}
+    if size == SMALL_PAGE_KIB:
+        uses.add(problem.facts.policy.guest_overhead_kib)
+    step = max(1, gcd(*uses) // each)
+    there = problem.facts.capacity_kib.get((supply.node, size), 0) // each
+    return [0, *range(step - there % step, most, step), most]

@@ -11,19 +11,29 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies, hint_of, hold
+from numaplan.placement.capacity.model import (
+    CopiesProblem,
+    Held,
+    copies_problem,
+    formulate_copies,
+    hint_of,
+    hold,
+    lies_so,
+)
+from numaplan.placement.capacity.most import PATIENCE
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
+from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.constraints import memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
-from numaplan.placement.levels import MANY_NODES
-from numaplan.placement.nearby import completed, more_placed
+from numaplan.placement.levels import MANY_NODES, Budget
+from numaplan.placement.nearby import Neighbour, completed, more_placed
 from numaplan.placement.problem import CoreKind, Problem
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
-WORK: Final = 1.0
+WORK: Final = 0.5
 
 # Where room is to be had around some nodes, it is soon found there or hardly ever.
 _STALE: Final = 20
@@ -311,15 +321,32 @@ def find_room(
     if node is not None:
         f.model.at_least(total(f.uses(u, node) for u, unit in enumerate(f.units) if unit.number == asked.number), 1)
     hint = hint_of(f, start)
-    if len(asked.problem.facts.nodes) >= MANY_NODES and (solution := completed(f, placed, hint)):
+    many = len(asked.problem.facts.nodes) >= MANY_NODES
+    if many and (solution := completed(f, placed, hint)):
         solution = more_placed(f, placed, count, solution, stale=_STALE, around=around)
         if placed.value(solution) == count:
             return Room(Outcome.OPTIMAL, _nodes_of_copies(asked, f, solution))
+    if many and asked.is_simple:
+        return _judged(asked, count, start, node)
     f.model.at_least(placed, count)
     result = f.model.solve(ZERO, maximize=False, work=WORK, hint=hint)
+    if result.outcome is Outcome.UNKNOWN and asked.is_simple:
+        return _judged(asked, count, start, node)
     if result.outcome is Outcome.INFEASIBLE and asked.problem.truncated:
         return Room(Outcome.UNKNOWN)
     return Room(result.outcome, _nodes_of_copies(asked, f, result.solution) if result.solution else frozenset())
+
+
+def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) -> Room:
+    """Whether they find a place, where copies are neither linked nor told apart."""
+    problem = asked.required(count, on=node)
+    known = Neighbour(Budget(), lies_so(problem, start))
+    answer = Judge(PATIENCE, known=known).can(problem)
+    if not answer:
+        return Room(Outcome.UNKNOWN if answer is None else Outcome.INFEASIBLE)
+    copies = [guests for guests in problem.classes if guests.request.vm == asked.copies.vm]
+    names = [guest.name for guests in copies for guest in guests.members]
+    return Room(Outcome.OPTIMAL, frozenset(node for name in names for node in known.lies[name]))
 
 
 def _nodes_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[NodeId]:

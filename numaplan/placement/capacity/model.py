@@ -1,6 +1,6 @@
 """The coarse model with any number of copies of one vm in it, which it does not tell apart."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,6 +15,7 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.joined import Lies
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 
@@ -57,6 +58,40 @@ class CopiesProblem:
         copies = (replace(self.guests, members=self.guests.members * count),) if count else ()
         classes = (*self.problem.classes[: self.number], *copies, *self.problem.classes[self.number + 1 :])
         return replace(self.problem, classes=classes)
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether affinity or anti-affinity binds the copies, of which `problem` says nothing."""
+        copies = self.copies
+        return bool(copies.together or copies.apart or copies.near or copies.far)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether `required` is the whole question of copies."""
+        return not self.is_linked and not self.told_apart
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether copies are not all the same to the model: an IOMMU group that goes as one goes to one copy."""
+        kinds = self.problem.device_kinds
+        return any(kinds[i].bundle is not None for demand in self.guests.devices for i in demand.kinds)
+
+    def required(self, count: int, *, on: NodeId | None = None) -> Problem:
+        """The problem in which `count` copies are required, one at least, each with a name of its own.
+
+        The last of them lies `on` a node.
+        """
+        problem = self.with_copies(count)
+        others = (guests.members for c, guests in enumerate(problem.classes) if c != self.number)
+        names = self.copies.called(count, (guest.name for members in others for guest in members))
+        members = tuple(replace(self.guests.request, name=name, required=True) for name in names)
+        classes = list(problem.classes)
+        classes[self.number] = replace(self.guests, members=members)
+        if on is not None:
+            there = tuple(option for option in self.guests.options if on in option.nodes)
+            classes.append(replace(self.guests, members=members[-1:], options=there))
+            classes[self.number] = replace(self.guests, members=members[:-1])
+        return replace(problem, classes=tuple(guests for guests in classes if guests.members))
 
     @property
     def _most_alone(self) -> int:
@@ -110,6 +145,15 @@ def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:
     return {way: count for way, count in taken.items() if count}
 
 
+def lies_so(problem: Problem, held: Held) -> Lies:
+    """Where guests lie if so many go each way, those of a class in the order of the request."""
+    found: dict[str, tuple[NodeId, ...]] = {}
+    for c, guests in enumerate(problem.classes):
+        ways = [nodes for (number, nodes, _), count in held.items() if number == c for _ in range(count)]
+        found.update(zip((guest.name for guest in guests.members), ways, strict=False))
+    return found
+
+
 def hint_of(f: Formulation, held: Held) -> dict[int, int]:
     """Values of variables from which a search may start: a solution for one copy less."""
     found = {}
@@ -123,11 +167,17 @@ def hint_of(f: Formulation, held: Held) -> dict[int, int]:
 def hold(f: Formulation, held: Held) -> None:
     """Demands that at least so many guests go each way."""
     ways: dict[tuple[int, tuple[NodeId, ...], bool], list[Linear]] = defaultdict(list)
+    room: Counter[int] = Counter()
     for u, unit in enumerate(f.units):
+        room[unit.number] += unit.count
         for option, count in f.options(u):
             ways[unit.number, option.nodes, option.keep is not None].append(count)
-    for way, least in held.items():
-        f.model.at_least(total(ways[way]), least)
+    for (number, _, _), least in held.items():
+        room[number] -= least
+    for way, counts in ways.items():
+        # Where the class has no more members, that is how all of them lie.
+        least = held.get(way, 0)
+        f.model.between(least, total(counts), least + room[way[0]])
 
 
 def _units(asked: CopiesProblem, count: int) -> list[Unit]:
@@ -136,23 +186,17 @@ def _units(asked: CopiesProblem, count: int) -> list[Unit]:
         options = tuple(range(len(guests.options)))
         if c != asked.number:
             units.append(Unit(c, guests, 0, len(guests.members), options))
-        elif count and _told_apart(asked):
+        elif count and asked.told_apart:
             units += [Unit(c, guests, 0, 1, options)] * count
         elif count:
             units.append(Unit(c, guests, 0, count, options))
     return units
 
 
-def _told_apart(asked: CopiesProblem) -> bool:
-    """An IOMMU group that goes as one goes to one copy."""
-    kinds = asked.problem.device_kinds
-    return any(kinds[i].bundle is not None for demand in asked.guests.devices for i in demand.kinds)
-
-
 def _link(f: Formulation, asked: CopiesProblem, mine: Sequence[int], count: int) -> None:
     """Affinity and anti-affinity of the copies, with each other and with other guests."""
     copies, facts = asked.copies, asked.problem.facts
-    if not (copies.together or copies.apart or copies.near or copies.far):
+    if not asked.is_linked:
         return
     ways = _by_nodes((option, n) for u in mine for option, n in f.options(u))
     if copies.apart:

@@ -3,10 +3,12 @@
 from typing import Final
 
 from numaplan.placement.capacity.model import CopiesProblem, formulate_copies
-from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved
-from numaplan.placement.formulation import Formulation
-from numaplan.placement.levels import MANY_NODES, sharpened
-from numaplan.placement.nearby import completed, more_placed
+from numaplan.placement.conflict.judge import Judge, Patience
+from numaplan.placement.constraints import formulate
+from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.levels import MANY_NODES, Budget, sharpened
+from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
@@ -19,20 +21,61 @@ _DOUBT_WORK: Final = 0.16
 _BRIEF: Final = 12
 _LONG: Final = 60
 
+# On many nodes so many copies are asked for, then one less, and so on; after so many times without an answer, the most
+# that can be had are looked for.
+PATIENCE: Final = Patience(Budget(scale=0.02), few=20, many=20, manner=STEADY)
+_MOST_UNKNOWN: Final = 3
+
 
 def most_copies(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
-    """The model with up to `most` copies, how many are placed, and a solution with as many as can be, if there is one.
+    """A model with copies, how many are placed, and a solution with as many as can be, if there is one.
 
     No more than `most` have a place, as is known already.
     """
-    f, placed = formulate_copies(asked, most)
-    first = next(iter(starts(f)), {})
     if len(asked.problem.facts.nodes) < MANY_NODES:
-        all_placed = f.model.copy()
-        all_placed.at_least(placed, most)
-        found = all_placed.solve(ZERO, maximize=False, work=_FIRST_WORK, hint=first)
-        return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=_WORK)
-    known = Solved(Outcome.UNKNOWN, completed(f, placed, first), most, 0.0)
+        return _of_whole_model(asked, most)
+    if asked.is_simple:
+        most, found = _counting_down(asked, most)
+        if found is not None:
+            return found
+    return _of_neighbourhoods(asked, most)
+
+
+def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
+    f, placed = formulate_copies(asked, most)
+    all_placed = f.model.copy()
+    all_placed.at_least(placed, most)
+    hint = next(iter(starts(f)), {})
+    found = all_placed.solve(ZERO, maximize=False, work=_FIRST_WORK, hint=hint)
+    return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=_WORK)
+
+
+def _counting_down(asked: CopiesProblem, most: int) -> tuple[int, tuple[Formulation, Linear, Solved] | None]:
+    """(what is known then, the first that have a place), the latter None where none are soon found."""
+    known = Neighbour(Budget())
+    judge = Judge(PATIENCE, known=known)
+    unknown = 0
+    for count in range(most, 0, -1):
+        problem = asked.required(count)
+        answer = judge.can(problem)
+        if answer:
+            f = formulate(problem, coarse_units(problem), fine=False)
+            placed = total(f.placed(u) for u, unit in enumerate(f.units) if unit.number == asked.number)
+            solution = completed(f, placed, as_they_lie(f, known.lies))
+            if solution:
+                return most, (f, placed, Solved(Outcome.FEASIBLE if unknown else Outcome.OPTIMAL, solution, most, 0.0))
+        if answer is None:
+            unknown += 1
+        elif not unknown:
+            most = count - 1
+        if unknown == _MOST_UNKNOWN:
+            break
+    return most, None
+
+
+def _of_neighbourhoods(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
+    f, placed = formulate_copies(asked, most)
+    known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(starts(f)), {})), most, 0.0)
     for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, _WORK)):
         solution = known.solution and more_placed(f, placed, known.bound, known.solution, stale=stale)
         if solution and placed.value(solution) == known.bound:

@@ -82,10 +82,9 @@ def _listing_usual_pages(node: NumaNode) -> NumaNode:
 
 
 def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
-    copies = stretch.base.copies
     if not stretch.base.problem.facts.shared and any(cell.shared for cell in stretch.base.guests.cells):
         return _NO_POOL
-    if not (copies.together or copies.apart or copies.near or copies.far):
+    if not stretch.base.is_linked:
         return _NOTHING
     free = stretch.least(needs, single=False, linked=False).outcome
     return _LINKED if free in (Outcome.OPTIMAL, Outcome.FEASIBLE) else _NOTHING

@@ -14,6 +14,8 @@ from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.joined import Lies
+from numaplan.placement.nearby import lies_in
 from numaplan.placement.problem import GuestClass, Problem
 
 # CP-SAT's deterministic time to choose among the ways to fill nodes, and to place guests as such a choice says.
@@ -79,11 +81,12 @@ def keep_to(f: Formulation, filling: Filling) -> None:
         f.model.at_most(total(cells), filling.slots[slot])
 
 
-def placed_so(problem: Problem, filling: Filling) -> bool:
-    """Whether all guests of `problem` find a place with no more cells on a node than `filling` has slots for."""
+def placed_so(problem: Problem, filling: Filling) -> Lies:
+    """Where the guests of `problem` lie with no more cells on a node than `filling` has slots for; {}: not found."""
     f = formulate(problem, coarse_units(problem), fine=False)
     keep_to(f, filling)
-    return bool(f.model.solve(ZERO, maximize=False, work=WORK).solution)
+    solution = f.model.solve(ZERO, maximize=False, work=WORK).solution
+    return lies_in(f, solution) if solution else {}
 
 
 def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterator[tuple[int, Lump]]:

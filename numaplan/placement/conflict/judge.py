@@ -9,11 +9,11 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.joined import joined
+from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import MANY_NODES
-from numaplan.placement.nearby import Neighbour
+from numaplan.placement.nearby import BRISK, Manner, Neighbour
 from numaplan.placement.problem import Problem
-from numaplan.placement.search import Budget, is_plainly_feasible, some_plan
+from numaplan.placement.search import Budget, plain_plan, some_plan
 
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
@@ -31,13 +31,14 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, at first and at last. All searches together may
-    have `work` (class, way to lie, VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, at first and at last, in its `manner`. All
+    searches together may have `work` (class, way to lie, VFs wanted) triples; counting is free.
     """
 
     step: Budget
     few: int
     many: int
+    manner: Manner = BRISK
     unknown: int = sys.maxsize
     work: int = sys.maxsize
 
@@ -71,7 +72,8 @@ class Judge:
         may_search = self._work <= self._patience.work and self._unknown < self._patience.unknown
         if is_over(self._remaining) or (not may_search and self._silent >= MAX_SILENT):
             return None
-        compact = joined(problem if isinstance(problem, Problem) else problem()).problem
+        joint = joined(problem if isinstance(problem, Problem) else problem())
+        compact = joint.problem
         filling = self._fill(compact)
         if filling.outcome is Outcome.INFEASIBLE:
             self._silent = 0
@@ -80,13 +82,13 @@ class Judge:
         if filling.lumps:
             # There are hardly fewer ways to fill a node with as many other ones.
             self._lumps = min(self._lumps, filling.lumps - 1)
-        answer = self._glanced(compact, filling) if may_search else None
+        answer = self._glanced(joint, filling) if may_search else None
         if answer is None and self._is_counted_out(compact, filling):
             self._silent = 0
             return False
         if answer is None and may_search:
-            answer = self._searched(compact, self._patience.step)
-            answer = True if answer is None and self._known.has_all(compact, self._patience.many) else answer
+            answer = self._searched(joint, self._patience.step)
+            answer = True if answer is None and self._is_near(joint, self._patience.many) else answer
             self._unknown += answer is None
         return answer
 
@@ -97,27 +99,31 @@ class Judge:
             return Filling(Outcome.UNKNOWN)
         return Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
 
-    def _glanced(self, compact: Problem, filling: Filling) -> bool | None:
+    def _glanced(self, joint: Joined, filling: Filling) -> bool | None:
         """What is seen without a long search, as most answers are."""
+        compact = joint.problem
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
-        if filling.slots and placed_so(compact, filling):
+        if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
         # On many nodes even a glance takes longer than to look near a plan.
         near_first = self._known.is_known and len(compact.facts.nodes) >= MANY_NODES
-        if near_first and self._known.has_all(compact, self._patience.few):
+        if near_first and self._is_near(joint, self._patience.few):
             return True
-        answer = self._searched(compact, GLANCE)
+        answer = self._searched(joint, GLANCE)
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
-        if answer is None and (
-            is_plainly_feasible(compact) or (not near_first and self._known.has_all(compact, self._patience.few))
-        ):
+        if answer is None and self._known.learn(joint, plain_plan(compact)):
+            return True
+        if answer is None and not near_first and self._is_near(joint, self._patience.few):
             return True
         return answer
 
-    def _searched(self, compact: Problem, budget: Budget) -> bool | None:
-        outcome, lies = some_plan(compact, replace(budget, remaining=self._remaining))
-        self._known.learn(lies)
+    def _is_near(self, joint: Joined, rounds: int) -> bool:
+        return self._known.has_all(joint, self._patience.manner, rounds)
+
+    def _searched(self, joint: Joined, budget: Budget) -> bool | None:
+        outcome, lies = some_plan(joint.problem, replace(budget, remaining=self._remaining))
+        self._known.learn(joint, lies)
         return _ANSWERS.get(outcome)
 
     def _is_counted_out(self, compact: Problem, filling: Filling) -> bool:
