@@ -20,6 +20,8 @@ from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Row, merged, tota
 MOST_LEFT: Final = 0.5
 # A constraint is divided by each of its coefficients, and by these parts of them, to be rounded.
 PARTS: Final = (1, 2, 3)
+# By so many of them at most, the largest: where thousands of guests ask for as many sizes, each cut is as long.
+MOST_DIVISORS: Final = 60
 
 Classes = tuple[tuple[int, ...], ...]
 
@@ -80,7 +82,7 @@ def _rounded(model: Model, row: Row) -> Iterator[tuple[tuple[tuple[int, int], ..
     if row.high * 2 > UNBOUNDED or any(coef < 0 or model.range(var)[0] < 0 for var, coef in row.terms):
         return
     coefs = {coef for _, coef in row.terms}
-    for divisor in sorted({coef // part for coef in coefs for part in PARTS} - {0, 1}):
+    for divisor in sorted({coef // part for coef in coefs for part in PARTS} - {0, 1})[-MOST_DIVISORS:]:
         yield tuple((var, coef // divisor) for var, coef in row.terms if coef >= divisor), row.high // divisor
 
 

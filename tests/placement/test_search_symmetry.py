@@ -113,6 +113,16 @@ def test_no_sum_forgets_that_a_guest_is_on_one_node() -> None:
     assert small.model.solve(small.expression(priority), maximize=True, work=1).bound == 4
 
 
+def test_a_constraint_of_many_sizes_is_rounded_by_some_of_them() -> None:
+    """Hundreds of guests that ask for as much memory each, on four like nodes."""
+    request = ask(*(guest(f"g{i}", 1, required=False, memory_gib=1 + i) for i in range(300)))
+    f, priority, _ = coarse(request, host("4n:4c:1t", memory_gib=1000))
+    small = aggregate(f.model, priority)
+    assert small is not None
+    assert sum(1 for _ in small.model.rows()) < sum(1 for _ in f.model.rows()) + 200
+    assert small.model.solve(small.expression(priority), maximize=True, work=1).bound == 15
+
+
 def test_likeness_is_told_by_all_that_a_thing_stands_in() -> None:
     """Three variables of one range and cost: two in a constraint each, the third in one of another end."""
     model = Model()
