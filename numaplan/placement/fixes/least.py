@@ -59,7 +59,8 @@ class Least:
 
     def holds(self, levels: Levels) -> bool:
         """Whether it is proven that these levels are enough."""
-        return self._probe.holds(pulled(self._case, self._levers, levels))
+        # To pull thousands of levers takes longer than to hear no.
+        return not self._probe.spent and self._probe.holds(pulled(self._case, self._levers, levels))
 
     def _least(self, others: Levels, number: int, most: int) -> int:
         """The least level of a lever, of `most`, that helps with `others` as they are; 0: none does."""
@@ -87,7 +88,10 @@ class Least:
 
         def settle(numbers: Sequence[int], *, needed: bool) -> None:
             """`needed`: it is known that not all of these can be given up."""
-            without = {number: level for number, level in levels.items() if number not in numbers}
+            if self._probe.spent:
+                return
+            given_up = frozenset(numbers)
+            without = {number: level for number, level in levels.items() if number not in given_up}
             if not needed and self.holds(without):
                 levels.clear()
                 levels.update(without)

@@ -9,8 +9,9 @@ from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.conflict.clock import Remaining, is_over
 from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
-from numaplan.placement.cpsat import total
+from numaplan.placement.cpsat import ZERO, Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
+from numaplan.placement.first import greedy_plan, part_of_greedy_plan
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.objective import cross_node_cost, priority
@@ -19,8 +20,9 @@ from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget
 
 # No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
-# begun may take half as many again, and is given up then.
+# begun may take half as many again, and is given up then. One of thousands of guests counts as several.
 MAX_CASES: Final = 90
+_GUESTS: Final = 500
 MAX_UNKNOWN: Final = 6
 # A case that is hard to decide is no fix worth telling.
 _CASE: Final = Patience(Budget(scale=0.05), few=10, many=15)
@@ -63,6 +65,7 @@ class Probe:
         are_few = 0 < len(few) <= len(request.guests) // 2
         if are_few and not self._solved(build_problem(replace(request, guests=few), facts)):
             return False
+        self.cases += len(request.guests) // _GUESTS
         return self._solved(build_problem(request, facts))
 
     def distance(self, case: Case, vms: Collection[str]) -> int:
@@ -85,7 +88,12 @@ class Probe:
         f = formulate(problem, coarse_units(problem), fine=False)
         worth = [max(unit.guest.priority, 1) if unit.guest.name in names else 0 for unit in f.units]
         goal = total(f.placed(u) * each for u, each in enumerate(worth))
-        best = f.model.solve(goal, maximize=True, work=COST_WORK, seconds=self.part()).solution
+        found = f.model.solve(goal, maximize=True, work=COST_WORK, seconds=self.part())
+        best = found.solution
+        if found.outcome is not Outcome.OPTIMAL:
+            # Of thousands of guests a search alone places hardly any.
+            greedy = greedy_plan(f, ZERO) or part_of_greedy_plan(f, goal)
+            best = max(filter(None, (best, greedy)), key=goal.value, default=())
         placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
         return frozenset(names) - placed
 
