@@ -209,6 +209,17 @@ def test_a_vm_of_shared_vcpus_on_a_host_without_a_pool_is_told_that(shared: str 
         )
 
 
+def test_a_node_without_shared_cpus_can_have_a_pool_where_another_node_has_one() -> None:
+    """Node 0 has the pool, node 1 the PF."""
+    request = ask(guest("fw", 3, cpu_policy="shared", interfaces=[vfs("data", "ens1")]), reserved="0", shared="1")
+    snapshot = parse_synthetic("2 nodes, 8 cores, 8GiB; ens1@1: 2 VFs")
+    found = counted(request, snapshot)
+    assert found.fit == 0
+    assert found.next.sentence == "one more fw needs room for 3 more shared vCPUs on node 1 (have 0, need 3)"
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+
+
 def test_the_count_of_the_request_means_nothing() -> None:
     one = counted(ask(guest("fw", 4)), HOST)
     three = counted(ask(*(replace(guest(f"fw-{i}", 4), vm="fw") for i in (1, 2, 3))), HOST)

@@ -106,8 +106,8 @@ def _supplies(asked: CopiesProblem) -> Iterator[Supply]:
     if SMALL_PAGE_KIB in sizes or facts.policy.guest_overhead_kib:
         told = [node.id for node in nodes if node.available_kib is not None]
         yield from (Supply(3, Thing.ORDINARY, node) for node in told)
-    if any(cell.shared for cell in cells):
-        yield from (Supply(4, Thing.SHARED_VCPU, node) for node in peopled if facts.shared & facts.online(node))
+    if facts.shared and any(cell.shared for cell in cells):
+        yield from (Supply(4, Thing.SHARED_VCPU, node) for node in peopled)
     rates = any(demand.mbps for guests in asked.problem.classes for demand in guests.devices)
     for pf, node_id in _pfs(asked):
         yield Supply(5, Thing.VF, node_id, pf=pf)
