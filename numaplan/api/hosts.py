@@ -7,7 +7,7 @@ from pathlib import Path
 from numaplan.api.clock import Clock
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Answer, Asking, place
-from numaplan.api.question import read_question
+from numaplan.api.question import asked_of, read_vnf
 from numaplan.api.where import Where
 from numaplan.errors import ExitCode, NumaplanError
 from numaplan.model.hosts import HostRanking, RankedHost, UnreadHost
@@ -37,11 +37,12 @@ def place_on_each(vnf: Path, wheres: Sequence[Where], asking: Asking, *, host_pr
     """
     answers: list[tuple[str, Answer]] = []
     unread: list[tuple[UnreadHost, NumaplanError]] = []
+    text = read_vnf(vnf)
     for where in wheres:
         name = "this machine" if where.source is None else str(where.source)
         try:
             clock = Clock(asking.time_limit_s)
-            question = read_question(vnf, where, host_profile=host_profile)
+            question = asked_of(where, text, str(vnf), host_profile=host_profile)
             answer = place(question, asking, clock)
             plan = with_fixes(question, answer.plan, change_topology=asking.change_topology, clock=clock)
         except NumaplanError as error:

@@ -32,14 +32,26 @@ class Question:
 
 def read_question(vnf: Path, where: Where, *, host_profile: str | None, may_ask_for_none: bool = False) -> Question:
     """Reads everything that a plan depends on; raises InputError, BackendError."""
-    text = read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
+    text = read_vnf(vnf)
+    return asked_of(where, text, str(vnf), host_profile=host_profile, may_ask_for_none=may_ask_for_none)
+
+
+def read_vnf(vnf: Path) -> str:
+    """vnf.yaml as it is written; standard input and fifos can be read but once."""
+    return read_text(vnf, limit=VNF_LIMIT, what="vnf.yaml")
+
+
+def asked_of(
+    where: Where, text: str, file: str, *, host_profile: str | None, may_ask_for_none: bool = False
+) -> Question:
+    """What the `text` of `file` asks of a host; raises as `read_question` does."""
     taken = take_host(where)
     request = parse_vnf(
         text,
-        str(vnf),
+        file,
         profiles=shipped_profiles(),
         host_profile=host_profile,
         known_guests=frozenset(guest.name for guest in taken.snapshot.guests),
         may_ask_for_none=may_ask_for_none,
     )
-    return Question(request, taken.snapshot, taken.domains, text, str(vnf), host_profile)
+    return Question(request, taken.snapshot, taken.domains, text, file, host_profile)

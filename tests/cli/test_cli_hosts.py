@@ -1,6 +1,7 @@
 """`numaplan place` with several hosts, as a user sees it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -149,6 +150,19 @@ def test_a_mistake_in_the_vnf_is_told_once(hosts: dict[str, Path]) -> None:
     ran = ranked(hosts, "near", "far")
     assert ran.code == 5
     assert ran.err.count("did you mean 'vcpus'?") == 1
+
+
+def test_a_vnf_that_can_be_read_but_once_is_asked_of_every_host(hosts: dict[str, Path]) -> None:
+    wheres = [Where(hosts[name]) for name in ("far", "near")]
+    read_end, write_end = os.pipe()
+    os.write(write_end, ASKED.encode())
+    os.close(write_end)
+    try:
+        found = place_on_each(Path(f"/dev/fd/{read_end}"), wheres, Asking(), host_profile=None)
+    finally:
+        os.close(read_end)
+    assert [host.snapshot for host in found.ranking.hosts] == [str(hosts["near"]), str(hosts["far"])]
+    assert found.ranking.unread == ()
 
 
 def test_the_variable_names_one_host_whatever_is_in_its_name(tmp_path: Path) -> None:
