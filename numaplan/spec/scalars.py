@@ -31,6 +31,8 @@ _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _HEX_ID: Final = re.compile(r"(?:0x)?([0-9a-f]{4})", re.ASCII | re.IGNORECASE)
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])?i?b?", re.ASCII | re.IGNORECASE)
+_BEYOND: Final = re.compile(r"[0-9]{16,}\s*[KMGT]iB", re.ASCII)
+_MOST: Final = "a size of at most 4096TiB"
 _BAD_NAME: Final = re.compile(r"[/\x00-\x1f\x7f]")
 _ALL_DIGITS_OF_A_NAME: Final = {"type": ["string", "number", "boolean"]}
 
@@ -173,11 +175,13 @@ class Size(Reader):
         try:
             size_kib = parse_size_kib(text)
         except ValueError:
+            if _BEYOND.fullmatch(text):
+                raise expected(_MOST, value) from None
             raise expected(wanted, value, hint=_size_hint(text)) from None
         if size_kib == 0 and not self.zero:
             raise expected("a size of more than 0", value)
         if size_kib > MEMORY_LIMIT_KIB:
-            raise expected("a size of at most 4096TiB", value)
+            raise expected(_MOST, value)
         return size_kib
 
     def _schema(self) -> JsonSchemaValue:

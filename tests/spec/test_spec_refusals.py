@@ -76,6 +76,7 @@ def test_problems_past_the_limit_are_counted() -> None:
         (vm('required: "true"'), "found 'true' in quotes; take the quotes away"),
         (vm("memory: 1.5GiB"), "found '1.5GiB'; give a whole number of the next smaller unit"),
         (vm("memory: 9999999TiB"), "expected a size of at most 4096TiB"),
+        (vm(f"memory: {10**30}GiB"), "expected a size of at most 4096TiB"),
         (vm("memory: 0"), "add the unit"),
         (vm("cells: 65"), "expected a whole number of at most 64, found '65'"),
         (vm("interfaces: data"), "expected a list, found 'data'; write [data]"),
