@@ -1,11 +1,13 @@
 """The ways in which a guest's cells can lie on nodes, and the classes of guests that have the same ways."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cache, lru_cache, partial
-from itertools import islice
+from itertools import groupby, islice, zip_longest
+from math import comb
 from typing import Final
 
 from numaplan.cpuset import CpuSet
@@ -40,6 +42,8 @@ from numaplan.placement.problem import (
 # Eight unequal cells on eight nodes lie in 40,320 ways; beyond this many a guest is only searched in part, and
 # nothing is then called proven.
 MAX_OPTIONS: Final = 20_000
+# Nor may the cells of all ways of all guests that have several be more, or a model of them takes gigabytes.
+MAX_CELLS: Final = 120_000
 
 
 def build_problem(request: Request, facts: HostFacts) -> Problem:
@@ -59,6 +63,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     # Guests differ in names and devices more than in cells, and lie in the same ways.
     nodes_of = cache(lambda cell: fitting_nodes(facts, cell, cores=cores))
     supply = cache(partial(_supply, facts, kinds))
+    most = _most_each(facts, nodes_of, [members[0] for members in groups.values()])
     classes = []
     truncated = False
 
@@ -69,10 +74,15 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         """Of cells and devices, the ways open to these, and whether there are more."""
         cells = tuple(_cell_demand(facts, guest, i) for i in range(len(guest.cells)))
         devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(guest))
-        found = ways(facts, cells, [nodes_of(cell) for cell in cells], distinct=guest.distinct_nodes)
+        possible = [nodes_of(cell) for cell in cells]
+        found = ways(facts, cells, possible, distinct=guest.distinct_nodes)
+        if _about_so_many(cells, possible, distinct=guest.distinct_nodes) > most:
+            found = _in_turn(
+                [ways(facts, cells, [(node,), *possible[1:]], distinct=guest.distinct_nodes) for node in possible[0]]
+            )
         options = tuple(
             Option(nodes, _node_cost(facts, guest, nodes))
-            for nodes in islice(found, MAX_OPTIONS)
+            for nodes in islice(found, most)
             if all(supply(demand.kinds, demand.affinity, nodes) >= demand.count for demand in devices)
             and ports_in_reach(facts, guest, nodes)
         )
@@ -217,6 +227,41 @@ def ways(
             yield from extend((*chosen, node))
 
     return extend(()) if not distinct or _have_nodes_apart(possible, set()) else iter(())
+
+
+def _about_so_many(cells: Sequence[CellDemand], possible: Sequence[Sequence[NodeId]], *, distinct: bool) -> int:
+    """How many ways there are, if cells that are alike have the same nodes to choose from as those before them."""
+    count, before = 1, 0
+    for _, run in groupby(range(len(cells)), key=lambda k: cells[k]):
+        alike = list(run)
+        nodes = len(possible[alike[0]])
+        count *= comb(max(nodes - before, 0), len(alike)) if distinct else comb(nodes + len(alike) - 1, len(alike))
+        before += len(alike)
+    return count
+
+
+def _most_each(
+    facts: HostFacts, nodes_of: Callable[[CellDemand], Sequence[NodeId]], guests: Sequence[GuestRequest]
+) -> int:
+    """How many ways each of `guests` may have, so that those of several cells have not too many together."""
+    sizes = []
+    for guest in guests:
+        if len(guest.cells) > 1:
+            cells = [_cell_demand(facts, guest, i) for i in range(len(guest.cells))]
+            possible = [nodes_of(cell) for cell in cells]
+            sizes.append((_about_so_many(cells, possible, distinct=guest.distinct_nodes), len(cells)))
+
+    def all_cells(most: int) -> int:
+        return sum(min(count, most) * cells for count, cells in sizes)
+
+    most = bisect_right(range(1, MAX_OPTIONS + 1), MAX_CELLS, key=all_cells)
+    return min(MAX_OPTIONS, max(len(facts.nodes), most))
+
+
+def _in_turn(found: Sequence[Iterator[tuple[NodeId, ...]]]) -> Iterator[tuple[NodeId, ...]]:
+    """One of each, as long as there are any: where not all are looked at, none should begin at one node alone."""
+    for together in zip_longest(*found):
+        yield from filter(None, together)
 
 
 def _have_nodes_apart(possible: Sequence[Sequence[NodeId]], used: AbstractSet[NodeId]) -> bool:

@@ -15,7 +15,7 @@ from numaplan.model.plan import MAXIMIZED, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
-from numaplan.placement.options import build_problem
+from numaplan.placement.options import MAX_CELLS, build_problem
 from numaplan.placement.search import Budget, Progress, search
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
@@ -143,3 +143,24 @@ def test_guests_find_the_places_that_leave_nothing_over() -> None:
     plan = solve(request, snapshot, budget=HASTE)
     assert len(plan.placements) == len(request.guests)
     assert verify(request, snapshot, plan) == ()
+
+
+def test_guests_of_unequal_cells_have_so_many_ways_as_a_model_can_take_and_begin_at_any_node() -> None:
+    """Each guest has 43,680 ways; the model of all would take gigabytes."""
+    guests = [
+        replace(one, cells=tuple(replace(cell, memory_kib=(1 + i + k) << 12) for k, cell in enumerate(one.cells)))
+        for i in range(10)
+        for one in [guest(f"g{i}", range(1, 5))]
+    ]
+    request = ask(*guests, reserved="0")
+    problem = build_problem(request, host_facts(request, host("16n:8c:1t", memory_gib=4)))
+    assert problem.truncated
+    assert sum(len(guests.options) * len(guests.cells) for guests in problem.classes) == MAX_CELLS
+    for guests_ in problem.classes:
+        assert {option.nodes[0] for option in guests_.options} == set(problem.facts.nodes)
+
+
+def test_few_unequal_cells_lie_in_all_ways_that_there_are() -> None:
+    request = ask(guest("g", range(1, 6)), reserved="0")
+    problem = build_problem(request, host_facts(request, host("8n:8c:1t", memory_gib=4)))
+    assert (problem.truncated, len(problem.classes[0].options)) == (False, 8 * 7 * 6 * 5 * 4)
