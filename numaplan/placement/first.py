@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
-from numaplan.placement.formulation import Formulation
+from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.joined import Lies
 from numaplan.placement.levels import Budget
-from numaplan.placement.nearby import Nearby, completed
+from numaplan.placement.nearby import Nearby, completed, lies_in
 from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
 
@@ -26,6 +28,18 @@ def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
     """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
     found = (_with_ways(f, cost, ways) for ways in starts(f))
     return next(filter(None, found), ())
+
+
+def plain_plan(problem: Problem) -> Lies:
+    """Where guests lie if one after the other finds a place; {} where not all do so."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    for start in starts(f):
+        # A model of the ways that are taken is small, be there thousands of others.
+        taken = [tuple(o for o, n in ways.items() if start[n.terms[0][0]]) for ways in f.choice]
+        narrow = formulate(problem, [replace(u, options=o) for u, o in zip(f.units, taken, strict=True)], fine=False)
+        if solution := narrow.model.solve(ZERO, maximize=False, work=FIRST_WORK).solution:
+            return lies_in(narrow, solution)
+    return {}
 
 
 def part_of_greedy_plan(f: Formulation, placed: Linear) -> tuple[int, ...]:

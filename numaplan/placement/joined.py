@@ -132,6 +132,7 @@ def _joinable(problem: Problem, guests: GuestClass, group: AbstractSet[str]) -> 
     return (
         asked.required
         and not guests.exists
+        and not guests.partial
         and group.isdisjoint(asked.anti_affinity)
         and not any(name in problem.facts.guest_nodes for name in asked.affinity if name not in group)
         and all(problem.device_kinds[i].bundle is None for demand in guests.devices for i in demand.kinds)

@@ -2,9 +2,9 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from itertools import groupby, islice, zip_longest
 from math import comb
@@ -65,7 +65,6 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     supply = cache(partial(_supply, facts, kinds))
     most = _most_each(facts, nodes_of, [members[0] for members in groups.values()])
     classes = []
-    truncated = False
 
     @cache
     def demands(
@@ -77,8 +76,13 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         possible = [nodes_of(cell) for cell in cells]
         found = ways(facts, cells, possible, distinct=guest.distinct_nodes)
         if _about_so_many(cells, possible, distinct=guest.distinct_nodes) > most:
+            # Where not all are looked at, none should be in vain, nor all begin at one node.
+            room = _Room.of(facts, cells)
             found = _in_turn(
-                [ways(facts, cells, [(node,), *possible[1:]], distinct=guest.distinct_nodes) for node in possible[0]]
+                [
+                    ways(facts, cells, [(node,), *possible[1:]], distinct=guest.distinct_nodes, room=room)
+                    for node in possible[0]
+                ]
             )
         options = tuple(
             Option(nodes, _node_cost(facts, guest, nodes))
@@ -92,22 +96,24 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         first = members[0]
         # Who is tied to others stands alone, be there hundreds that else ask for the same.
         cells, devices, options, are_more = demands(replace(needs(first), affinity=(), anti_affinity=()))
-        truncated |= are_more
         if first.name in existing:
             keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
             if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
                 options += (_kept_option(facts, first, keep, kinds=kinds),)
         floats = not facts.names_pools and first.has_floating_threads
-        classes.append(GuestClass(tuple(members), cells, devices, options, floats, first.name in existing))
+        found = GuestClass(
+            tuple(members), cells, devices, options, floats, exists=first.name in existing, partial=are_more
+        )
+        classes.append(found)
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
     scattered = any(parts > 1 for parts in apart_on_a_node.values())
-    truncated = truncated or (scattered and any(c.whole or c.part for guests in classes for c in guests.cells))
+    scattered = scattered and any(c.whole or c.part for guests in classes for c in guests.cells)
     bundles: dict[int, int] = {}
     for kind in kinds:
         if kind.bundle is not None:
             bundles[kind.bundle] = bundles.get(kind.bundle, 0) + len(kind.members)
-    return Problem(facts, tuple(classes), cores, kinds, bundles, truncated)
+    return Problem(facts, tuple(classes), cores, kinds, bundles, scattered)
 
 
 def uplink_node(facts: HostFacts, bridge: str | None) -> NodeId | None:
@@ -204,11 +210,43 @@ def fitting_nodes(facts: HostFacts, cell: CellDemand, *, cores: tuple[CoreKind, 
     return tuple(node for node in facts.nodes if cell_lack(facts, cell, node, cores=cores) is None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What each cell takes of its node, of CPUs and of the only pages that will do, and what a node has of these."""
+
+    needs: Sequence[Mapping[int, int]]
+    have: Mapping[NodeId, Mapping[int, int]]
+
+    @classmethod
+    def of(cls, facts: HostFacts, cells: Sequence[CellDemand]) -> "_Room":
+        """By the page size, 0 for CPUs."""
+        needs = []
+        for cell in cells:
+            pages = cell.page_sizes_kib if cell.strict and len(cell.page_sizes_kib) == 1 else ()
+            needs.append({0: cell.cpus(facts.threads), **dict.fromkeys(pages, cell.memory_kib)})
+        free = Counter(facts.node_of[cpu] for cpu in facts.free)
+        have: dict[NodeId, dict[int, int]] = {node: {0: free[node]} for node in facts.nodes}
+        for (node, size), kib in facts.capacity_kib.items():
+            have[node][size] = kib
+        return cls(needs, have)
+
+    def takes(self, k: int, node: NodeId, chosen: Sequence[NodeId]) -> bool:
+        """Whether a node has room for cell `k` beside those before it that lie there."""
+        there = [self.needs[k], *(self.needs[i] for i, other in enumerate(chosen) if other == node)]
+        have = self.have[node]
+        return all(sum(needs.get(what, 0) for needs in there) <= have.get(what, 0) for what in self.needs[k])
+
+
 def ways(
-    facts: HostFacts, cells: tuple[CellDemand, ...], possible: Sequence[Sequence[NodeId]], *, distinct: bool
+    facts: HostFacts,
+    cells: tuple[CellDemand, ...],
+    possible: Sequence[Sequence[NodeId]],
+    *,
+    distinct: bool,
+    room: _Room | None = None,
 ) -> Iterator[tuple[NodeId, ...]]:
     """Nodes for every cell out of its `possible` ones, near ones first; of equal cells the one with the lower number
-    gets the lower node.
+    gets the lower node. With `room`, only where cells that share a node have it.
     """
 
     def extend(chosen: tuple[NodeId, ...]) -> Iterator[tuple[NodeId, ...]]:
@@ -223,6 +261,8 @@ def ways(
             if distinct and (node in chosen or not _have_nodes_apart(possible[k + 1 :], {*chosen, node})):
                 continue
             if k > 0 and cells[k] == cells[k - 1] and node < chosen[-1]:
+                continue
+            if room is not None and not room.takes(k, node, chosen):
                 continue
             yield from extend((*chosen, node))
 
@@ -259,7 +299,7 @@ def _most_each(
 
 
 def _in_turn(found: Sequence[Iterator[tuple[NodeId, ...]]]) -> Iterator[tuple[NodeId, ...]]:
-    """One of each, as long as there are any: where not all are looked at, none should begin at one node alone."""
+    """One of each, as long as there are any."""
     for together in zip_longest(*found):
         yield from filter(None, together)
 

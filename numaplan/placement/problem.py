@@ -121,7 +121,7 @@ class Option:
 class GuestClass:
     """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds.
 
-    Each may stand for several guests that share their nodes.
+    Each may stand for several guests that share their nodes. `partial`: `options` are not all of their ways to lie.
     """
 
     members: tuple[GuestRequest, ...]
@@ -131,6 +131,7 @@ class GuestClass:
     floats: bool
     exists: bool
     stands_for: int = 1
+    partial: bool = False
 
     @property
     def request(self) -> GuestRequest:
@@ -140,7 +141,7 @@ class GuestClass:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Everything that the model is built from. `truncated`: some ways to lie on nodes, or to use cores, were left out.
+    """Everything that the model is built from. `scattered`: some ways to use cores were left out.
 
     `bundles` gives each IOMMU group that goes as one its number of members.
     """
@@ -150,7 +151,12 @@ class Problem:
     core_kinds: tuple[CoreKind, ...]
     device_kinds: tuple[DeviceKind, ...]
     bundles: Mapping[int, int]
-    truncated: bool
+    scattered: bool
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some ways to lie on nodes, or to use cores, were left out: no search that fails is then a proof."""
+        return self.scattered or any(guests.partial for guests in self.classes)
 
     def only(self, names: Collection[str]) -> "Problem":
         """The problem of these guests alone, which then all are required."""

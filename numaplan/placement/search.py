@@ -108,7 +108,7 @@ class _Coarse:
 def search(problem: Problem, budget: Budget) -> Searched:
     """The best plan in counts that the budget allows, with what is proven of it."""
     run = Run(budget)
-    problem = without_surplus(problem)
+    asked, problem = problem, without_surplus(problem)
     settled = _Coarse.of(problem, joined(problem))
     first = greedy_plan(settled.f, settled.cost)
     if not first and _is_hopeless(problem):
@@ -127,7 +127,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
         symmetry = Symmetry(run, coarse, dict(settled.goals))
         start = upper.solution or first or plan_of_required(settled.joint.problem, settled.f, settled.cost, budget)
         upper = run.levels(coarse, settled.goals, solution=start, best=symmetry.best, improve=symmetry.improve)
-    if upper.outcome is Outcome.INFEASIBLE and problem.truncated:
+    if upper.outcome is Outcome.INFEASIBLE and asked.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
         return Searched(upper.outcome, run.limit)
@@ -143,7 +143,8 @@ def search(problem: Problem, budget: Budget) -> Searched:
     lower = _search_fine(problem, run, chosen, held=held, relaxation=relaxation, effort=effort)
     if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)
-    bounds = _chain(_recounted(upper.bounds, lower) + lower.bounds, proven=not problem.truncated)
+    bounds = _recounted(upper.bounds, lower) + lower.bounds
+    bounds = _chain(_for_any_way(asked, bounds) if asked.truncated else bounds)
     outcome = Outcome.OPTIMAL if all(bound.proven for bound in bounds) else Outcome.FEASIBLE
     return Searched(outcome, run.limit, lower.formulation, lower.solution, bounds)
 
@@ -204,7 +205,7 @@ def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
 def _is_hopeless(problem: Problem) -> bool:
     """Whether counting proves at once what a search would look for in vain."""
     required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
-    return bool(required) and not problem.truncated and is_counted_out(problem.only(required))
+    return bool(required) and is_counted_out(problem.only(required))
 
 
 def feasible(problem: Problem, budget: Budget, *, without: str | None = None) -> Outcome:
@@ -220,13 +221,6 @@ def some_plan(problem: Problem, budget: Budget, *, without: str | None = None) -
     if solved.outcome is Outcome.OPTIMAL:
         return Outcome.FEASIBLE, lies_in(f, solved.solution)
     return Outcome.UNKNOWN if solved.outcome is Outcome.INFEASIBLE and problem.truncated else solved.outcome, {}
-
-
-def plain_plan(problem: Problem) -> Lies:
-    """Where guests lie if one after the other finds a place; {} where not all do so."""
-    f = formulate(problem, coarse_units(problem), fine=False)
-    solution = greedy_plan(f, ZERO)
-    return lies_in(f, solution) if solution else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +338,22 @@ def _recounted(bounds: Sequence[Bound], found: _Fine) -> tuple[Bound, ...]:
     return tuple(Bound(bound.name, value, bound.bound, value == bound.bound) for bound, value in values)
 
 
-def _chain(bounds: tuple[Bound, ...], *, proven: bool) -> tuple[Bound, ...]:
+def _for_any_way(problem: Problem, bounds: Sequence[Bound]) -> tuple[Bound, ...]:
+    """What is known of the best if guests may also go those ways that were left out: hardly anything."""
+    facts = problem.facts
+    most = {
+        "priority": sum(guest.priority for guests in problem.classes for guest in guests.members),
+        "free_nodes": len(facts.nodes),
+        "free_llcs": len(facts.llcs),
+        "free_cores": len(facts.snapshot.cores),
+    }
+    known = [(bound, most.get(bound.name, 0)) for bound in bounds]
+    return tuple(Bound(bound.name, bound.value, best, bound.value == best) for bound, best in known)
+
+
+def _chain(bounds: tuple[Bound, ...]) -> tuple[Bound, ...]:
     """The levels of the objective; one is proven only where those before it are."""
-    chained = []
+    chained, proven = [], True
     for bound in bounds:
         proven = proven and bound.proven
         chained.append(Bound(bound.name, bound.value, bound.bound, proven))

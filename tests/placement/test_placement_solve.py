@@ -304,7 +304,11 @@ def test_a_guest_with_more_ways_to_lie_than_are_searched_is_placed_but_not_calle
     request = ask(guest("g", [1, 2], emulator="isolate"))
     plan = solved(request, snapshot)
     assert plan.status is Status.FEASIBLE
-    assert not any(level.proven for level in plan.levels)
+    # Nobody is left out, and that is all that is known.
+    priority, cost, *below = plan.levels
+    assert priority.proven
+    assert not any(level.proven for level in (cost, *below))
+    assert cost.bound == 0
 
 
 def test_nothing_is_called_impossible_where_not_all_ways_were_searched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,7 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
     if not found.solution:
         return _without_copies(with_copies(request, copies, 0), snapshot, asked, found.outcome)
     fit = placed.value(found.solution)
-    # What is counted is the ways that are looked at, so where there are others even a count is no proof.
-    proven = not asked.problem.truncated and (fit == most or found.outcome is Outcome.OPTIMAL)
+    proven = fit == most or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
     answered = with_copies(request, copies, fit)
     placements = _expanded(asked, f, found.solution, answered)
     following = (

@@ -96,7 +96,7 @@ class CopiesProblem:
     @property
     def _most_alone(self) -> int:
         """No more than this by each thing that the host has in all."""
-        if not self.guests.options:
+        if not self.guests.options and not self.guests.partial:
             return 0
         nodes = len(self.problem.facts.nodes)
         one = replace(self.problem, classes=(self.guests,))

@@ -17,7 +17,7 @@ Nodes = frozenset[NodeId]
 
 
 def is_counted_out(problem: Problem) -> bool:
-    """Whether not all guests of `problem`, none of whose ways are left out, have a place."""
+    """Whether any count shows that not all guests of `problem` have a place."""
     compact = joined(problem).problem
     return is_exceeded(compact) or cannot_be_filled(compact)
 
@@ -64,15 +64,15 @@ class _Shape:
 def leaves_no_way(problem: Problem) -> bool:
     """Whether there is a guest that can lie nowhere so that all those find room that affinity ties to it.
 
-    Of two that are tied, the nodes of one contain those of the other. Nothing is known where ways were left out.
+    Of two that are tied, the nodes of one contain those of the other. Nothing is known of those whose ways are not.
     """
-    if problem.truncated or not any(guests.request.affinity for guests in problem.classes):
+    if problem.scattered or not any(guests.request.affinity for guests in problem.classes):
         return False
     tied = ties([guests.members for guests in problem.classes], Wish.TOGETHER)
     shapes = {
         c: _shape(problem, guests)
         for c, guests in enumerate(problem.classes)
-        if len(guests.members) == 1 and guests.options
+        if len(guests.members) == 1 and guests.options and not guests.partial
     }
     room = {node: room_on(problem, node) for node in problem.facts.nodes}
     asked: set[tuple[_Shape, frozenset[tuple[_Shape, int]]]] = set()

@@ -13,7 +13,9 @@ def excess(problem: Problem) -> Excess | None:
 
 
 def excesses(problem: Problem) -> Iterator[Excess]:
-    """Every count by which they cannot all be placed."""
+    """Every count by which they cannot all be placed; none where some ways to use cores are not known."""
+    if problem.scattered:
+        return
     counted = []
     for resource in resources(problem):
         counted.append(resource)

@@ -52,6 +52,8 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     Where there are too many ways for that, with the largest of them, unless they are to be `whole`: all if there are
     no more different ones than that, else none.
     """
+    if problem.scattered:
+        return Filling(Outcome.UNKNOWN)
     wanted: Counter[Lump] = Counter()
     for guests in problem.classes:
         for _, lump in _lumps(problem, guests, cores_only=cores_only):
@@ -92,6 +94,10 @@ def placed_so(problem: Problem, filling: Filling) -> Lies:
 def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterator[tuple[int, Lump]]:
     """(a cell, what goes with it): cells that always share a node are one lump."""
     together: dict[tuple[NodeId, ...], list[int]] = {}
+    if guests.partial:
+        for k in range(len(guests.cells)):
+            yield k, Lump(cell_needs(problem, guests, k, cores_only=cores_only), problem.facts.nodes)
+        return
     for k in range(len(guests.cells)):
         together.setdefault(tuple(option.nodes[k] for option in guests.options), []).append(k)
     for nodes, cells in together.items():

@@ -9,17 +9,21 @@ from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.first import plain_plan
 from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import MANY_NODES
 from numaplan.placement.nearby import BRISK, Manner, Neighbour
 from numaplan.placement.problem import Problem
-from numaplan.placement.search import Budget, plain_plan, some_plan
+from numaplan.placement.search import Budget, some_plan
 
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
 
 # When so many questions in a row were not answered by counting and nothing else may be tried, none is asked any more.
 MAX_SILENT: Final = 20
+
+# Where there are more ways to lie, a model is so large that one look costs more than many others do.
+MOST_WAYS: Final = 10_000
 
 # After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
 MAX_VAIN: Final = 10
@@ -94,9 +98,6 @@ class Judge:
 
     def _fill(self, compact: Problem) -> Filling:
         """A way to fill the nodes; INFEASIBLE where any count refuses the guests."""
-        if compact.truncated:
-            # A count would be of the ways that are looked at, and there are others.
-            return Filling(Outcome.UNKNOWN)
         return Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
 
     def _glanced(self, joint: Joined, filling: Filling) -> bool | None:
@@ -119,7 +120,9 @@ class Judge:
         return answer
 
     def _is_near(self, joint: Joined, rounds: int) -> bool:
-        return self._known.has_all(joint, self._patience.manner, rounds)
+        """Whether room is made for all near a plan; not where each of these many looks would take long."""
+        ways = sum(len(guests.options) for guests in joint.problem.classes)
+        return ways <= MOST_WAYS and self._known.has_all(joint, self._patience.manner, rounds)
 
     def _searched(self, joint: Joined, budget: Budget) -> bool | None:
         outcome, lies = some_plan(joint.problem, replace(budget, remaining=self._remaining))
@@ -131,7 +134,7 @@ class Judge:
 
         That takes longer than a glance, and says less.
         """
-        if filling.slots or self._vain >= MAX_VAIN or compact.truncated:
+        if filling.slots or self._vain >= MAX_VAIN:
             return False
         refused = cannot_be_filled(compact)
         self._vain += not refused

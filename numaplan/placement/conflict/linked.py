@@ -68,12 +68,13 @@ def _floating(problem: Problem, band: _Band) -> Iterator[Excess]:
 
 def _bands(problem: Problem) -> list[_Band]:
     """Guests that all are tied to each other, and those tied to one that lies on no fewer nodes than they do."""
-    # Where ways were left out, guests may lie elsewhere than all those that are known say.
-    if problem.truncated or not any(guests.request.affinity for guests in problem.classes):
+    if not any(guests.request.affinity for guests in problem.classes):
         return []
     tied = ties([guests.members for guests in problem.classes], Wish.TOGETHER)
     ways = [frozenset(frozenset(option.nodes) for option in guests.options) for guests in problem.classes]
-    single = [c for c, guests in enumerate(problem.classes) if len(guests.members) == 1 and ways[c]]
+    # Where ways were left out, guests may lie elsewhere than all those that are known say.
+    known = [c for c, guests in enumerate(problem.classes) if ways[c] and not guests.partial]
+    single = [c for c in known if len(problem.classes[c].members) == 1]
     found: dict[tuple[int, ...], _Band] = {}
     whole: set[int] = set()
     for numbers in _all_tied(tied, single):
@@ -102,7 +103,7 @@ def crowds(problem: Problem) -> Iterator[Excess]:
     linked = {
         guests.request.name: (c, guests)
         for c, guests in enumerate(problem.classes)
-        if len(guests.members) == 1 and guests.options
+        if len(guests.members) == 1 and guests.options and not guests.partial
     }
     foes: dict[str, set[str]] = {name: set() for name in linked}
     for name, (_, guests) in linked.items():

@@ -27,9 +27,6 @@ def plainly(policy: HostPolicy, facts: HostFacts, shares: Shares) -> Shares:
 
 def _is_impossible(problem: Problem, few: int | None) -> bool:
     """Whether no more than `few` guests exceed a count; None: whether they are too many by any way of counting."""
-    if problem.truncated:
-        # There are ways that no count has seen.
-        return False
     if few is None:
         return is_counted_out(problem)
     counted = fewest_counted(problem)

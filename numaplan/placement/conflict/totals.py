@@ -119,7 +119,7 @@ CORE_COUNTS: Final = (
 
 def resources(problem: Problem) -> Iterator[Resource]:
     """Everything that is counted, the plainest first."""
-    places = [_places(guests) for guests in problem.classes]
+    places = [_places(problem, guests) for guests in problem.classes]
     yield from _cpus(problem, places)
     yield _shared(problem, places)
     yield from _memory(problem)
@@ -162,11 +162,14 @@ def _reaches(items: Sequence[Item]) -> list[frozenset[Pool]]:
     return list(dict.fromkeys([everywhere, *single, *pairs]))
 
 
-# Where each cell of a class can lie; one place for all where they always share a node.
+# Where each cell of a class can lie, anywhere for all that is known where ways were left out; one place for all where
+# they always share a node.
 _Places = Sequence[frozenset[Pool]]
 
 
-def _places(guests: GuestClass) -> _Places:
+def _places(problem: Problem, guests: GuestClass) -> _Places:
+    if guests.partial:
+        return [frozenset(map(Pool, problem.facts.nodes)) for _ in guests.cells]
     together = len(guests.cells) > 1 and all(len(set(option.nodes)) == 1 for option in guests.options)
     return [
         frozenset({Pool(option.nodes[k]) for option in guests.options})
@@ -222,7 +225,9 @@ def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
     for c, guests in enumerate(problem.classes if overhead else ()):
         count = len(guests.members)
         spread = min((len(set(option.nodes)) for option in guests.options), default=0)
-        if spread == len(guests.cells):
+        if guests.partial:
+            nodes = [set(problem.facts.nodes)]
+        elif spread == len(guests.cells):
             nodes = [{option.nodes[k] for option in guests.options} for k in range(spread)]
         else:
             nodes = [{node for option in guests.options for node in option.nodes}] * spread
@@ -241,7 +246,8 @@ def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:
             if only is not None and cell.page_sizes_kib != (only,):
                 continue
             free = not cell.strict or any(option.keep is not None for option in guests.options)
-            nodes = problem.facts.nodes if free else sorted({option.nodes[k] for option in guests.options})
+            anywhere = free or guests.partial
+            nodes = problem.facts.nodes if anywhere else sorted({option.nodes[k] for option in guests.options})
             reach = frozenset(Pool(node, size) for node in nodes for size in cell.page_sizes_kib)
             items.append(Item(c, len(guests.members), cell.memory_kib // (only or 1), reach, near=not free))
     return tuple(items)
@@ -262,7 +268,7 @@ def _devices(problem: Problem) -> Iterator[Resource]:
             near = [
                 i
                 for i in demand.kinds
-                if any(problem.admits(demand, kinds[i], option.nodes) for option in guests.options)
+                if guests.partial or any(problem.admits(demand, kinds[i], option.nodes) for option in guests.options)
             ]
             count = len(guests.members)
             vfs.append(Item(c, count, demand.count, frozenset(pools[i] for i in near)))
