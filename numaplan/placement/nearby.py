@@ -35,7 +35,7 @@ class Manner:
     work: float
 
 
-# Many short looks find what a long one does not, unless CPUs and pages are scarce at once.
+# Short looks find what a long one does not, the shortest ones on many nodes, unless CPUs and pages are scarce at once.
 THOROUGH: Final = Manner(3, 0.1)
 STEADY: Final = Manner(3, 0.05)
 BRISK: Final = Manner(4, 0.015)

@@ -12,7 +12,7 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.first import plain_plan
 from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import MANY_NODES
-from numaplan.placement.nearby import BRISK, Manner, Neighbour
+from numaplan.placement.nearby import BRISK, STEADY, Manner, Neighbour
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget, some_plan
 
@@ -35,14 +35,15 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, at first and at last, in its `manner`. All
-    searches together may have `work` (class, way to lie, VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, at first and at last; in the `manner` that is
+    best of most plans if none is given. All searches together may have `work` (class, way to lie, VFs wanted) triples;
+    counting is free.
     """
 
     step: Budget
     few: int
     many: int
-    manner: Manner = BRISK
+    manner: Manner | None = None
     unknown: int = sys.maxsize
     work: int = sys.maxsize
 
@@ -121,8 +122,10 @@ class Judge:
 
     def _is_near(self, joint: Joined, rounds: int) -> bool:
         """Whether room is made for all near a plan; not where each of these many looks would take long."""
-        ways = sum(len(guests.options) for guests in joint.problem.classes)
-        return ways <= MOST_WAYS and self._known.has_all(joint, self._patience.manner, rounds)
+        if sum(len(guests.options) for guests in joint.problem.classes) > MOST_WAYS:
+            return False
+        many = len(joint.problem.facts.nodes) >= MANY_NODES
+        return self._known.has_all(joint, self._patience.manner or (BRISK if many else STEADY), rounds)
 
     def _searched(self, joint: Joined, budget: Budget) -> bool | None:
         outcome, lies = some_plan(joint.problem, replace(budget, remaining=self._remaining))
