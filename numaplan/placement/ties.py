@@ -52,7 +52,8 @@ def ties(groups: Sequence[Sequence[GuestRequest]], wish: Wish) -> Ties:
             if names := getattr(guest, wish):
                 saying[frozenset((guest.name, *names))].append(i)
     for names, who in saying.items():
-        others = [number.setdefault(name, len(number)) for name in sorted(names)]
+        # Behind all groups, of which several can have one name: copies of a vm in capacity's model.
+        others = [number.setdefault(name, len(groups) + len(number)) for name in sorted(names)]
         them, us = _number(others), _number(who)
         for i in who:
             tied[i] |= them & ~(1 << i)

@@ -299,6 +299,22 @@ def test_an_iommu_group_goes_to_one_copy_whole() -> None:
     assert counted(ask(guest("fw", 1, interfaces=[vfs("data", "ens0", 1)])), paired).fit == 0
 
 
+@pytest.mark.parametrize("near", [True, False])
+def test_a_link_of_another_guest_to_one_that_is_left_out_binds_no_copy(*, near: bool) -> None:
+    """Copies that IOMMU groups tell apart are several units of one name."""
+    paired = host("2n:8c:1t", nics=[Nic("ens0", 0, 6, per_group=2), Nic("ens1", int(near), 1)])
+    gone = ["gone"]
+    other = guest(
+        "db",
+        1,
+        interfaces=[vfs("data", "ens1")],
+        affinity=gone if near else [],
+        anti_affinity=[] if near else gone,
+    )
+    copies = guest("fw", 1, interfaces=[vfs("data", "ens0", 2)])
+    assert counted(ask(other, copies, guest("gone", 1, required=False)), paired).fit == 3
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     request = ask(guest("fw", [2, 1]), guest("db", 3, thread_policy="isolate"), reserved="0")
     assert counted(request, HOST) == counted(request, HOST)
