@@ -34,8 +34,9 @@ class HostFacts:
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
     `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
     CPU's LLC (a place in `llcs`) and core. `beside` a node are itself and those that share a package with it.
-    `pool_left` is how many more shared vCPUs a node's pool takes. `capacity_kib` holds free memory by node and page
-    size in KiB. `held_devices` are those of guests that stay, `busy_devices` those that the host itself uses, and why.
+    `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
+    what it takes. `capacity_kib` holds free memory by node and page size in KiB. `held_devices` are those of guests
+    that stay, `busy_devices` those that the host itself uses, and why.
     `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
     `vf_indexes` are those of configured VFs. `uplinks` has the node of the physical ports of each bridge that is asked
     for. `guest_nodes` are the nodes that the vCPUs of staying guests run on.
@@ -58,6 +59,7 @@ class HostFacts:
     taken: CpuSet
     free: CpuSet
     pool_left: Mapping[NodeId, int]
+    pool_owed: Mapping[NodeId, int]
     capacity_kib: Mapping[tuple[NodeId, int], int]
     devices: Mapping[PciAddress, PciDevice]
     groups: Mapping[IommuGroupId, tuple[PciAddress, ...]]
@@ -111,6 +113,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     packages_of = {node.id: frozenset(node.packages) for node in snapshot.nodes}
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
+    pools = _pool_room(policy, snapshot, shared, staying=staying, online=online)
     switch = switch_share(snapshot, reserved)
     taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online))) | switch.cpus
     devices = {device.address: device for device in snapshot.pci}
@@ -138,7 +141,8 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         allocatable=allocatable,
         taken=taken,
         free=(allocatable & CpuSet(node_of)) - taken,
-        pool_left=_pool_left(policy, snapshot, shared, staying=staying, online=online),
+        pool_left={node: max(0, room) for node, room in pools.items()},
+        pool_owed={node: max(0, -room) for node, room in pools.items()},
         capacity_kib=_capacity(policy, snapshot, returning, switch),
         devices=devices,
         groups=_groups(snapshot),
@@ -243,15 +247,13 @@ def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
     return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
 
 
-def _pool_left(
+def _pool_room(
     policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
 ) -> dict[NodeId, int]:
     floating = [cpus & online for guest in staying for cpus in _vcpu_affinities(guest, online) if len(cpus) > 1]
     return {
-        node.id: max(
-            0,
-            policy.shared_ratio * len(shared & node.cpus) - sum(bool(cpus) and cpus <= node.cpus for cpus in floating),
-        )
+        node.id: policy.shared_ratio * len(shared & node.cpus)
+        - sum(bool(cpus) and cpus <= node.cpus for cpus in floating)
         for node in snapshot.nodes
     }
 

@@ -278,6 +278,15 @@ def test_guests_that_stay_keep_what_they_hold_and_bind_what_is_linked_to_them() 
     assert counted(ask(guest("fw", 3, anti_affinity=["old"]), reserved="4"), staying).fit == 2
 
 
+def test_a_pool_on_which_too_many_float_already_lacks_these_as_well() -> None:
+    floating = tuple(VcpuPin(VcpuId(i), CpuSet.parse("0-3"), line=1) for i in range(3))
+    full = host("1n:4c:1t", guests=[Guest("old", "old.xml", 3, GIB, vcpu_pins=floating, running=True)])
+    request = ask(guest("fw", 2, cpu_policy="shared"), shared="0", shared_ratio=2)
+    found = counted(request, full)
+    assert found.fit == 0
+    assert found.next.sentence == "one more fw needs room for 3 more shared vCPUs on node 0 (have 0, need 3)"
+
+
 @pytest.mark.parametrize("names", [("fw",), ("fw-1", "fw-7"), ("fw", "fw-2", "fw-3", "fw-4", "fw-5")])
 def test_copies_that_are_there_give_back_what_they_hold_and_count_as_copies(names: tuple[str, ...]) -> None:
     there = [pinned(name, 3 * i % 16, 3 * i % 16 + 1) for i, name in enumerate(names)]

@@ -180,12 +180,14 @@ class Stretch:
         return max(1, self._total(supply)) + self._below_zero(supply)
 
     def _below_zero(self, supply: Supply) -> int:
-        """What is promised beyond what there is: reserved memory, pages that a switch is still to take."""
+        """What is promised beyond what there is: reserved memory, pages that a switch is still to take, pools."""
         if supply.thing is Thing.ORDINARY:
             return self.base.problem.facts.policy.reserved_memory_kib
         if supply.thing is Thing.PAGE:
             nodes = self.base.problem.facts.snapshot.nodes
             return sum(pool.total for node in nodes for pool in node.hugepages if pool.size_kib == supply.size_kib)
+        if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
+            return self.base.problem.facts.pool_owed[supply.node]
         return 0
 
     def _widened(self) -> Problem:
@@ -243,7 +245,8 @@ class Stretch:
             if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
                 wanted = total(f.on(u, k, supply.node) * cell.shared for u, k, cell in f.cells() if cell.shared)
                 more = f.model.integer(0, self._within_reach(supply))
-                f.model.at_most(wanted - more, self.base.problem.facts.pool_left[supply.node])
+                facts = self.base.problem.facts
+                use_at_most(f, wanted, facts.pool_left[supply.node] - facts.pool_owed[supply.node], more)
                 slacks.append(_Slack(supply, more))
         return slacks
 
@@ -296,7 +299,7 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
     pools = dict(facts.pool_left)
     for supply, amount in more.items():
         if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
-            pools[supply.node] += amount
+            pools[supply.node] = max(0, pools[supply.node] - facts.pool_owed[supply.node] + amount)
     return replace(facts, pool_left=pools)
 
 
