@@ -175,8 +175,14 @@ def memory(f: Formulation) -> None:
     """
     demands: dict[MemoryKey, list[Linear]] = defaultdict(list)
     for u, k, cell in f.cells():
+        keys: dict[NodeId, MemoryKey] = {}
         for option, count in f.options(u):
-            demands[memory_key(f.problem, cell, option, k)].append(count)
+            key = keys.get(option.nodes[k]) if option.keep is None else None
+            if key is None:
+                key = memory_key(f.problem, cell, option, k)
+            if option.keep is None:
+                keys[option.nodes[k]] = key
+            demands[key].append(count)
     capacity = f.problem.facts.capacity_kib
     for key, counts in demands.items():
         wanted = total(counts)

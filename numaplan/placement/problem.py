@@ -83,6 +83,10 @@ class DeviceDemand:
     distinct: bool
 
 
+# Cells of all ways to lie.
+VAST: Final = 20_000
+
+
 @dataclass(frozen=True, slots=True)
 class KeptCore:
     """A kept guest's use of the only core of a core kind. `alone`: nobody else may use the rest of it."""
@@ -157,6 +161,11 @@ class Problem:
     def truncated(self) -> bool:
         """Whether some ways to lie on nodes, or to use cores, were left out: no search that fails is then a proof."""
         return self.scattered or any(guests.partial for guests in self.classes)
+
+    @property
+    def is_vast(self) -> bool:
+        """Whether there are so many ways to lie that one look at a model of them takes longer than many other looks."""
+        return sum(len(guests.options) * len(guests.cells) for guests in self.classes) > VAST
 
     def only(self, names: Collection[str]) -> "Problem":
         """The problem of these guests alone, which then all are required."""

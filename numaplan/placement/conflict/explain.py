@@ -242,7 +242,11 @@ def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
         return _BLAME["dedicated_cpus"] + in_numbers(problem, "dedicated_cpus")
     step = replace(FOR_A_CONFLICT.step, remaining=remaining)
     for constraint, sentence in _BLAME.items():
-        if not is_over(remaining) and feasible(problem, step, without=constraint) is Outcome.FEASIBLE:
+        if (
+            not is_over(remaining)
+            and not problem.is_vast
+            and feasible(problem, step, without=constraint) is Outcome.FEASIBLE
+        ):
             return sentence + in_numbers(problem, constraint)
     if is_over(remaining):
         return _LATE

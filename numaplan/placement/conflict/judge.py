@@ -22,9 +22,6 @@ GLANCE: Final = Budget(scale=0.004)
 # When so many questions in a row were not answered by counting and nothing else may be tried, none is asked any more.
 MAX_SILENT: Final = 20
 
-# Where there are more ways to lie, a model is so large that one look costs more than many others do.
-MOST_WAYS: Final = 10_000
-
 # After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
 MAX_VAIN: Final = 10
 
@@ -105,6 +102,8 @@ class Judge:
         """What is seen without a long search, as most answers are."""
         compact = joint.problem
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
+        if compact.is_vast:
+            return True if self._known.learn(joint, plain_plan(compact)) else None
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
         # On many nodes even a glance takes longer than to look near a plan.
@@ -122,7 +121,7 @@ class Judge:
 
     def _is_near(self, joint: Joined, rounds: int) -> bool:
         """Whether room is made for all near a plan; not where each of these many looks would take long."""
-        if sum(len(guests.options) for guests in joint.problem.classes) > MOST_WAYS:
+        if joint.problem.is_vast:
             return False
         many = len(joint.problem.facts.nodes) >= MANY_NODES
         return self._known.has_all(joint, self._patience.manner or (BRISK if many else STEADY), rounds)
