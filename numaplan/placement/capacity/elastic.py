@@ -33,7 +33,9 @@ from numaplan.placement.nearby import Neighbour, completed, more_placed
 from numaplan.placement.problem import CoreKind, Problem
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
-WORK: Final = 0.5
+WORK: Final = 1.0
+# The part of it where there are other ways to look for a place after that.
+_PART: Final = 0.5
 
 # Where room is to be had around some nodes, it is soon found there or hardly ever.
 _STALE: Final = 20
@@ -332,7 +334,8 @@ def find_room(
     if many and asked.is_simple:
         return _judged(asked, count, start, node)
     f.model.at_least(placed, count)
-    result = f.model.solve(ZERO, maximize=False, work=WORK, hint=hint)
+    work = WORK * (_PART if asked.is_simple else 1)
+    result = f.model.solve(ZERO, maximize=False, work=work, hint=hint)
     if result.outcome is Outcome.UNKNOWN and asked.is_simple:
         return _judged(asked, count, start, node)
     if result.outcome is Outcome.INFEASIBLE and asked.problem.truncated:

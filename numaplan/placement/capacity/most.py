@@ -9,6 +9,7 @@ from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.levels import MANY_NODES, Budget, sharpened
 from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
+from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
@@ -51,26 +52,43 @@ def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linea
 
 
 def _counting_down(asked: CopiesProblem, most: int) -> tuple[int, tuple[Formulation, Linear, Solved] | None]:
-    """(what is known then, the first that have a place), the latter None where none are soon found."""
+    """(no more than so many have a place, the most for which one is found); None where none is soon found."""
     known = Neighbour(Budget())
     judge = Judge(PATIENCE, known=known)
-    unknown = 0
-    for count in range(most, 0, -1):
+    best, fit, count, step = None, 0, most, 0
+    unknown: set[int] = set()
+    while fit < most and len(unknown) < _MOST_UNKNOWN:
         problem = asked.required(count)
         answer = judge.can(problem)
-        if answer:
-            f = formulate(problem, coarse_units(problem), fine=False)
-            placed = total(f.placed(u) for u, unit in enumerate(f.units) if unit.number == asked.number)
-            solution = completed(f, placed, as_they_lie(f, known.lies))
-            if solution:
-                return most, (f, placed, Solved(Outcome.FEASIBLE if unknown else Outcome.OPTIMAL, solution, most, 0.0))
-        if answer is None:
-            unknown += 1
-        elif not unknown:
+        found = _as_known(asked, problem, known) if answer else None
+        if found is not None:
+            best, fit = found, count
+        elif answer is False:
+            # Then no more of them have one either.
             most = count - 1
-        if unknown == _MOST_UNKNOWN:
+            unknown = {other for other in unknown if other <= most}
+            step = max(1, 2 * step)
+        else:
+            unknown.add(count)
+        open_counts = [other for other in range(fit + 1, most + 1) if other not in unknown]
+        if not open_counts:
             break
-    return most, None
+        # Above one that is found half of them are ruled out at a time; else it is soon far below what counting allows.
+        count = open_counts[len(open_counts) // 2] if best else open_counts[-min(max(1, step), len(open_counts))]
+    if best is None:
+        return most, None
+    f, placed, solution = best
+    return most, (f, placed, Solved(Outcome.OPTIMAL if fit == most else Outcome.FEASIBLE, solution, most, 0.0))
+
+
+def _as_known(
+    asked: CopiesProblem, problem: Problem, known: Neighbour
+) -> tuple[Formulation, Linear, tuple[int, ...]] | None:
+    """The model of a problem, how many copies are placed, and the solution that is known of it."""
+    f = formulate(problem, coarse_units(problem), fine=False)
+    placed = total(f.placed(u) for u, unit in enumerate(f.units) if unit.number == asked.number)
+    solution = completed(f, placed, as_they_lie(f, known.lies))
+    return (f, placed, solution) if solution else None
 
 
 def _of_neighbourhoods(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
