@@ -34,10 +34,14 @@ def plain_plan(problem: Problem) -> Lies:
     """Where guests lie if one after the other finds a place; {} where not all do so."""
     f = formulate(problem, coarse_units(problem), fine=False)
     for start in starts(f):
+        taken = [{o: n for o, var in ways.items() if (n := start[var.terms[0][0]])} for ways in f.choice]
+        if any(sum(ways.values()) < unit.count for unit, ways in zip(f.units, taken, strict=True)):
+            continue
         # A model of the ways that are taken is small, be there thousands of others.
-        taken = [tuple(o for o, n in ways.items() if start[n.terms[0][0]]) for ways in f.choice]
-        narrow = formulate(problem, [replace(u, options=o) for u, o in zip(f.units, taken, strict=True)], fine=False)
-        if solution := narrow.model.solve(ZERO, maximize=False, work=FIRST_WORK).solution:
+        units = [replace(unit, options=tuple(ways)) for unit, ways in zip(f.units, taken, strict=True)]
+        narrow = formulate(problem, units, fine=False)
+        fixed = {var.terms[0][0]: taken[u][o] for u, ways in enumerate(narrow.choice) for o, var in ways.items()}
+        if solution := narrow.model.solve(ZERO, maximize=False, work=FIRST_WORK, fixed=fixed).solution:
             return lies_in(narrow, solution)
     return {}
 
