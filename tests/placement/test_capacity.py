@@ -346,9 +346,9 @@ def test_where_it_is_not_settled_whether_less_would_do_what_is_enough_is_told(mo
 
 
 def test_nothing_is_proven_where_there_are_more_ways_to_lie_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those looked at have all cells on one node, so the pages that are few on nodes 0 to 4 are of no use."""
-    request = ask(guest("fw", range(1, 4), page_size="1GiB", distinct_nodes=False), reserved="0")
-    snapshot = host("8n:64c:1t", pages={"1GiB": [1] * 5 + [20] * 3})
+    """Those looked at have both cells on one node, where two of five CPUs are left over for cells of others."""
+    request = ask(guest("fw", (1, 2), distinct_nodes=False), reserved="0")
+    snapshot = host("8n:5c:1t")
     monkeypatch.setattr(options, "MAX_OPTIONS", 8)
     found = count_copies(request, snapshot, "fw", together=False, apart=False)
     assert isinstance(found, Counted)
