@@ -175,14 +175,13 @@ def memory(f: Formulation) -> None:
     """
     demands: dict[MemoryKey, list[Linear]] = defaultdict(list)
     for u, k, cell in f.cells():
-        keys: dict[NodeId, MemoryKey] = {}
+        # Of thousands of ways most have the cell on one of a few nodes.
+        keys: dict[tuple[NodeId, NodeId | None], MemoryKey] = {}
         for option, count in f.options(u):
-            key = keys.get(option.nodes[k]) if option.keep is None else None
-            if key is None:
-                key = memory_key(f.problem, cell, option, k)
-            if option.keep is None:
-                keys[option.nodes[k]] = key
-            demands[key].append(count)
+            lies = option.nodes[k], option.keep.memory_nodes[k] if option.keep is not None else None
+            if lies not in keys:
+                keys[lies] = memory_key(f.problem, cell, option, k)
+            demands[keys[lies]].append(count)
     capacity = f.problem.facts.capacity_kib
     for key, counts in demands.items():
         wanted = total(counts)

@@ -53,7 +53,7 @@ def lies_in(f: Formulation, solution: Sequence[int]) -> Lies:
 class Neighbour:
     """The plan that was found last, near which those of problems much like its own are soon found.
 
-    Only on many nodes: on few the whole model is soon solved.
+    Only on some nodes: on fewer the whole model is soon solved.
     """
 
     def __init__(self, budget: Budget, lies: Lies | None = None) -> None:

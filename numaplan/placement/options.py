@@ -2,12 +2,10 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache, partial
-from itertools import groupby, islice, zip_longest
-from math import comb
+from itertools import islice
 from typing import Final
 
 from numaplan.cpuset import CpuSet
@@ -38,6 +36,7 @@ from numaplan.placement.problem import (
     Problem,
     near_enough,
 )
+from numaplan.placement.ways import about_so_many, ways, ways_with_room
 
 # Eight unequal cells on eight nodes lie in 40,320 ways; beyond this many a guest is only searched in part, and
 # nothing is then called proven.
@@ -74,16 +73,8 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         cells = tuple(_cell_demand(facts, guest, i) for i in range(len(guest.cells)))
         devices = tuple(_device_demand(facts, kinds, entry) for entry in entries(guest))
         possible = [nodes_of(cell) for cell in cells]
-        found = ways(facts, cells, possible, distinct=guest.distinct_nodes)
-        if _about_so_many(cells, possible, distinct=guest.distinct_nodes) > most:
-            # Where not all are looked at, none should be in vain, nor all begin at one node.
-            room = _Room.of(facts, cells)
-            found = _in_turn(
-                [
-                    ways(facts, cells, [(node,), *possible[1:]], distinct=guest.distinct_nodes, room=room)
-                    for node in possible[0]
-                ]
-            )
+        are_all = about_so_many(cells, possible, distinct=guest.distinct_nodes) <= most
+        found = (ways if are_all else ways_with_room)(facts, cells, possible, distinct=guest.distinct_nodes)
         options = tuple(
             Option(nodes, _node_cost(facts, guest, nodes))
             for nodes in islice(found, most)
@@ -101,10 +92,8 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
             if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
                 options += (_kept_option(facts, first, keep, kinds=kinds),)
         floats = not facts.names_pools and first.has_floating_threads
-        found = GuestClass(
-            tuple(members), cells, devices, options, floats, exists=first.name in existing, partial=are_more
-        )
-        classes.append(found)
+        exists = first.name in existing
+        classes.append(GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more))
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
     scattered = any(parts > 1 for parts in apart_on_a_node.values())
@@ -210,76 +199,6 @@ def fitting_nodes(facts: HostFacts, cell: CellDemand, *, cores: tuple[CoreKind, 
     return tuple(node for node in facts.nodes if cell_lack(facts, cell, node, cores=cores) is None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What each cell takes of its node, of CPUs and of the only pages that will do, and what a node has of these."""
-
-    needs: Sequence[Mapping[int, int]]
-    have: Mapping[NodeId, Mapping[int, int]]
-
-    @classmethod
-    def of(cls, facts: HostFacts, cells: Sequence[CellDemand]) -> "_Room":
-        """By the page size, 0 for CPUs."""
-        needs = []
-        for cell in cells:
-            pages = cell.page_sizes_kib if cell.strict and len(cell.page_sizes_kib) == 1 else ()
-            needs.append({0: cell.cpus(facts.threads), **dict.fromkeys(pages, cell.memory_kib)})
-        free = Counter(facts.node_of[cpu] for cpu in facts.free)
-        have: dict[NodeId, dict[int, int]] = {node: {0: free[node]} for node in facts.nodes}
-        for (node, size), kib in facts.capacity_kib.items():
-            have[node][size] = kib
-        return cls(needs, have)
-
-    def takes(self, k: int, node: NodeId, chosen: Sequence[NodeId]) -> bool:
-        """Whether a node has room for cell `k` beside those before it that lie there."""
-        there = [self.needs[k], *(self.needs[i] for i, other in enumerate(chosen) if other == node)]
-        have = self.have[node]
-        return all(sum(needs.get(what, 0) for needs in there) <= have.get(what, 0) for what in self.needs[k])
-
-
-def ways(
-    facts: HostFacts,
-    cells: tuple[CellDemand, ...],
-    possible: Sequence[Sequence[NodeId]],
-    *,
-    distinct: bool,
-    room: _Room | None = None,
-) -> Iterator[tuple[NodeId, ...]]:
-    """Nodes for every cell out of its `possible` ones, near ones first; of equal cells the one with the lower number
-    gets the lower node. With `room`, only where cells that share a node have it.
-    """
-
-    def extend(chosen: tuple[NodeId, ...]) -> Iterator[tuple[NodeId, ...]]:
-        k = len(chosen)
-        if k == len(cells):
-            yield chosen
-            return
-        nodes = possible[k]
-        if chosen:
-            nodes = sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node))
-        for node in nodes:
-            if distinct and (node in chosen or not _have_nodes_apart(possible[k + 1 :], {*chosen, node})):
-                continue
-            if k > 0 and cells[k] == cells[k - 1] and node < chosen[-1]:
-                continue
-            if room is not None and not room.takes(k, node, chosen):
-                continue
-            yield from extend((*chosen, node))
-
-    return extend(()) if not distinct or _have_nodes_apart(possible, set()) else iter(())
-
-
-def _about_so_many(cells: Sequence[CellDemand], possible: Sequence[Sequence[NodeId]], *, distinct: bool) -> int:
-    """How many ways there are, if cells that are alike have the same nodes to choose from as those before them."""
-    count, before = 1, 0
-    for _, run in groupby(range(len(cells)), key=lambda k: cells[k]):
-        alike = list(run)
-        nodes = len(possible[alike[0]])
-        count *= comb(max(nodes - before, 0), len(alike)) if distinct else comb(nodes + len(alike) - 1, len(alike))
-        before += len(alike)
-    return count
-
-
 def _most_each(
     facts: HostFacts, nodes_of: Callable[[CellDemand], Sequence[NodeId]], guests: Sequence[GuestRequest]
 ) -> int:
@@ -289,35 +208,13 @@ def _most_each(
         if len(guest.cells) > 1:
             cells = [_cell_demand(facts, guest, i) for i in range(len(guest.cells))]
             possible = [nodes_of(cell) for cell in cells]
-            sizes.append((_about_so_many(cells, possible, distinct=guest.distinct_nodes), len(cells)))
+            sizes.append((about_so_many(cells, possible, distinct=guest.distinct_nodes), len(cells)))
 
     def all_cells(most: int) -> int:
         return sum(min(count, most) * cells for count, cells in sizes)
 
     most = bisect_right(range(1, MAX_OPTIONS + 1), MAX_CELLS, key=all_cells)
     return min(MAX_OPTIONS, max(len(facts.nodes), most))
-
-
-def _in_turn(found: Sequence[Iterator[tuple[NodeId, ...]]]) -> Iterator[tuple[NodeId, ...]]:
-    """One of each, as long as there are any."""
-    for together in zip_longest(*found):
-        yield from filter(None, together)
-
-
-def _have_nodes_apart(possible: Sequence[Sequence[NodeId]], used: AbstractSet[NodeId]) -> bool:
-    """Whether each cell can have a node of its own beside `used`: else a search would try every order in vain."""
-    holder: dict[NodeId, int] = {}
-
-    def seat(k: int, seen: set[NodeId]) -> bool:
-        for node in possible[k]:
-            if node not in used and node not in seen:
-                seen.add(node)
-                if node not in holder or seat(holder[node], seen):
-                    holder[node] = k
-                    return True
-        return False
-
-    return all(seat(k, set()) for k in range(len(possible)))
 
 
 def _supply(

@@ -17,6 +17,9 @@ from numaplan.placement.facts import HostFacts
 
 _NOWHERE: Final[frozenset[NodeId]] = frozenset()
 
+# Where all ways to lie have more cells together, a model of them is so large that it is looked at less often.
+VAST: Final = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class CoreKind:
@@ -81,10 +84,6 @@ class DeviceDemand:
     affinity: Affinity
     mbps: int
     distinct: bool
-
-
-# Cells of all ways to lie.
-VAST: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def test_a_judge_without_time_knows_nothing_and_counts_nothing() -> None:
     assert Judge(FOR_A_CONFLICT, lambda: 0.0).can(lambda: 1 / 0) is None  # type: ignore[arg-type, return-value]  # never called
 
 
-def test_a_judge_counts_nothing_where_there_are_more_ways_to_lie_than_are_looked_at(
+def test_a_judge_takes_guests_to_lie_anywhere_that_have_more_ways_than_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Unequal cells that may share nodes; of the ways that are looked at, all have them on one."""

@@ -6,8 +6,9 @@ from itertools import islice
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, InterfaceRequest
 from numaplan.placement.lacks import cell_lack
-from numaplan.placement.options import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node, ways
+from numaplan.placement.options import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node
 from numaplan.placement.problem import GuestClass, Problem, near_enough
+from numaplan.placement.ways import ways
 
 
 def no_port_near(problem: Problem, guests: GuestClass) -> str | None:

@@ -13,9 +13,10 @@ from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack, node_by_node
-from numaplan.placement.options import build_problem, fitting_nodes, ways
+from numaplan.placement.options import build_problem, fitting_nodes
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
+from numaplan.placement.ways import ways
 
 # A proof that a few guests do not fit is easy or hopeless; a long search for a better sentence helps nobody.
 PROBE: Final = Budget(scale=0.2)
