@@ -24,7 +24,7 @@ from numaplan.placement.capacity.most import PATIENCE
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
 from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.constraints import memory_uses, use_at_most
-from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
+from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
@@ -117,6 +117,8 @@ class Stretch:
         hold(f, held or {})
         slacks = self._cores(f) + self._memory(f) + self._pools(f) + self._devices(f) + self._links(f)
         self._floats(f, slacks)
+        # Where all others lie where they did, little is left to decide.
+        aim = Aim.BOTH if held is None else Aim.ANSWER
         opened = []
         for slack in slacks:
             most = f.model.upper(slack.amount)
@@ -126,7 +128,7 @@ class Stretch:
         if single:
             f.model.at_most(total(opened), 1)
         else:
-            fewest = f.model.solve(total(opened), maximize=False, work=LEAST_WORK)
+            fewest = f.model.solve(total(opened), maximize=False, work=LEAST_WORK, aim=aim)
             if fewest.outcome is not Outcome.OPTIMAL:
                 return Stretched(fewest.outcome, {})
             f.model.at_most(total(opened), total(opened).value(fewest.solution))
@@ -134,7 +136,7 @@ class Stretch:
             slack.worth(is_open, needs.get(slack.supply, 0)) for slack, is_open in zip(slacks, opened, strict=True)
         )
         first = total(is_open * i for i, is_open in enumerate(opened))
-        result = f.model.solve(worth * (len(slacks) + 1) + first, maximize=False, work=LEAST_WORK)
+        result = f.model.solve(worth * (len(slacks) + 1) + first, maximize=False, work=LEAST_WORK, aim=aim)
         if not result.solution:
             return Stretched(result.outcome, {})
         added = {slack.supply: slack.added(steps) for slack in slacks if (steps := slack.amount.value(result.solution))}
