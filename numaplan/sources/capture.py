@@ -33,6 +33,9 @@ _COMPRESSORS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 }
 
 
+CAPTURE_SUFFIXES: Final = tuple(_COMPRESSORS)
+
+
 def compressor_of(path: Path) -> Callable[[bytes], bytes]:
     """How a capture of that name is compressed ("-": gz); raises InputError for a name that does not say."""
     name = path.name

@@ -9,7 +9,7 @@ from typing import Final
 from numaplan.errors import BackendError, InputError
 from numaplan.model.host import Source
 from numaplan.sources.archive import open_archive, read_archive
-from numaplan.sources.capture import replaying
+from numaplan.sources.capture import CAPTURE_SUFFIXES, replaying
 from numaplan.sources.directory import DirectoryStore
 from numaplan.sources.files import read_refusal
 from numaplan.sources.live import LiveStore
@@ -54,4 +54,8 @@ def _hint(store: Store) -> str:
     with suppress(OSError):
         if store.kind("devices/system") is Kind.FOLDER:
             return "this looks like the inside of sys/: name the folder that holds it"
+    with suppress(OSError):
+        tars = sorted(name for name in store.names("") if name.endswith(CAPTURE_SUFFIXES))
+        if tars:
+            return f"{tars[0]!r} in it looks like a capture: name that file"
     return "a capture holds sys/ and proc/ as they are on the host; name the folder in which they stand"

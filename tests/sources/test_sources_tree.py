@@ -197,6 +197,11 @@ def test_the_inside_of_sys_is_named_as_such(open_files: Opener) -> None:
         open_files({"devices/system/cpu/online": b"0\n"})
 
 
+def test_a_folder_that_holds_a_tar_names_it(open_files: Opener) -> None:
+    with pytest.raises(InputError, match=r"'host\.tgz' in it looks like a capture"):
+        open_files({"host.tgz": b"x", "README.md": b"x", "truth.json": b"{}"})
+
+
 def test_a_capture_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
