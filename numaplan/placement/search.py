@@ -133,13 +133,15 @@ def search(problem: Problem, budget: Budget) -> Searched:
         return Searched(upper.outcome, run.limit)
     # Where cost is not proven, no level below it can be: bounds there are of little use.
     effort = 1.0 if all(bound.proven for bound in upper.bounds) else FIRST_TRY
-    # Only now: their variables would make the levels above them harder to prove.
-    below = relaxed_levels(coarse)
-    solution = coarse.model.widened(upper.solution)
-    relaxed = run.levels(coarse, below, solution=solution, effort=effort, improve=improve)
-    relaxation = Relaxation(problem, relaxed.bounds)
+    solution, relaxation = upper.solution, Relaxation(problem, ())
+    if not _is_past_proof(problem):
+        # Only now: their variables would make the levels above them harder to prove.
+        below = relaxed_levels(coarse)
+        solution = coarse.model.widened(solution)
+        relaxed = run.levels(coarse, below, solution=solution, effort=effort, improve=improve)
+        solution, relaxation = relaxed.solution, Relaxation(problem, relaxed.bounds)
     held = {bound.name: bound.value for bound in upper.bounds}
-    chosen = settled.joint.apart(_assign(coarse, relaxed.solution))
+    chosen = settled.joint.apart(_assign(coarse, solution))
     lower = _search_fine(problem, run, chosen, held=held, relaxation=relaxation, effort=effort)
     if not lower.solution:
         return Searched(Outcome.UNKNOWN, run.limit)
@@ -202,6 +204,11 @@ def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
     return Reached(Outcome.FEASIBLE, found.solution, reached)
 
 
+def _is_past_proof(problem: Problem) -> bool:
+    """Whether the lower levels cannot be proven, and one look at a model of them takes seconds."""
+    return problem.truncated and problem.is_vast
+
+
 def _is_hopeless(problem: Problem) -> bool:
     """Whether counting proves at once what a search would look for in vain."""
     required = {guest.name for guests in problem.classes for guest in guests.members if guest.required}
@@ -242,7 +249,7 @@ def _search_fine(
     effort: float,
 ) -> _Fine:
     """The lower levels, with every guest's nodes held at first."""
-    small = _pairs(problem) <= JOINT_LIMIT
+    small = _pairs(problem) <= JOINT_LIMIT and not _is_past_proof(problem)
     fixed = formulate(problem, fine_units(problem, chosen), fine=True)
     goals = _lower_goals(fixed, held)
     solution = run.start(fixed, _wanted(fixed, chosen))
