@@ -7,10 +7,11 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
+from numaplan.model.devices import Link
 from numaplan.model.guest import Guest, VcpuId, VcpuPin
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Status
-from numaplan.model.request import GuestRequest, Request
+from numaplan.model.request import Affinity, GuestRequest, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement import options
 from numaplan.placement.capacity.addition import Grown
@@ -218,6 +219,24 @@ def test_a_node_without_shared_cpus_can_have_a_pool_where_another_node_has_one()
     assert found.next.sentence == "one more fw needs room for 3 more shared vCPUs on node 1 (have 0, need 3)"
     (row,) = found.next.short
     assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+
+
+def test_whole_cores_are_enough_where_a_vm_needs_some_and_one_thread_more() -> None:
+    request = ask(guest("fw", 3, thread_policy="require"), reserved="0-3")
+    snapshot = host("1n:2c:2t")
+    found = counted(request, snapshot)
+    assert found.next.sentence == "one more fw needs 2 more whole free cores on node 0 (have 0, need 2)"
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, 2)).fit == 1
+    assert counted(*with_more(request, snapshot, row, 1)).fit == 0
+
+
+def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:
+    built = host("1n:2c:1t", nics=[Nic("ens0", 0, 1)])
+    snapshot = replace(built, links=(Link("br0", "bridge", lowers=("ens0",)), *built.links))
+    port = InterfaceRequest("wan", InterfaceType.VIRTIO, bridge="br0", affinity=Affinity.REQUIRED)
+    found = counted(ask(guest("fw", 3, interfaces=[port]), reserved="0"), snapshot)
+    assert found.next.sentence == "one more fw needs 2 more free CPUs on node 0 (have 1, need 3)"
 
 
 def test_the_count_of_the_request_means_nothing() -> None:

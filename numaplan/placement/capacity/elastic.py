@@ -156,7 +156,10 @@ class Stretch:
             case Thing.CPU:
                 parts = [cell.cpus(self.threads) for cell in guests.cells]
             case Thing.WHOLE_CORE:
-                parts = [cell.whole + cell.isolated for cell in guests.cells]
+                # What is no whole core can lie on one all the same.
+                parts = [
+                    cell.whole + cell.isolated - (-(cell.part + cell.threads) // self.threads) for cell in guests.cells
+                ]
             case Thing.PAGE:
                 parts = [-(-cell.memory_kib // supply.size_kib) for cell in guests.cells]
             case Thing.ORDINARY:

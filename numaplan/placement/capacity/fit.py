@@ -51,7 +51,7 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
     answered = with_copies(request, copies, fit)
     placements = _expanded(asked, f, found.solution, answered)
     following = (
-        next_copy(answered, snapshot, asked, ways_taken(f, found.solution), fit + 1)
+        next_copy(base, snapshot, asked, ways_taken(f, found.solution), fit + 1)
         if proven
         else NextCopy(f"whether one more {vm} has a place was not settled within the limit of work")
     )

@@ -37,7 +37,8 @@ _NOTHING: Final = "no more CPUs, memory or VFs on the nodes that are there make 
 def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: Held, count: int) -> NextCopy:
     """What it takes to place `count` copies, one more than find a place.
 
-    `request` names those that do; they and the others lie as `held` says in a solution with one copy less.
+    `request` has one copy at least, as what copies ask for is looked up on the host for those that it has. One copy
+    less and the others lie as `held` says.
     """
     vm = asked.copies.vm
     if asked.problem.truncated:
