@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.guest import CellId, Guest, VcpuId
-from numaplan.model.host import NodeId, PackageId
+from numaplan.model.host import NodeId, NumaNode, PackageId
 from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
@@ -110,7 +110,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     returning = [guest for guest in snapshot.guests if guest.name in names]
     node_of = {cpu: node.id for node in snapshot.nodes for cpu in node.cpus}
     online = snapshot.cpus.online
-    packages_of = {node.id: frozenset(node.packages) for node in snapshot.nodes}
+    packages_of = {node.id: _packages_of(snapshot, node) for node in snapshot.nodes}
     reserved, shared, notes = _reserved_and_shared(policy, snapshot, online)
     allocatable = online - reserved - shared
     pools = _pool_room(policy, snapshot, shared, staying=staying, online=online)
@@ -177,6 +177,12 @@ def _as_pfs_list(snapshot: Snapshot) -> Snapshot:
         return snapshot
     pci = (replace(device, physfn=pf_of.get(device.address, device.physfn)) for device in snapshot.pci)
     return replace(snapshot, pci=tuple(pci))
+
+
+def _packages_of(snapshot: Snapshot, node: NumaNode) -> frozenset[PackageId]:
+    """The packages that the node names, and those that name the node: a node without CPUs may name none."""
+    naming = (package.id for package in snapshot.packages if node.id in package.numa_nodes and package.id is not None)
+    return frozenset((*node.packages, *naming))
 
 
 def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet) -> tuple[CpuSet, CpuSet, list[str]]:

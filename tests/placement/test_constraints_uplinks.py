@@ -196,6 +196,19 @@ def test_socket_is_satisfied_by_the_other_node_of_the_package() -> None:
     assert solve(request, LEADS, budget=Budget()).status is Status.INFEASIBLE
 
 
+def test_a_package_has_the_nodes_that_it_names_and_those_that_name_it() -> None:
+    near = replace(host("2n:2c:1t", nodes_per_package=2, nics=NICS), openvswitch=LEADS.openvswitch)
+    request = Request(
+        replace(ALL, reserved_cpus=CpuSet.parse("2-3")), asking(port("br0", affinity=Affinity.SOCKET)).guests
+    )
+    silent_node = replace(near, nodes=tuple(replace(n, packages=n.packages[: n.id == 0]) for n in near.nodes))
+    silent_package = replace(near, packages=tuple(replace(one, numa_nodes=()) for one in near.packages))
+    for snapshot in (silent_node, silent_package):
+        plan = solve(request, snapshot, budget=Budget())
+        assert plan.status is Status.OPTIMAL
+        assert verify(request, snapshot, plan) == ()
+
+
 def test_one_cell_near_the_port_is_enough() -> None:
     request = Request(ALL, (guest("a", 1, cells=2, interfaces=(port("br0", affinity=Affinity.REQUIRED),)),))
     plan = solve(request, LEADS, budget=Budget())
