@@ -221,14 +221,24 @@ def test_a_node_without_shared_cpus_can_have_a_pool_where_another_node_has_one()
     assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
 
 
-def test_whole_cores_are_enough_where_a_vm_needs_some_and_one_thread_more() -> None:
-    request = ask(guest("fw", 3, thread_policy="require"), reserved="0-3")
-    snapshot = host("1n:2c:2t")
+@pytest.mark.parametrize(
+    ("shape", "vcpus", "threads", "reserved", "needs"),
+    [
+        pytest.param("1n:2c:2t", 3, "require", "0-3", "2 more whole free cores", id="a whole core and a thread"),
+        pytest.param("1n:2c:4t", 2, "require", "0-5", "1 more whole free core", id="two threads of a core"),
+        pytest.param("1n:2c:1t", 2, "prefer", None, "1 more free CPU", id="a CPU to float on"),
+    ],
+)
+def test_one_kind_of_cores_is_named_where_it_is_enough(
+    shape: str, vcpus: int, threads: str, reserved: str | None, needs: str
+) -> None:
+    request = ask(guest("fw", vcpus, thread_policy=threads), reserved=reserved)
+    snapshot = host(shape)
     found = counted(request, snapshot)
-    assert found.next.sentence == "one more fw needs 2 more whole free cores on node 0 (have 0, need 2)"
     (row,) = found.next.short
-    assert counted(*with_more(request, snapshot, row, 2)).fit == 1
-    assert counted(*with_more(request, snapshot, row, 1)).fit == 0
+    assert (found.fit, found.next.sentence.partition(" on node")[0]) == (0, f"one more fw needs {needs}")
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit > 0
+    assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
 
 
 def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:

@@ -154,12 +154,12 @@ class Stretch:
         guests = self.base.problem.classes[number]
         match supply.thing:
             case Thing.CPU:
-                parts = [cell.cpus(self.threads) for cell in guests.cells]
+                # Threads that float need a CPU that nobody holds.
+                parts = [*(cell.cpus(self.threads) for cell in guests.cells), int(guests.floats)]
             case Thing.WHOLE_CORE:
                 # What is no whole core can lie on one all the same.
-                parts = [
-                    cell.whole + cell.isolated - (-(cell.part + cell.threads) // self.threads) for cell in guests.cells
-                ]
+                odd = [-(-(cell.part + cell.threads) // self.threads) for cell in guests.cells]
+                parts = [*(cell.whole + cell.isolated for cell in guests.cells), *odd, int(guests.floats)]
             case Thing.PAGE:
                 parts = [-(-cell.memory_kib // supply.size_kib) for cell in guests.cells]
             case Thing.ORDINARY:

@@ -99,7 +99,7 @@ def _supplies(asked: CopiesProblem) -> Iterator[Supply]:
     peopled = [node.id for node in nodes if node.cpus]
     if any(cell.cpus(facts.threads) for cell in cells):
         yield from (Supply(0, Thing.CPU, node) for node in peopled)
-    if facts.threads > 1 and any(cell.whole for cell in cells):
+    if facts.threads > 1 and any(cell.whole or cell.part for cell in cells):
         yield from (Supply(1, Thing.WHOLE_CORE, node) for node in peopled)
     sizes = {size for cell in cells for size in cell.page_sizes_kib}
     for size in sorted(sizes - {SMALL_PAGE_KIB}, reverse=True):
