@@ -93,6 +93,13 @@ def test_the_nodes_that_miss_least_get_the_pages(host: str, first: str, second: 
     assert sentences(host, BARE, vm(memory="4GiB", page_size="1GiB"))[:2] == [first, second]
 
 
+def test_of_pages_that_cost_the_same_on_several_nodes_none_is_more_than_needed() -> None:
+    cells = [{"vcpus": 2, "memory": "1536MiB"}, {"vcpus": 2, "memory": "2GiB"}]
+    guest = vm(vcpus=4, memory="3584MiB", cells=cells, page_size="2MiB")
+    said = sentences("2 nodes, 6 cores, 12GiB", BARE, guest)
+    assert said[0] == "reserve 768 more 2 MiB pages on node 0 and 1024 more 2 MiB pages on node 1: cost 4"
+
+
 def test_the_only_node_that_has_the_cpus_is_found_among_many() -> None:
     policy = {"reserved_cpus": "0-31", "reserved_memory": "0KiB"}
     guest = vm(vcpus=2, memory="2GiB", page_size="1GiB", emulator="isolate")

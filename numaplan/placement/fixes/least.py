@@ -106,6 +106,15 @@ class Least:
         settle(sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number)), needed=True)
         return levels
 
+    def trimmed(self, cheapest: Levels) -> dict[int, int]:
+        """The cheapest levels, less what the GiB that are begun hold beyond what is needed."""
+        levels = dict(cheapest)
+        for number, level in cheapest.items():
+            less, price = {**levels, number: level - 1}, self._levers[number].price
+            if level > 1 and price(level - 1) == price(level) and self.holds(less):
+                levels[number] = self._lowered(less, number, level - 1)
+        return levels
+
     def evenly(self, without: Collection[int] = ()) -> dict[int, int]:
         """All levers but some up to one price, the least at which they help together; {}: at none they do."""
         levers = self._levers

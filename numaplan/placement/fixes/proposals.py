@@ -116,7 +116,7 @@ class _Search:
         """Several levers that are cheaper together than each that helps alone, if any does; {}: none are known."""
         best = self._cheapest(levers)
         if len(best) > 1 and all(least.price(best) < least.price(hit) for hit in hits) and least.holds(best):
-            return best
+            return least.trimmed(best)
         even = even or ({} if hits else least.alike())
         return least.fewest(even) if even and not hits else {}
 
@@ -145,7 +145,7 @@ class _Search:
         least = self._least(levers)
         if even := least.evenly():
             best = self._cheapest(levers)
-            levels = best if best and least.holds(best) else least.fewest(even)
+            levels = least.trimmed(best) if best and least.holds(best) else least.fewest(even)
             self._add(Group("several", document, levers), [levels])
 
     def _together(self, groups: Sequence[Group]) -> list[Group]:
