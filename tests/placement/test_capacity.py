@@ -249,6 +249,20 @@ def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:
     assert found.next.sentence == "one more fw needs 2 more free CPUs on node 0 (have 1, need 3)"
 
 
+@pytest.mark.parametrize(
+    ("indexes", "needs"),
+    [
+        (range(4), "one more fw needs 2 more free VFs of ens0 on node 0 (have 0, need 2)"),
+        (range(3), "no more CPUs, memory or VFs on the nodes that are there make room for one more fw"),
+    ],
+    ids=["that a PF can have", "that it has, and too few others"],
+)
+def test_more_vfs_are_asked_for_where_those_that_are_named_by_index_would_do(indexes: range, needs: str) -> None:
+    data = replace(vfs("data", "ens0", 2), vf_indexes=frozenset(indexes))
+    found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 2)]))
+    assert (found.fit, found.next.sentence) == (1, needs)
+
+
 def test_the_count_of_the_request_means_nothing() -> None:
     one = counted(ask(guest("fw", 4)), HOST)
     three = counted(ask(*(replace(guest(f"fw-{i}", 4), vm="fw") for i in (1, 2, 3))), HOST)

@@ -130,10 +130,10 @@ def _pfs(asked: CopiesProblem) -> Iterator[tuple[PciAddress, NodeId | None]]:
 
 
 def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest) -> bool:
-    """Whether a further VF of the PF would do; where VFs are named by their index, none would."""
-    if entry.vf_indexes is not None:
-        return False
+    """Whether further VFs of the PF would do, of those that are named by their index as many as it asks for."""
     vfs = [vf for vf in facts.snapshot.pci if vf.physfn == pf]
+    if entry.vf_indexes is not None and not entry.vf_indexes.issuperset(range(len(vfs), len(vfs) + entry.count)):
+        return False
     alike = any(entry.vendor in (None, vf.vendor) and entry.device in (None, vf.device) for vf in vfs)
     # What the first VF of a PF will be is not known.
     if not alike and (vfs or entry.vendor is not None or entry.device is not None):
