@@ -32,7 +32,8 @@ class HostFacts:
     that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `free` the allocatable ones on a node that are not taken. `threads` is the SMT width. `llc_of` and `core_of` have a
+    `free` the allocatable ones on a node that are not taken. Nor are `left` ones free, which a thread floats on that is
+    to keep them: nobody holds them, or has their core alone. `threads` is the SMT width. `llc_of` and `core_of` have a
     CPU's LLC (a place in `llcs`) and core. `beside` a node are itself and those that share a package with it.
     `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
     what it takes. `capacity_kib` holds free memory by node and page size in KiB. `held_devices` are those of guests
@@ -57,6 +58,7 @@ class HostFacts:
     shared: CpuSet
     allocatable: CpuSet
     taken: CpuSet
+    left: CpuSet
     free: CpuSet
     pool_left: Mapping[NodeId, int]
     pool_owed: Mapping[NodeId, int]
@@ -140,6 +142,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         shared=shared,
         allocatable=allocatable,
         taken=taken,
+        left=CpuSet(),
         free=(allocatable & CpuSet(node_of)) - taken,
         pool_left={node: max(0, room) for node, room in pools.items()},
         pool_owed={node: max(0, -room) for node, room in pools.items()},

@@ -28,7 +28,7 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
         # Broken firmware can show siblings in different caches, even on different nodes.
         one_place = len(found) == 1
         all_free = core.cpus & facts.free
-        isolable = core.cpus.isdisjoint(facts.taken)
+        isolable = core.cpus.isdisjoint(facts.taken | facts.left)
         for node, llc in found if one_place else sorted(found, key=repr):
             free = all_free
             if not one_place:

@@ -7,7 +7,7 @@ from functools import reduce
 from math import gcd
 from typing import Final
 
-from numaplan.cpuset import EMPTY, CpuId
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.constraints import CONSTRAINTS, kept_cpus
@@ -16,7 +16,7 @@ from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 from numaplan.placement.rebalance.spare import Spare
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, vcpu_cpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,15 @@ class StayOrMove(Formulation):
         for name, keeps in self.keeps_cpus.items():
             ways = (way for u in self.variants[name] for way in self.options(u))
             self.model.at_most(keeps - total(count for option, count in ways if option.keep is not None), 0)
-        holders: dict[CpuId, list[Linear]] = defaultdict(list)
-        for name, each in self.standing.items():
-            for cpu in each.held:
-                holders[cpu].append(self.stays[name])
+        holders = self.stayers()
+        vcpus = {name: CpuSet(vcpu_cpus(each.guest)) for name, each in self.standing.items()}
         for name, keeps in self.keeps_cpus.items():
             for cpu in spares[name].cpus:
                 holders[cpu].append(keeps)
+            for other, cpus in vcpus.items():
+                # Emulators can be on one CPU, but not where a vCPU is.
+                if not cpus.isdisjoint(spares[name].cpus):
+                    self.model.at_most(keeps + self.stays[other], 1)
         self.holds: Mapping[CpuId, Linear] = {cpu: self.any_of(parts) for cpu, parts in sorted(holders.items())}
         self._kept_by_kind = self._staying_cores()
         for constraint in CONSTRAINTS:
@@ -82,6 +84,14 @@ class StayOrMove(Formulation):
                 self.model.equal(self.stays[name])
         for one, other in mend.pairs:
             self.model.at_most(self.stays.get(one, _ONE) + self.stays.get(other, _ONE), 1)
+
+    def stayers(self) -> dict[CpuId, list[Linear]]:
+        """For each CPU who stays of those that hold it."""
+        found: dict[CpuId, list[Linear]] = defaultdict(list)
+        for name, each in self.standing.items():
+            for cpu in each.held:
+                found[cpu].append(self.stays[name])
+        return found
 
     def any_of(self, parts: Sequence[Linear]) -> Linear:
         """1 where one of `parts` is."""
@@ -136,16 +146,20 @@ def _isolated_cores(f: StayOrMove) -> None:
 
 
 def _floating_threads(f: StayOrMove) -> None:
-    """Where the host names no pool, who floats needs a CPU of its nodes that nobody holds, and nobody who stays."""
+    """Where the host names no pool, who floats needs a CPU of its nodes that nobody holds, and nobody who stays.
+
+    One that is kept by threads that float there is such a CPU, for these and for others.
+    """
     if not any(unit.guests.floats for unit in f.units):
         return
     facts = f.problem.facts
+    stayers = f.stayers()
     rooms: dict[NodeId, Linear] = {}
     for node in facts.nodes:
         open_ = facts.online(node) - facts.taken
         width = facts.threads
         held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
-        held += total(f.holds[cpu] for cpu in open_ if cpu in f.holds)
+        held += total(f.any_of(stayers[cpu]) for cpu in open_ if cpu in stayers)
         rooms[node] = f.model.boolean() if open_ else ZERO
         if open_:
             f.model.at_most(held + rooms[node], len(open_))

@@ -126,7 +126,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     staying = [each for each in question.movable if each.guest.name not in moved]
     facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
     room = facts_without(facts, f.kept_spares(solved.solution))
-    problem = _narrowed(problem_of(request, room, movers, question.returning), f, solved)
+    problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
     found = search(problem, LEVELS)
     if found.formulation is None or not found.solution:
         return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
@@ -209,13 +209,13 @@ def _renamed(
     asked = {guest.name: guest for guest in request.guests}
     moved: list[Standing] = []
     unmoved: list[Standing] = []
-    for each in question.returning:
+    for each in (*movers, *question.returning):
         name = each.guest.name
         placement = plan.placement(name)
         stays = placement is not None and not is_moved(asked[name], each.guest, placement)
         (unmoved if stays else moved).append(each)
     names = {each.guest.name for each in unmoved}
-    return rename_cores(facts, plan.placements, movers=[*movers, *moved], unmoved=names)
+    return rename_cores(facts, plan.placements, movers=moved, unmoved=names)
 
 
 def _recounted(request: Request, facts: HostFacts, plan: Plan) -> Plan:

@@ -89,18 +89,13 @@ def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Stand
     return replace(facts, free=facts.free - CpuSet(cpu for each in staying for cpu in each.idle))
 
 
-def problem_of(
-    request: Request, facts: HostFacts, movable: Collection[Standing], returning: Collection[Standing]
-) -> Problem:
-    """The counts of `request`; who moves does not stay, and who is there may also change its CPUs alone."""
-    there = {each.guest.name: each for each in (*movable, *returning)}
-    moving = {each.guest.name for each in movable}
+def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) -> Problem:
+    """The counts of `request`; who is `there` may also change its CPUs alone."""
+    by_name = {each.guest.name: each for each in there}
 
     def with_ways(guests: GuestClass) -> GuestClass:
         name = guests.request.name
-        if name in moving:
-            guests = replace(guests, options=tuple(option for option in guests.options if option.keep is None))
-        return _as_it_lies(guests, there[name]) if name in there else guests
+        return _as_it_lies(guests, by_name[name]) if name in by_name else guests
 
     problem = build_problem(request, facts)
     return replace(problem, classes=tuple(map(with_ways, problem.classes)))
@@ -110,32 +105,46 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     """The model of a rebalancing, all that must be in it."""
     everybody = question.everybody
     facts = facts_beside(everybody, question.snapshot, question.fixed)
-    problem = problem_of(everybody, facts, question.movable, question.returning)
-    f = StayOrMove(problem, question.movable, spares_of(problem, question.returning))
+    there = (*question.movable, *question.returning)
+    problem = problem_of(everybody, facts, there)
+    spares = spares_of(problem, there)
+    nothing_to_give = {each.guest.name for each in question.movable if not spares[each.guest.name].cpus}
+    f = StayOrMove(_never_kept(problem, nothing_to_give), question.movable, spares)
     f.demand(question.mend)
     return f
 
 
+def _never_kept(problem: Problem, names: Collection[str]) -> Problem:
+    """Who of `names` is placed moves; another one may also let no more go than the CPU of its emulator or iothreads."""
+
+    def moving(guests: GuestClass) -> GuestClass:
+        return replace(guests, options=tuple(option for option in guests.options if option.keep is None))
+
+    classes = (moving(guests) if guests.request.name in names else guests for guests in problem.classes)
+    return replace(problem, classes=tuple(classes))
+
+
 def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
     """What the moves cost, in the prices of `PRICES`."""
-    returning = {each.guest.name: each for each in question.returning}
+    there = {each.guest.name: each for each in (*question.movable, *question.returning)}
     parts = []
     for u, unit in enumerate(f.units):
         name = unit.guest.name
         for option, count in f.options(u):
-            if name in f.standing:
+            if name in f.standing and option.keep is None:
                 change = u != f.variants[name][0]
                 kind = kind_of_move(f.standing[name], option.nodes, devices_change=change)
                 parts.append(count * price(f.standing[name], kind))
-            elif name in returning:
-                parts.append(_price_of_return(f, returning[name], unit, option=option, chosen=count))
+            elif name in there:
+                parts.append(_price_of_return(f, there[name], unit, option=option, chosen=count))
     return total(parts)
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
     """How many guests that are there get another place, or give up what they could do without."""
     moved = (stays * -1 + 1 for stays in f.stays.values())
-    given = (keeps * -1 + 1 for keeps in (*f.keeps_cpus.values(), *f.keeps_devices.values()))
+    keeping = (*f.keeps_cpus.items(), *f.keeps_devices.items())
+    given = (keeps * -1 - f.stays.get(name, ZERO) + 1 for name, keeps in keeping)
     returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
     anew = (count for u in returning for option, count in f.options(u) if option.keep is None)
     return total((*moved, *given, *anew))

@@ -44,6 +44,6 @@ def facts_without(facts: HostFacts, spares: Collection[Spare]) -> HostFacts:
     return replace(
         facts,
         free=facts.free - cpus,
-        taken=facts.taken | cpus,
+        left=facts.left | cpus,
         held_devices=facts.held_devices.union(*(spare.devices for spare in spares)),
     )

@@ -1,0 +1,129 @@
+"""Hosts that name no CPUs for emulators to share, where those of several guests are on one: nobody moves for that."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.guest import CellId, Guest
+from numaplan.model.moves import MoveKind, MovesStatus
+from numaplan.model.plan import CellPlacement, Placement
+from numaplan.model.request import GuestRequest, Request
+from numaplan.model.snapshot import Snapshot
+from numaplan.placement.verification.facts import Facts
+from numaplan.placement.verify import placement_violations
+from tests.audit.audited import guest as there
+from tests.hosts import host
+from tests.placement.moves_checked import moves_of, steps
+from tests.requests import ask, guest
+
+SHAPES = ("1n:5c:1t", "1n:3c:2t", "2n:3c:1t", "2n:2c:2t")
+CASES = 80
+
+
+def runs(name: str, pins: list[str], node: int, emulator: str) -> Guest:
+    return there(name, pins, memory=("strict", [node]), memory_gib=1, running=True, emulator=emulator)
+
+
+@pytest.mark.parametrize("asked", [[], ["a"], ["b"], ["a", "b"]], ids=lambda names: "".join(names) or "nobody")
+@pytest.mark.parametrize("emulator", ["share", "isolate"])
+def test_a_new_emulator_floats_where_others_do_and_nobody_moves(asked: list[str], emulator: str) -> None:
+    """CPU 4 is left for the vCPU of `n`, and CPU 5 for its emulator, if that wants one."""
+    guests = [runs("a", ["1", "3"], 0, "0"), runs("b", ["2"], 0, "0")]
+    snapshot = host("1n:6c:1t" if emulator == "isolate" else "1n:5c:1t", guests=guests)
+    there_already = [guest(name, 2 if name == "a" else 1) for name in asked]
+    moves = moves_of(ask(*there_already, guest("n", 1, emulator=emulator)), snapshot)
+    assert steps(moves) == [("n", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 0, 0)
+
+
+def test_the_cpu_where_emulators_float_goes_to_nobody_while_there_is_no_other() -> None:
+    snapshot = host("1n:5c:1t", guests=[runs("a", ["1"], 0, "0"), runs("b", ["2"], 0, "0")])
+    moves = moves_of(ask(guest("a", 1), guest("n", 2, emulator="share")), snapshot)
+    assert (steps(moves), moves.cost) == ([("n", MoveKind.START)], 0)
+    moves = moves_of(ask(guest("a", 1), guest("n", 2, emulator="isolate")), snapshot)
+    assert moves.status is MovesStatus.INFEASIBLE
+
+
+@st.composite
+def shared_emulators(draw: st.DrawFn) -> tuple[Request, Snapshot]:
+    """Two or three guests, their emulators on one or two CPUs; some of them are asked for, and mostly a new one."""
+    shape = draw(st.sampled_from(SHAPES))
+    empty = host(shape, pages={"1GiB": [draw(st.sampled_from([0, 2])) for _ in range(int(shape[0]))]})
+    node_of = {cpu: int(node.id) for node in empty.nodes for cpu in node.cpus}
+    cpus = draw(st.permutations(list(empty.cpus.online)))
+    count = draw(st.sampled_from([1, 1, 2]))
+    emulators, left = cpus[:count], cpus[count:]
+    guests = []
+    for name in ("a", "b", "c")[: draw(st.sampled_from([2, 2, 3]))]:
+        node = node_of[left[0]] if left else 0
+        pins = [cpu for cpu in left if node_of[cpu] == node][: draw(st.sampled_from([1, 1, 2]))]
+        left = [cpu for cpu in left if cpu not in pins]
+        near = [cpu for cpu in emulators if node_of[cpu] == node] or emulators
+        if pins:
+            guests.append(runs(name, [str(cpu) for cpu in pins], node, str(draw(st.sampled_from(near)))))
+    asked = [guest(each.name, each.vcpus) for each in guests if draw(st.booleans())]
+    if draw(st.sampled_from([True, True, True, False])):
+        size, emulator = draw(st.sampled_from(["4KiB", "1GiB"])), draw(st.sampled_from(["share", "isolate"]))
+        asked.append(guest("n", draw(st.integers(1, 3)), page_size=size, emulator=emulator))
+    return ask(*asked), replace(empty, guests=tuple(guests))
+
+
+@settings(max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(shared_emulators())
+def test_nobody_moves_where_what_is_asked_for_fits_beside_all_as_they_are(case: tuple[Request, Snapshot]) -> None:
+    request, snapshot = case
+    assume(any(_fits(each, snapshot) for each in _with_others(request, snapshot)))
+    moves = moves_of(request, snapshot)
+    assert [move for move in moves.moves if move.kind is not MoveKind.START] == []
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL if moves.moves else MovesStatus.NOTHING_TO_DO, 0)
+
+
+def _with_others(request: Request, snapshot: Snapshot) -> Iterator[Request]:
+    """The same and any of those that are there, asked for with an emulator that floats, as several are on its CPU."""
+    names = {each.name for each in request.guests}
+    on = Counter(_emulator(each) for each in snapshot.guests)
+    others = [each for each in snapshot.guests if each.name not in names and on[_emulator(each)] > 1]
+    for count in range(len(others) + 1):
+        for some in combinations(others, count):
+            yield replace(request, guests=(*(guest(each.name, each.vcpus) for each in some), *request.guests))
+
+
+def _fits(request: Request, snapshot: Snapshot) -> bool:
+    """Whether the verifier accepts some place of a new guest, all that are there being asked for as they lie."""
+    facts = Facts(request, snapshot)
+    lies = {each.name: each for each in snapshot.guests}
+    kept = tuple(_as_it_lies(facts, lies[each.name]) for each in request.guests if each.name in lies)
+    new = next((each for each in request.guests if each.name not in lies), None)
+    places = ((),) if new is None else ((place,) for place in _places(facts, new, kept))
+    return any(not any(placement_violations(facts, (*kept, *place))) for place in places)
+
+
+def _as_it_lies(facts: Facts, of: Guest) -> Placement:
+    node = next(node.id for node in facts.snapshot.nodes if of.vcpu_pins[0].cpus <= node.cpus)
+    pins = tuple((pin.vcpu, pin.cpus) for pin in of.vcpu_pins)
+    return Placement(of.name, (CellPlacement(CellId(0), node, pins, node, of.memory_kib or 0, 4),), _emulator(of))
+
+
+def _places(facts: Facts, new: GuestRequest, kept: tuple[Placement, ...]) -> Iterator[Placement]:
+    cell = new.cells[0]
+    held = CpuSet(cpu for each in kept for _, cpus in each.cells[0].vcpus for cpu in cpus)
+    for node in facts.snapshot.nodes:
+        free = (facts.allocatable - facts.taken - held) & node.cpus
+        # Its own emulator is not to go where others float.
+        floating = CpuSet(cpu for each in kept for cpu in each.emulator) if new.own_emulator_cpus else CpuSet()
+        for cpus in combinations(free - floating, len(cell.vcpus)):
+            vcpus = tuple((vcpu, CpuSet([cpu])) for vcpu, cpu in zip(cell.vcpus, cpus, strict=True))
+            placed = CellPlacement(CellId(0), node.id, vcpus, node.id, cell.memory_kib, cell.page_size.size_kib or 0)
+            for emulator in free - CpuSet(cpus) - floating:
+                yield Placement(new.name, (placed,), CpuSet([emulator]))
+
+
+def _emulator(of: Guest) -> CpuSet:
+    assert of.emulator_pin is not None
+    return of.emulator_pin.cpus
