@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from numaplan.api.where import Where
+from numaplan.sources.files import is_standard_input
 
 Snapshot = Annotated[
     Path | None,
@@ -67,3 +68,10 @@ def where(snapshot: Path | None, domains: Path | None, connect: str | None, *, s
         other = "--connect" if snapshot is None else "--snapshot"
         raise typer.BadParameter(f"a host is described by --synthetic or read with {other}, not both")
     return Where(snapshot, domains, connect, synthetic)
+
+
+def read_once(*inputs: tuple[str, Path | None]) -> None:
+    """A usage error where several of these, by their names, are standard input: the first leaves nothing to others."""
+    names = [name for name, path in inputs if path is not None and is_standard_input(path)]
+    if len(names) > 1:
+        raise typer.BadParameter(f"only one of {', '.join(names[:-1])} and {names[-1]} can be read from standard input")

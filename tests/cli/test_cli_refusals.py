@@ -169,3 +169,31 @@ def test_a_time_limit_that_is_no_number_of_seconds_is_a_usage_error(tmp_path: Pa
     ran = refused(tmp_path, VNF, "--snapshot", HOST, "--time-limit", seconds)
     assert ran.code == 2
     assert "--time-limit" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["place", "-", "--snapshot", "-"], "VNF.YAML and --snapshot"),
+        (["place", VNF, "--snapshot", "-", "--snapshot", HOST, "--snapshot", "-"], "--snapshot and --snapshot"),
+        (["capacity", "-", "--snapshot", "/dev/stdin"], "VNF.YAML and --snapshot"),
+        (["rebalance", "-", "--snapshot", "-"], "VNF.YAML and --snapshot"),
+        (["verify", "-", "-", "--snapshot", HOST], "PLAN.JSON and VNF.YAML"),
+        (["verify", "-", "-", "--snapshot", "-"], "PLAN.JSON, VNF.YAML and --snapshot"),
+        (["apply", "-", "--snapshot", "-"], "PLAN.JSON and --snapshot"),
+    ],
+    ids=lambda value: "".join(map(str, value[:3])) if isinstance(value, list) else None,
+)
+def test_standard_input_that_would_be_read_twice_is_a_usage_error(arguments: list[object], words: str) -> None:
+    ran = numaplan(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"only one of {words} can be read from standard input" in " ".join(ran.err.split())
+
+
+def test_standard_input_is_read_for_vnf_yaml_beside_a_host_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of a host does not count then."""
+    monkeypatch.setenv("NUMAPLAN_SNAPSHOT", "-")
+    for verb in ("place", "capacity"):
+        ran = numaplan(verb, "-", "--synthetic", "2 nodes, 64 cores, 2 threads, 384GiB")
+        assert ran.code == 5
+        assert "-: expected a map" in ran.err

@@ -9,7 +9,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import ApplyFormat, print_data, print_note
-from numaplan.cli.options import Connect, Domains, Snapshot, where
+from numaplan.cli.options import Connect, Domains, Snapshot, read_once, where
 from numaplan.errors import ExitCode
 
 
@@ -50,6 +50,7 @@ def apply(
     """
     if config + live + both > 1:
         raise typer.BadParameter("--config, --live and --both are three ways to do it: give one")
+    read_once(("PLAN.JSON", plan), ("--snapshot", snapshot))
     with reported():
         from numaplan.api.apply import Carrying, Mode, await_turn, carry_out, prepare
         from numaplan.cli.interrupts import interruptible

@@ -6,7 +6,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import CapacityFormat, print_data, print_note
-from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
+from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, read_once, where
 from numaplan.errors import ExitCode
 
 _CODES: Final = {"infeasible": ExitCode.INFEASIBLE, "unknown": ExitCode.UNDECIDED}
@@ -47,6 +47,7 @@ def capacity(
         from numaplan.model.plan import Plan
 
         host = where(snapshot, domains, connect, synthetic=synthetic)
+        read_once(("VNF.YAML", vnf), ("--snapshot", host.source))
         found = count_copies(read_question(vnf, host, host_profile=host_profile), vm)
         if isinstance(found, Plan):
             print_note(summary(found))

@@ -10,7 +10,7 @@ import typer
 from numaplan.api.where import Where
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import PlanFormat, print_data, print_note
-from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, where
+from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, read_once, where
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
 
@@ -90,6 +90,7 @@ def place(
       numaplan place vnf.yaml --snapshot a.tar.gz --snapshot b.tar.gz -o table
     """
     wheres = _wheres(snapshot, domains or [], connect, synthetic)
+    read_once(("VNF.YAML", vnf), *(("--snapshot", each.source) for each in wheres))
     with reported():
         from numaplan.api.clock import Clock
         from numaplan.api.place import Asking

@@ -8,7 +8,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import print_data
-from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, where
+from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, read_once, where
 from numaplan.errors import ExitCode
 
 _CODES: Final = {"infeasible": ExitCode.INFEASIBLE, "unknown": ExitCode.UNDECIDED}
@@ -52,6 +52,7 @@ def rebalance(
     with reported():
         from numaplan.api.rebalance import rebalance_host
 
+        read_once(("VNF.YAML", vnf), ("--snapshot", snapshot))
         moves = rebalance_host(vnf, where(snapshot, domains, connect), host_profile=host_profile, keep=keep or ())
         if form is MovesFormat.JSON:
             from numaplan.records.moves import moves_json

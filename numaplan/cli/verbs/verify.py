@@ -7,7 +7,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import line, print_data, print_note
-from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, where
+from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, read_once, where
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
 
@@ -38,7 +38,9 @@ def verify(
         from numaplan.api.question import read_question
         from numaplan.api.verify import verify_plan
 
-        question = read_question(vnf, where(snapshot, domains, connect, synthetic=synthetic), host_profile=host_profile)
+        host = where(snapshot, domains, connect, synthetic=synthetic)
+        read_once(("PLAN.JSON", plan), ("VNF.YAML", vnf), ("--snapshot", host.source))
+        question = read_question(vnf, host, host_profile=host_profile)
         verdict = verify_plan(plan, question)
         for violation in verdict.violations:
             print_data(line(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}"), None)
