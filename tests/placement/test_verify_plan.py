@@ -425,6 +425,11 @@ class TestLevels:
         wrong = verify(TWO, HOST, replace(self.good, levels=self.good.levels[::-1]))
         assert [violation.constraint for violation in wrong] == ["levels"]
 
+    def test_of_thousands_of_levels_a_few_are_named(self) -> None:
+        (wrong,) = verify(TWO, HOST, replace(self.good, levels=self.good.levels * 10_000))
+        assert "free_cores, moves, priority, cross_node_cost" in wrong.sentence
+        assert "moves and 69986 more; it needs priority" in wrong.sentence
+
     def test_a_value_better_than_its_bound_is_told(self) -> None:
         assert [violation.sentence for violation in verify(TWO, HOST, self.changed("priority", bound=1))] == [
             "level priority is 2, better than its bound 1"

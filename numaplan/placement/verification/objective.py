@@ -14,8 +14,11 @@ from numaplan.placement.verification.devices import functions
 from numaplan.placement.verification.facts import Facts, bound_node
 from numaplan.placement.verification.grants import cell_grants, cpus_of, grants, is_dedicated
 from numaplan.placement.verification.violation import Violation
+from numaplan.units import format_few
 
 KIB_PER_GIB = 1 << 20
+# As many as it needs and some more, so that what is doubled or misplaced can be seen.
+_MOST_LEVELS = 2 * len(LEVELS)
 
 
 class Unpinned(Enum):
@@ -129,9 +132,8 @@ def level_violations(
     """
     found = tuple(level.name for level in plan.levels)
     if found != LEVELS:
-        yield Violation(
-            None, "levels", f"the plan has levels {', '.join(found) or 'none'}; it needs {', '.join(LEVELS)}"
-        )
+        said = f"the plan has levels {format_few(found, _MOST_LEVELS) or 'none'}; it needs {', '.join(LEVELS)}"
+        yield Violation(None, "levels", said)
         return
     there = sum(facts.existing(guest.name) is not None for guest in facts.request.guests)
     least, most = (_moves(facts, placements, unpinned) for unpinned in (Unpinned.KEPT, Unpinned.MOVED))
