@@ -1,7 +1,5 @@
 """What a user sees when something goes wrong: one clear line, the right exit code, and never a traceback."""
 
-import errno
-import os
 import re
 import sys
 import tempfile
@@ -15,9 +13,8 @@ import typer
 from numaplan import __version__
 from numaplan.cli.forms import print_note
 from numaplan.errors import ExitCode, NumaplanError, Problem
+from numaplan.sources.streams import NO_ROOM, to_nowhere
 
-# What a full disk or a full quota says; of files that numaplan writes itself `sources/files.py` tells it.
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST: Final = 200
 # XML (but no <locals> of Python's names), or the words that stand around a secret.
 _SECRET: Final = re.compile(
@@ -30,7 +27,8 @@ _SECRET: Final = re.compile(
 def reported() -> Iterator[None]:
     """Turns every failure of a verb into a message on stderr and an exit code."""
     try:
-        yield
+        with written():
+            yield
     except NumaplanError as error:
         print_note("".join(f"numaplan: {_told(problem)}\n" for problem in error.problems))
         raise typer.Exit(error.exit_code) from None
@@ -38,18 +36,30 @@ def reported() -> Iterator[None]:
         # The latter is Ctrl-C, or the end of the input, where somebody was asked.
         print_note("numaplan: interrupted; nothing was written\n")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except BrokenPipeError:
-        _drop_output()
-        raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except (typer.Exit, typer.BadParameter):
         raise
-    except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a message
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            _drop_output()
-            print_note(f"numaplan: the output cannot be written: {error.strerror}\n")
-            raise typer.Exit(ExitCode.BACKEND) from None
+    except Exception:  # noqa: BLE001  # the one place where a bug becomes a message
         print_note(f"numaplan: this is a bug in numaplan {__version__}; please report it with {_save_traceback()}\n")
         raise typer.Exit(ExitCode.BUG) from None
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Turns an output that nobody reads, or that there is no room for, into an exit code.
+
+    Of files that numaplan writes itself `sources/files.py` tells it.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        to_nowhere(sys.stdout)
+        raise typer.Exit(ExitCode.BROKEN_PIPE) from None
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        to_nowhere(sys.stdout)
+        print_note(f"numaplan: the output cannot be written: {error.strerror}\n")
+        raise typer.Exit(ExitCode.BACKEND) from None
 
 
 def _told(problem: Problem) -> str:
@@ -64,11 +74,6 @@ def _told(problem: Problem) -> str:
         None if excerpt is None else "\n".join(map(clean, excerpt.split("\n"))),
     )
     return str(told)
-
-
-def _drop_output() -> None:
-    """Python flushes stdout once more at its end, where there is nobody or no room for it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _save_traceback() -> str:

@@ -1,5 +1,6 @@
 """The forms of output that each verb offers, and the two ways out: data to stdout or a file, notes to stderr."""
 
+import errno
 import re
 import sys
 from enum import StrEnum
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from numaplan.sources.files import write_text
+from numaplan.sources.streams import NO_ROOM, to_nowhere
 
 # Controls but for line ends and tabs, and characters that reorder text or have no width.
 _OBEYED: Final = re.compile(
@@ -111,8 +113,16 @@ def print_data(text: str, out: Path | None) -> None:
 
 
 def print_note(text: str) -> None:
-    """To stderr; what a terminal would obey or hide becomes "?"."""
+    """To stderr; what a terminal would obey or hide becomes "?".
+
+    Where nobody reads it or there is no room for it, nothing is said: what was found and done is so all the same.
+    """
     text = _OBEYED.sub("?", text)
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stderr.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, *NO_ROOM):
+            raise
+        to_nowhere(sys.stderr)

@@ -1,11 +1,14 @@
 """The ``numaplan`` command. Each verb imports what it needs when it runs."""
 
 import gc
-from typing import Annotated, Final
+import sys
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from numaplan import __version__
+from numaplan.cli.failure import written
 from numaplan.cli.forms import print_note
 from numaplan.cli.verbs.apply import apply
 from numaplan.cli.verbs.audit import audit
@@ -19,8 +22,9 @@ from numaplan.cli.verbs.recover import recover
 from numaplan.cli.verbs.rollback import rollback
 from numaplan.cli.verbs.schema import schema
 from numaplan.cli.verbs.verify import verify
+from numaplan.errors import ExitCode
 from numaplan.sources.state import command, open_transactions
-from numaplan.sources.streams import open_standard_streams
+from numaplan.sources.streams import NO_ROOM, open_standard_streams, to_nowhere
 
 _HELP: Final = """Plans, proves and audits where VNFs lie on a KVM host: CPUs, memory nodes, hugepages and VFs.
 
@@ -33,8 +37,24 @@ Examples, on the captured host that ships with numaplan:
 
 _SELDOM: Final = 1_000_000
 
+
+class _Commands(TyperGroup):
+    """The verbs. What is printed before one of them runs, such as its help, may find nobody or no room too."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401  # passed on
+        """The context in which the options before the verb are read."""
+        with written():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # passed on
+        """Reads what stands after the verb, and runs it."""
+        with written():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="numaplan",
+    cls=_Commands,
     help=_HELP,
     # Rich help costs 80 ms of every start.
     rich_markup_mode=None,
@@ -89,4 +109,11 @@ def run() -> None:
     open_standard_streams()
     # A command lives for seconds and makes few cycles: looking for them costs a tenth of the time of a large host.
     gc.set_threshold(_SELDOM)
-    app()
+    try:
+        app()
+    except OSError as error:
+        # All that is printed here is what is wrong with how the command was called.
+        if not isinstance(error, BrokenPipeError) and error.errno not in NO_ROOM:
+            raise
+        to_nowhere(sys.stderr)
+        sys.exit(ExitCode.USAGE)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,50 @@ def test_a_closed_pipe_is_silent() -> None:
     ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
     os.close(writer)
     assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.fixture(params=["full", "broken"])
+def nowhere(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A descriptor on a full disk, and one of a pipe that nobody reads."""
+    if request.param == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    yield descriptor
+    os.close(descriptor)
+
+
+COMMAND = (sys.executable, "-c", "from numaplan.cli.main import run; run()")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["place", "--help"], ["inventory", "--snapshot", HOST]]
+)
+def test_data_that_cannot_be_written_is_told(arguments: list[str], nowhere: int) -> None:
+    command = [*COMMAND, *arguments]
+    ran = subprocess.run(command, stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) in [
+        (7, "numaplan: the output cannot be written: No space left on device\n"),
+        (141, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["place", VNF, "--snapshot", HOST, "--domains", DOMAINS], 0),
+        (["place", VNF, "--snapshot", "/nowhere"], 5),
+        (["nonsense"], 2),
+        (["place"], 2),
+        (["inventory", "--no-such-option"], 2),
+    ],
+)
+def test_notes_that_cannot_be_written_change_nothing(arguments: list[str], code: int, nowhere: int) -> None:
+    ran = subprocess.run(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=nowhere, text=True, check=False, cwd=ROOT
+    )
+    assert (ran.returncode, bool(ran.stdout)) == (code, code == 0)
 
 
 def test_ascii_terminals_get_escapes_and_no_error() -> None:
