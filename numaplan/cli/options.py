@@ -10,10 +10,22 @@ import typer
 from numaplan.api.where import Where
 from numaplan.sources.files import is_standard_input
 
+
+def path(text: str) -> Path:
+    """A path; a usage error where it is empty, as a shell's variable that is not set makes it.
+
+    As a Path that would be the current directory: its XML files would be the guests, or it would get theirs.
+    """
+    if not text:
+        raise typer.BadParameter("the name is empty; . is the current directory")
+    return Path(text)
+
+
 Snapshot = Annotated[
     Path | None,
     typer.Option(
         "--snapshot",
+        parser=path,
         metavar="FILE|DIR",
         envvar="NUMAPLAN_SNAPSHOT",
         help="A captured host: a directory with sys/ and proc/ below it, a tar of one, or inventory JSON. "
@@ -31,7 +43,9 @@ Synthetic = Annotated[
 ]
 Domains = Annotated[
     Path | None,
-    typer.Option("--domains", metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."),
+    typer.Option(
+        "--domains", parser=path, metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."
+    ),
 ]
 Connect = Annotated[
     str | None,

@@ -114,6 +114,19 @@ def test_a_plan_that_cannot_be_written_is_exit_7(tmp_path: Path) -> None:
     assert "plan.json" in ran.err
 
 
+@pytest.mark.parametrize("option", ["--snapshot", "--domains", "--patched"])
+def test_a_folder_without_a_name_is_not_the_current_one(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of a shell that is not set would make the guests that are there vanish, or write over some."""
+    monkeypatch.chdir(tmp_path)
+    options = {"--snapshot": str(HOST), "--domains": str(DOMAINS)} | {option: ""}
+    ran = numaplan("place", VNF, *(word for pair in options.items() for word in pair))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"Error: Invalid value for '{option}': the name is empty; . is the current directory" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_strict_makes_a_gap_exit_10(tmp_path: Path) -> None:
     tar = tar_of(tmp_path / "host.tar.gz", {"sys/devices/system/cpu/online": b"0-3\n"})
     assert numaplan("inventory", "--snapshot", tar).code == 0

@@ -10,7 +10,7 @@ import typer
 from numaplan.api.where import Where
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import PlanFormat, print_data, print_note
-from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, read_once, where
+from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, path, read_once, where
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
 
@@ -35,6 +35,7 @@ def place(
         list[Path],
         typer.Option(
             "--snapshot",
+            parser=path,
             metavar="FILE|DIR",
             default_factory=_snapshot_of_environment,
             show_default="NUMAPLAN_SNAPSHOT",
@@ -46,6 +47,7 @@ def place(
         list[Path] | None,
         typer.Option(
             "--domains",
+            parser=path,
             metavar="DIR",
             help="Guests: a directory of libvirt domain XML files (*.xml). With several hosts: one for each, or none.",
         ),
@@ -55,7 +57,8 @@ def place(
     form: Annotated[PlanFormat, typer.Option("-o", "--output", help=_FORMS)] = PlanFormat.DIFF,
     out: Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan there too.")] = None,
     patched: Annotated[
-        Path | None, typer.Option("--patched", metavar="DIR", help="Write the patched XML of every guest there.")
+        Path | None,
+        typer.Option("--patched", parser=path, metavar="DIR", help="Write the patched XML of every guest there."),
     ] = None,
     host_profile: HostProfile = None,
     time_limit: Annotated[
