@@ -13,8 +13,10 @@ from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
+from numaplan.placement.problem import Problem
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Bound, Budget, Searched, search
+from numaplan.placement.unseen import unseen
 
 
 def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
@@ -23,7 +25,8 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
     Deterministic unless `budget` has a wall-clock limit and that limit is met.
     """
     facts = host_facts(request, snapshot)
-    result = search(build_problem(request, facts), budget)
+    problem = build_problem(request, facts)
+    result = search(problem, budget)
     empty = Plan(
         status=Status.UNKNOWN,
         limit=result.limit,
@@ -33,17 +36,19 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
     )
     match result.outcome:
         case Outcome.OPTIMAL | Outcome.FEASIBLE:
-            return _planned(request, facts, result, empty=empty)
+            return _planned(request, problem, result, empty=empty)
         case Outcome.INFEASIBLE:
             found, reasons = conflict(request, facts, budget.remaining)
             # A proof is a proof, whatever limits the search for a smaller conflict met.
             return replace(empty, status=Status.INFEASIBLE, limit=Limit.NONE, conflict=found, unplaced=reasons)
         case Outcome.UNKNOWN:
             reason = "neither a place nor a proof that there is none was found within the limit"
-            return replace(empty, unplaced=tuple(Unplaced(guest.name, reason) for guest in request.guests))
+            unplaced = tuple(Unplaced(guest.name, reason) for guest in request.guests)
+            return replace(empty, unplaced=unplaced, notes=(*empty.notes, *unseen(problem, "a plan")))
 
 
-def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Plan) -> Plan:
+def _planned(request: Request, problem: Problem, result: Searched, *, empty: Plan) -> Plan:
+    facts = problem.facts
     assert result.formulation is not None  # noqa: S101  # search promises it with these outcomes
     unordered, notes = expand(result.formulation, result.solution)
     by_name = {placement.vm: placement for placement in unordered}
@@ -53,6 +58,7 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
     optimal = all(level.proven for level in levels)
     # What is not proven was given up by some limit: where the clock was not it, the work that a proof may take was.
     limit = Limit.NONE if optimal else Limit.WORK if result.limit is Limit.NONE else result.limit
+    doubts = () if optimal else unseen(problem, "a better plan")
     return replace(
         empty,
         status=Status.OPTIMAL if optimal else Status.FEASIBLE,
@@ -60,7 +66,7 @@ def _planned(request: Request, facts: HostFacts, result: Searched, *, empty: Pla
         levels=levels,
         placements=placements,
         unplaced=why_unplaced(request, facts, placements),
-        notes=(*empty.notes, *notes, *_device_notes(facts, placements)),
+        notes=(*empty.notes, *doubts, *notes, *_device_notes(facts, placements)),
     )
 
 

@@ -6,13 +6,18 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
+from numaplan.cli.show_plan import summary
+from numaplan.model.moves import MovesStatus
 from numaplan.model.plan import MAXIMIZED, Plan, Status
 from numaplan.placement import options
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
+from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
+from numaplan.report.plan import plan_table
+from tests.audit.audited import guest as there
 from tests.hosts import host
 from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
@@ -73,3 +78,15 @@ def test_the_ways_that_are_looked_at_are_such_as_nodes_have_room_for(memory_gib:
     plan = solve(request, snapshot, budget=Budget())
     assert plan.status is Status.FEASIBLE
     assert verify(request, snapshot, plan) == ()
+    assert "not all ways of g to lie on nodes were looked at, so a better plan is not ruled out" in plan.notes
+    assert "not all ways of g" in summary(plan)
+    assert "not all ways of g" in plan_table(plan, snapshot)
+
+
+@pytest.mark.usefixtures("few_ways")
+def test_no_moves_are_said_to_be_the_cheapest_where_ways_are_left_out() -> None:
+    """One guest on each node, but for the node of the reserved CPU: none has room for a cell of four."""
+    guests = [there(f"a{node}", [str(4 * node)], memory=("strict", [node]), emulator="0") for node in range(1, 8)]
+    moves = rebalance(ask(guest("g", (4, 3)), reserved="0"), host("8n:4c:1t", guests=guests))
+    assert (moves.status, moves.bound) == (MovesStatus.FEASIBLE, 0)
+    assert "not all ways of g to lie on nodes were looked at, so a cheaper way is not ruled out" in moves.plan.notes

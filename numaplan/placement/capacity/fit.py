@@ -19,6 +19,7 @@ from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
+from numaplan.placement.unseen import unseen
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
 WORK: Final = 10.0
@@ -56,7 +57,8 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
         else NextCopy(f"whether one more {vm} has a place was not settled within the limit of work")
     )
     names = copies.called(fit, (guest.name for guest in answered.guests if guest.vm != vm))
-    notes = (*_about(copies.present, request, vm), *asked.problem.facts.notes)
+    doubts = () if proven else unseen(asked.problem, "one copy more")
+    notes = (*_about(copies.present, request, vm), *doubts, *asked.problem.facts.notes)
     return Counted(answered, Capacity(vm, fit, proven, following, names, placements, notes))
 
 
@@ -67,7 +69,8 @@ def _without_copies(request: Request, snapshot: Snapshot, asked: CopiesProblem, 
         if plan.status is Status.INFEASIBLE:
             return plan
     reasons = tuple(Unplaced(guest.name, _NO_ANSWER) for guest in request.guests)
-    return Plan(Status.UNKNOWN, Limit.WORK, snapshot.host.hostname, "", unplaced=reasons)
+    notes = unseen(asked.problem, "a plan")
+    return Plan(Status.UNKNOWN, Limit.WORK, snapshot.host.hostname, "", unplaced=reasons, notes=notes)
 
 
 def _expanded(

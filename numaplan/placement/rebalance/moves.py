@@ -36,6 +36,7 @@ from numaplan.placement.rebalance.steps import steps_of
 from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
+from numaplan.placement.unseen import unseen
 
 # CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
 WORK: Final = 10.0
@@ -61,7 +62,7 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
         return _impossible(question)
     if not solved.solution:
-        return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
+        return _unknown(question, f.problem)
     return _answer(question, f, solved, bound)
 
 
@@ -129,7 +130,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
     found = search(problem, LEVELS)
     if found.formulation is None or not found.solution:
-        return _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
+        return _unknown(question, f.problem)
     there = {each.guest.name: each for each in (*question.returning, *movers)}
 
     def steps(plan: Plan) -> tuple[Move, ...]:
@@ -144,8 +145,10 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     answers = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
     plan, moves = min(answers, key=lambda answer: (sum(move.cost for move in answer[1]), len(answer[1])))
     cost = sum(move.cost for move in moves)
-    bound = min(bound, cost)
-    status = MovesStatus.OPTIMAL if cost == bound and not f.problem.truncated else MovesStatus.FEASIBLE
+    bound = 0 if f.problem.truncated else min(bound, cost)
+    status = MovesStatus.OPTIMAL if cost == bound else MovesStatus.FEASIBLE
+    if status is MovesStatus.FEASIBLE:
+        plan = replace(plan, notes=(*unseen(f.problem, "a cheaper way"), *plan.notes))
     if not moves:
         status = MovesStatus.NOTHING_TO_DO
     # Pages that the guest may choose need not be those that were chosen for it.
@@ -238,6 +241,11 @@ def _anyway(facts: HostFacts, level: str, value: int) -> int:
         "free_cores": len(facts.snapshot.cores) + len(facts.allocatable),
     }
     return value if level == "priority" else most.get(level, 0)
+
+
+def _unknown(question: Rebalancing, problem: Problem) -> Moves:
+    moves = _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
+    return replace(moves, plan=replace(moves.plan, notes=unseen(problem, "a way to make room")))
 
 
 def _impossible(question: Rebalancing) -> Moves:
