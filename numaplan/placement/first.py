@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from numaplan.placement.conflict.clock import UNLIMITED, Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -24,16 +25,16 @@ STALE: Final = 25
 ANYWHERE: Final = (0.6, 0.6, 3.0)
 
 
-def greedy_plan(f: Formulation, cost: Linear) -> tuple[int, ...]:
+def greedy_plan(f: Formulation, cost: Linear, remaining: Remaining) -> tuple[int, ...]:
     """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
-    found = (_with_ways(f, cost, ways) for ways in starts(f))
+    found = (_with_ways(f, cost, ways) for ways in starts(f, remaining))
     return next(filter(None, found), ())
 
 
 def plain_plan(problem: Problem) -> Lies:
     """Where guests lie if one after the other finds a place; {} where not all do so."""
     f = formulate(problem, coarse_units(problem), fine=False)
-    for start in starts(f):
+    for start in starts(f, UNLIMITED):
         taken = [{o: n for o, var in ways.items() if (n := start[var.terms[0][0]])} for ways in f.choice]
         if any(sum(ways.values()) < unit.count for unit, ways in zip(f.units, taken, strict=True)):
             continue
@@ -46,9 +47,9 @@ def plain_plan(problem: Problem) -> Lies:
     return {}
 
 
-def part_of_greedy_plan(f: Formulation, placed: Linear) -> tuple[int, ...]:
+def part_of_greedy_plan(f: Formulation, placed: Linear, remaining: Remaining) -> tuple[int, ...]:
     """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
-    ways = starts(f)[0]
+    ways = starts(f, remaining)[0]
     # That nobody is placed is allowed at least.
     return completed(f, placed, ways, hint=dict.fromkeys(ways, 0))
 
@@ -58,7 +59,7 @@ def plan_of_required(problem: Problem, f: Formulation, cost: Linear, budget: Bud
     asked = _anywhere(f, budget, FIRST_WORK, 0)
     if asked.outcome is Outcome.INFEASIBLE:
         return ()
-    nearby = Nearby.of(problem)
+    nearby = Nearby.of(problem, {}, budget.remaining)
     apart = replace(budget, scale=1.0, report=None)
     ways = {} if nearby is None else nearby.place_more(apart, stale=STALE)
     for order, work in enumerate(ANYWHERE, 1):

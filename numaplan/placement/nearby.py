@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.host import NodeId
+from numaplan.placement.conflict.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -78,7 +79,10 @@ class Neighbour:
         Asked again of the same problem, it goes on where it stopped.
         """
         if self._asked is not joint:
-            self._asked, self._nearby = joint, Nearby.of(joint.problem, joint.lies_together(self.lies) or None)
+            self._asked, self._nearby = (
+                joint,
+                Nearby.of(joint.problem, joint.lies_together(self.lies), self._budget.remaining),
+            )
         if self._nearby is None or not self._nearby.make_room(self._budget, manner, rounds):
             return False
         self.learn(joint, self._nearby.lies())
@@ -92,17 +96,17 @@ class Nearby:
     """
 
     @classmethod
-    def of(cls, problem: Problem, known: Lies | None = None) -> "Nearby | None":
-        """Near where guests lie in `known`, or else in a greedy plan.
+    def of(cls, problem: Problem, known: Lies, remaining: Remaining) -> "Nearby | None":
+        """Near where guests lie in `known`, or else, where that is {}, in a greedy plan.
 
         None where there is nothing to be searched: on few nodes, and where not even a part is known of a plan.
         """
         if len(problem.facts.nodes) < FEWEST_NODES or not any(guests.request.required for guests in problem.classes):
             return None
-        nearby = cls(problem, known)
+        nearby = cls(problem, known, remaining)
         return nearby if nearby.solution else None
 
-    def __init__(self, problem: Problem, known: Lies | None) -> None:
+    def __init__(self, problem: Problem, known: Lies, remaining: Remaining) -> None:
         self._f = f = formulate(problem, coarse_units(problem), fine=False, without="required")
         for u, unit in enumerate(f.units):
             f.model.at_most(f.placed(u), unit.count)
@@ -111,7 +115,8 @@ class Nearby:
         self._placed = total(f.placed(u) * each for u, each in enumerate(sizes))
         self._most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
         self._dice = random.Random(0)  # noqa: S311  # an order, no secret
-        self.solution = completed(f, self._placed, starts(f)[0] if known is None else as_they_lie(f, known))
+        ways = as_they_lie(f, known) if known else starts(f, remaining)[0]
+        self.solution = completed(f, self._placed, ways)
 
     def lies(self) -> Lies:
         """Where those that have a place lie in `solution`."""

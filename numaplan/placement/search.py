@@ -11,6 +11,7 @@ from typing import Final
 from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
+from numaplan.placement.conflict.clock import is_over
 from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Aim, Linear, Outcome, Solved, total
@@ -110,15 +111,15 @@ def search(problem: Problem, budget: Budget) -> Searched:
     run = Run(budget)
     asked, problem = problem, without_surplus(problem)
     settled = _Coarse.of(problem, joined(problem))
-    first = greedy_plan(settled.f, settled.cost)
+    first = greedy_plan(settled.f, settled.cost, budget.remaining)
     if not first and _is_hopeless(problem):
         return Searched(Outcome.INFEASIBLE, Limit.NONE)
-    first = first or part_of_greedy_plan(settled.f, settled.priority)
-    everybody = _everybody(settled)
+    first = first or part_of_greedy_plan(settled.f, settled.priority, budget.remaining)
+    everybody = None if is_over(budget.remaining) else _everybody(settled)
     if everybody is None:
         upper = _all_placed(run, settled, first)
     else:
-        start = greedy_plan(everybody.f, everybody.cost)
+        start = greedy_plan(everybody.f, everybody.cost, budget.remaining)
         upper = _all_placed(run, everybody, start)
         if start or upper.solution:
             settled, first = everybody, start

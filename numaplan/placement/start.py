@@ -7,18 +7,26 @@ there is.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
+from numaplan.placement.conflict.clock import Remaining, is_over
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.problem import CellDemand, Option, Problem
 
 # How to rank guests of which the first come first; ties keep the order of the request.
 Order = Callable[[Unit], tuple[float, ...]]
 
+# So many ways are tried whatever the clock says: some tenths of a second, enough for hundreds of guests.
+SOON: Final = 10_000
 
-def starts(f: Formulation) -> list[dict[int, int]]:
-    """Hints for coarse `f`, best first: how many guests of each unit go each way."""
+
+def starts(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
+    """Hints for coarse `f`, best first: how many guests of each unit go each way.
+
+    Where time is over there is one at least, in which guests that are not required may not have been tried.
+    """
     orders: tuple[Order, ...] = (
         lambda unit: (-unit.guests.request.priority, -size(unit)),
         lambda unit: (-unit.guests.request.priority / size(unit),),
@@ -26,7 +34,12 @@ def starts(f: Formulation) -> list[dict[int, int]]:
     )
     # Often several of them rank the guests alike.
     rankings = dict.fromkeys(_ranking(f, order) for order in orders)
-    found = [_greedy(f, ranking) for ranking in rankings]
+    found: list[dict[int, int]] = []
+    tries = _Tries(remaining)
+    for ranking in rankings:
+        if found and tries.are_over:
+            break
+        found.append(_greedy(f, ranking, tries))
     return sorted(found, key=lambda hint: -_worth(f, hint))
 
 
@@ -48,6 +61,19 @@ def _worth(f: Formulation, hint: Mapping[int, int]) -> int:
         placed = sum(hint[count.terms[0][0]] for count in f.choice[u].values())
         worth += placed * (unit.guests.request.priority + (required if unit.guests.request.required else 0))
     return worth
+
+
+@dataclass
+class _Tries:
+    """How many ways were tried so far, and whether it is time to end."""
+
+    remaining: Remaining
+    count: int = 0
+
+    @property
+    def are_over(self) -> bool:
+        """Whether guests that are not required are not tried any more."""
+        return self.count > SOON and is_over(self.remaining)
 
 
 @dataclass
@@ -78,7 +104,7 @@ class _Left:
         return left
 
 
-def _greedy(f: Formulation, ranking: Sequence[int]) -> dict[int, int]:
+def _greedy(f: Formulation, ranking: Sequence[int], tries: _Tries) -> dict[int, int]:
     """Each guest goes the cheapest way that is left, the emptiest nodes first."""
     left = _Left.of(f.problem)
     ties = _ties(f)
@@ -94,8 +120,11 @@ def _greedy(f: Formulation, ranking: Sequence[int]) -> dict[int, int]:
         tied = [(nodes_of[name], together) for name, together in ties.get(unit.guest.name, ()) if name in nodes_of]
         open_ways = [way for way in f.options(u) if way[0].keep is None and _tied_right(way[0], tied)]
         for _ in range(unit.count):
+            if not unit.guests.request.required and tries.are_over:
+                return hint
             ways = sorted(open_ways, key=lambda way: (way[0].cost, -min(left.threads[n] for n in way[0].nodes)))
             at = next((i for i, (option, _) in enumerate(ways) if _take(left, unit, option)), None)
+            tries.count += len(ways) if at is None else at + 1
             if at is None:
                 break
             chosen = ways[at]

@@ -1,19 +1,22 @@
 """What the coarse model says of the lower levels holds for every plan, and greedy starts are plans."""
 
+import pytest
 from hypothesis import given, settings
 
-from numaplan.model.plan import LEVELS, MAXIMIZED, Status
+from numaplan.model.plan import LEVELS, MAXIMIZED, Limit, Status
 from numaplan.model.request import InterfaceRequest, InterfaceType
-from numaplan.placement import objective
+from numaplan.placement import objective, start
 from numaplan.placement.bounds import Relaxation, relaxed_levels
+from numaplan.placement.conflict.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO
 from numaplan.placement.facts import host_facts
-from numaplan.placement.formulation import coarse_units
+from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.levels import Bound, Budget, Run
 from numaplan.placement.options import build_problem
 from numaplan.placement.solve import solve
 from numaplan.placement.start import starts
+from numaplan.placement.verify import verify
 from tests.hosts import Nic, host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
@@ -48,7 +51,9 @@ def test_greedy_starts_are_plans_where_guests_ask_for_cpus_and_memory_alone() ->
     problem = build_problem(request, host_facts(request, host("4n:4c:2t", llcs_per_node=2)))
     coarse = formulate(problem, coarse_units(problem), fine=False)
     priority = objective.priority(coarse)
-    found = [coarse.model.solve(ZERO, maximize=False, work=1, fixed=ways).solution for ways in starts(coarse)]
+    found = [
+        coarse.model.solve(ZERO, maximize=False, work=1, fixed=ways).solution for ways in starts(coarse, UNLIMITED)
+    ]
     assert all(found)
     worth = [priority.value(solution) for solution in found]
     assert worth == sorted(worth, reverse=True)
@@ -63,5 +68,41 @@ def test_a_greedy_start_takes_a_link_of_unknown_speed_to_carry_anything() -> Non
         snapshot = host("1n:4c:1t", nics=[Nic("ens0", 0, 4, speed_mbps=speed)])
         problem = build_problem(request, host_facts(request, snapshot))
         coarse = formulate(problem, coarse_units(problem), fine=False)
-        placed[speed] = max(sum(ways.values()) for ways in starts(coarse))
+        placed[speed] = max(sum(ways.values()) for ways in starts(coarse, UNLIMITED))
     assert placed == {None: 3, 10000: 1}
+
+
+def _half_required() -> Formulation:
+    """Four guests that are required and twelve that are not, three more than find a place."""
+    sizes = [2, 1, 3, 1, 2, 2, 3, 1, 2, 1, 3, 1, 2, 4, 2, 3]
+    request = ask(*(guest(f"g{i}", vcpus, required=i % 4 == 3) for i, vcpus in enumerate(sizes)))
+    problem = build_problem(request, host_facts(request, host("4n:4c:2t")))
+    return formulate(problem, coarse_units(problem), fine=False)
+
+
+def _placed(f: Formulation, ways: dict[int, int]) -> tuple[int, int]:
+    """How many of those that are required have a place, and how many of the others."""
+    count = {True: 0, False: 0}
+    for unit, choice in zip(f.units, f.choice, strict=True):
+        count[unit.guest.required] += sum(ways[var] for x in choice.values() for var, _ in x.terms)
+    return count[True], count[False]
+
+
+def test_greedy_starts_end_with_the_time_but_have_all_required_guests(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = _half_required()
+    assert [_placed(f, ways) for ways in starts(f, UNLIMITED)[:1]] == [(4, 9)]
+    assert starts(f, lambda: 0.0) == starts(f, UNLIMITED)
+    monkeypatch.setattr(start, "SOON", 0)
+    assert starts(f, lambda: 1.0) == starts(f, UNLIMITED)
+    assert [_placed(f, ways) for ways in starts(f, lambda: 0.0)] == [(4, 0)]
+    left = iter([3.0, 2.0, 1.0])
+    assert [_placed(f, ways) for ways in starts(f, lambda: next(left, 0.0))] == [(4, 3)]
+
+
+def test_a_plan_of_greedy_starts_that_ended_with_the_time_is_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "SOON", 0)
+    request = ask(guest("g", 4), *(guest(f"h{i}", 2, required=False) for i in range(4)))
+    snapshot = host("2n:4c:2t")
+    plan = solve(request, snapshot, budget=Budget(remaining=lambda: 0.0))
+    assert (plan.status, plan.limit, [each.vm for each in plan.placements]) == (Status.FEASIBLE, Limit.WALL, ["g"])
+    assert verify(request, snapshot, plan) == ()

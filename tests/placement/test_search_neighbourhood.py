@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.placement import objective
+from numaplan.placement.conflict.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, Solving
 from numaplan.placement.facts import host_facts
@@ -29,7 +30,7 @@ def made(kind: int, seed: int) -> tuple[Formulation, Linear, Linear, tuple[int, 
     instance = make_instance(HOSTS[kind], 0.95, seed)
     problem = build_problem(instance.request, host_facts(instance.request, instance.snapshot))
     f = formulate(problem, coarse_units(problem), fine=False)
-    ways = next(iter(starts(f)))
+    ways = next(iter(starts(f, UNLIMITED)))
     cost = objective.cross_node_cost(f)
     start = f.model.solve(cost, maximize=False, work=1, fixed=ways).solution
     return f, objective.priority(f), cost, start

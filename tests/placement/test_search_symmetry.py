@@ -12,6 +12,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement import aggregate as aggregates
 from numaplan.placement import objective, symmetry
 from numaplan.placement.aggregate import aggregate
+from numaplan.placement.conflict.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, Solved
 from numaplan.placement.facts import host_facts
@@ -168,7 +169,7 @@ def begun(run: Run, seed: int, fill: float) -> tuple[Formulation, tuple[Linear, 
     """A request to the largest host with its priority and cost, what symmetry tells of it, and a greedy plan."""
     made = make_instance(HOSTS[4], fill, seed)
     f, priority, cost = coarse(made.request, made.snapshot)
-    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f)[0]).solution
+    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f, UNLIMITED)[0]).solution
     return f, (priority, cost), Symmetry(run, f, {"priority": priority, "cross_node_cost": cost}), start
 
 

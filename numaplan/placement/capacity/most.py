@@ -3,6 +3,7 @@
 from typing import Final
 
 from numaplan.placement.capacity.model import CopiesProblem, formulate_copies
+from numaplan.placement.conflict.clock import UNLIMITED
 from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
@@ -46,7 +47,7 @@ def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linea
     f, placed = formulate_copies(asked, most)
     all_placed = f.model.copy()
     all_placed.at_least(placed, most)
-    hint = next(iter(starts(f)), {})
+    hint = next(iter(starts(f, UNLIMITED)), {})
     found = all_placed.solve(ZERO, maximize=False, work=_FIRST_WORK, hint=hint)
     return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=_WORK)
 
@@ -93,7 +94,7 @@ def _as_known(
 
 def _of_neighbourhoods(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
     f, placed = formulate_copies(asked, most)
-    known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(starts(f)), {})), most, 0.0)
+    known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(starts(f, UNLIMITED)), {})), most, 0.0)
     for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, _WORK)):
         solution = known.solution and more_placed(f, placed, known.bound, known.solution, stale=stale)
         if solution and placed.value(solution) == known.bound:

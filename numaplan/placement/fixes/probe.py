@@ -92,7 +92,7 @@ class Probe:
         best = found.solution
         if found.outcome is not Outcome.OPTIMAL:
             # Of thousands of guests a search alone places hardly any.
-            greedy = greedy_plan(f, ZERO) or part_of_greedy_plan(f, goal)
+            greedy = greedy_plan(f, ZERO, self._remaining) or part_of_greedy_plan(f, goal, self._remaining)
             best = max(filter(None, (best, greedy)), key=goal.value, default=())
         placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
         return frozenset(names) - placed
