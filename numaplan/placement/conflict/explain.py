@@ -1,6 +1,7 @@
 """Why something has no place: what of the guests' needs cannot be met together, and for each guest a sentence."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
@@ -190,7 +191,7 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     missing = tuple(guest for guest in request.guests if guest.name not in placed)
     if not missing:
         return ()
-    left = replace(request, guests=tuple(_with_links(guest, request, placed) for guest in missing))
+    left = replace(request, guests=tuple(_with_links(missing, request, placed)))
     alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
     # What others need of links and of CPUs to float on is not taken from the host that is left over.
     unclear = [vm for vm, reason in alone.items() if reason is None or not reason.is_one]
@@ -221,15 +222,21 @@ def _lacks_counted(
     }
 
 
-def _with_links(guest: GuestRequest, request: Request, placed: AbstractSet[str]) -> GuestRequest:
-    """A guest with the links by which placed ones are tied to it, too: they bind both."""
-    near = [other.name for other in request.guests if other.name in placed and guest.name in other.affinity]
-    apart = [other.name for other in request.guests if other.name in placed and guest.name in other.anti_affinity]
-    return replace(
-        guest,
-        affinity=tuple(dict.fromkeys((*guest.affinity, *near))),
-        anti_affinity=tuple(dict.fromkeys((*guest.anti_affinity, *apart))),
-    )
+def _with_links(guests: Sequence[GuestRequest], request: Request, placed: AbstractSet[str]) -> Iterator[GuestRequest]:
+    """Guests with the links by which placed ones are tied to them, too: they bind both."""
+    near: dict[str, list[str]] = defaultdict(list)
+    apart: dict[str, list[str]] = defaultdict(list)
+    for other in request.guests:
+        if other.name in placed:
+            for links, named in ((near, other.affinity), (apart, other.anti_affinity)):
+                for name in named:
+                    links[name].append(other.name)
+    for guest in guests:
+        yield replace(
+            guest,
+            affinity=tuple(dict.fromkeys((*guest.affinity, *near[guest.name]))),
+            anti_affinity=tuple(dict.fromkeys((*guest.anti_affinity, *apart[guest.name]))),
+        )
 
 
 def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
