@@ -10,6 +10,7 @@ from numaplan.cli.show_plan import summary
 from numaplan.model.moves import MovesStatus
 from numaplan.model.plan import MAXIMIZED, Plan, Status
 from numaplan.placement import options
+from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.rebalance.moves import rebalance
@@ -90,3 +91,14 @@ def test_no_moves_are_said_to_be_the_cheapest_where_ways_are_left_out() -> None:
     moves = rebalance(ask(guest("g", (4, 3)), reserved="0"), host("8n:4c:1t", guests=guests))
     assert (moves.status, moves.bound) == (MovesStatus.FEASIBLE, 0)
     assert "not all ways of g to lie on nodes were looked at, so a cheaper way is not ruled out" in moves.plan.notes
+
+
+@pytest.mark.usefixtures("few_ways")
+def test_a_number_of_copies_that_is_not_proven_is_said_to_leave_ways_out() -> None:
+    request = ask(guest("g", (4, 3)), reserved="0")
+    counted = count_copies(request, host("8n:4c:1t"), "g", together=False, apart=False)
+    assert isinstance(counted, Counted)
+    assert not counted.capacity.proven
+    assert counted.capacity.notes == (
+        "not all ways of g to lie on nodes were looked at, so one copy more is not ruled out",
+    )
