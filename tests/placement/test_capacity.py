@@ -7,11 +7,10 @@ import pytest
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
-from numaplan.model.devices import Link
 from numaplan.model.guest import Guest, VcpuId, VcpuPin
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Status
-from numaplan.model.request import Affinity, GuestRequest, InterfaceRequest, InterfaceType, Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement import options
 from numaplan.placement.capacity.addition import Grown
@@ -219,48 +218,6 @@ def test_a_node_without_shared_cpus_can_have_a_pool_where_another_node_has_one()
     assert found.next.sentence == "one more fw needs room for 3 more shared vCPUs on node 1 (have 0, need 3)"
     (row,) = found.next.short
     assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
-
-
-@pytest.mark.parametrize(
-    ("shape", "vcpus", "threads", "reserved", "needs"),
-    [
-        pytest.param("1n:2c:2t", 3, "require", "0-3", "2 more whole free cores", id="a whole core and a thread"),
-        pytest.param("1n:2c:4t", 2, "require", "0-5", "1 more whole free core", id="two threads of a core"),
-        pytest.param("1n:2c:1t", 2, "prefer", None, "1 more free CPU", id="a CPU to float on"),
-    ],
-)
-def test_one_kind_of_cores_is_named_where_it_is_enough(
-    shape: str, vcpus: int, threads: str, reserved: str | None, needs: str
-) -> None:
-    request = ask(guest("fw", vcpus, thread_policy=threads), reserved=reserved)
-    snapshot = host(shape)
-    found = counted(request, snapshot)
-    (row,) = found.next.short
-    assert (found.fit, found.next.sentence.partition(" on node")[0]) == (0, f"one more fw needs {needs}")
-    assert counted(*with_more(request, snapshot, row, row.missing)).fit > 0
-    assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
-
-
-def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:
-    built = host("1n:2c:1t", nics=[Nic("ens0", 0, 1)])
-    snapshot = replace(built, links=(Link("br0", "bridge", lowers=("ens0",)), *built.links))
-    port = InterfaceRequest("wan", InterfaceType.VIRTIO, bridge="br0", affinity=Affinity.REQUIRED)
-    found = counted(ask(guest("fw", 3, interfaces=[port]), reserved="0"), snapshot)
-    assert found.next.sentence == "one more fw needs 2 more free CPUs on node 0 (have 1, need 3)"
-
-
-@pytest.mark.parametrize(
-    ("indexes", "needs"),
-    [
-        (range(4), "one more fw needs 2 more free VFs of ens0 on node 0 (have 0, need 2)"),
-        (range(3), "no more CPUs, memory or VFs on the nodes that are there make room for one more fw"),
-    ],
-    ids=["that a PF can have", "that it has, and too few others"],
-)
-def test_more_vfs_are_asked_for_where_those_that_are_named_by_index_would_do(indexes: range, needs: str) -> None:
-    data = replace(vfs("data", "ens0", 2), vf_indexes=frozenset(indexes))
-    found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 2)]))
-    assert (found.fit, found.next.sentence) == (1, needs)
 
 
 def test_the_count_of_the_request_means_nothing() -> None:

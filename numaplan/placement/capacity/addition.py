@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Final
 
@@ -46,6 +46,16 @@ class Grown:
         """Whether the copies find a place, one of them on `node`."""
         around = frozenset(supply.node for supply in more if supply.node is not None)
         return find_room(self._with(more), self.count, start=self.held, around=around, node=node)
+
+    def floats_on_last(self, more: Mapping[Supply, int], supply: Supply) -> bool:
+        """Whether the last of some cores is for threads of a copy to float on: without these one less would do."""
+        if supply.thing not in (Thing.CPU, Thing.WHOLE_CORE) or not self.asked.guests.floats:
+            return False
+        less = self._with({**more, supply: more[supply] - 1})
+        classes = list(less.problem.classes)
+        classes[less.number] = replace(less.guests, floats=False)
+        still = replace(less, problem=replace(less.problem, classes=tuple(classes)))
+        return find_room(still, self.count, start=self.held, around=frozenset()).outcome is Outcome.OPTIMAL
 
     def exceeds(self, more: Mapping[Supply, int]) -> bool:
         """Whether counting alone shows that they find none."""

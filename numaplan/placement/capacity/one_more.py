@@ -187,7 +187,7 @@ def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
     Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
     """
     missing = found.more[supply]
-    need = _need(host.asked, supply)
+    need = _need(host.asked, supply) + host.floats_on_last(found.more, supply)
     is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
     if need > missing and is_node and supply.node not in found.nodes:
         room = host.room(found.more, node=supply.node)
