@@ -77,3 +77,9 @@ def test_more_vfs_are_asked_for_where_those_that_are_named_by_index_would_do(ind
     data = replace(vfs("data", "ens0", 2), vf_indexes=frozenset(indexes))
     found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 2)]))
     assert (found.fit, found.next.sentence) == (1, needs)
+
+
+def test_memory_that_lies_apart_from_the_cpus_counts_what_is_there() -> None:
+    request = ask(guest("fw", 2, memory_gib=4, page_size="1GiB", memory_policy="preferred"), reserved="0,4-7")
+    found = counted(request, host("2n:4c:1t", pages={"1GiB": [0, 3]}))
+    assert found.next.sentence == "one more fw needs 1 more free 1 GiB page on node 1 (have 3, need 4)"

@@ -189,11 +189,21 @@ def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
     missing = found.more[supply]
     need = _need(host.asked, supply) + host.floats_on_last(found.more, supply)
     is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
-    if need > missing and is_node and supply.node not in found.nodes:
+    lies_there = supply.node in found.nodes or _holds_memory(host.asked, supply, need - missing)
+    if need > missing and is_node and not lies_there:
         room = host.room(found.more, node=supply.node)
         need = need if room.outcome is Outcome.OPTIMAL else missing
     have = max(0, need - missing)
     return Shortage(_resource(host.asked, supply), supply.node, have, have + missing)
+
+
+def _holds_memory(asked: CopiesProblem, supply: Supply, amount: int) -> bool:
+    """Whether a copy's memory may lie on a node where its cells do not, and so much of it is there."""
+    if supply.node is None or supply.thing not in (Thing.PAGE, Thing.ORDINARY):
+        return False
+    size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
+    may = any(not cell.strict and size in cell.page_sizes_kib for cell in asked.guests.cells)
+    return may and amount * each <= asked.problem.facts.capacity_kib.get((supply.node, size), 0)
 
 
 def _resource(asked: CopiesProblem, supply: Supply) -> str:
