@@ -1,7 +1,7 @@
 """The nodes on which the cells of a guest can lie: every way, and of too many those for which there is room."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
@@ -38,6 +38,20 @@ class _Room:
         have = self.have[node]
         return all(sum(needs.get(what, 0) for needs in there) <= have.get(what, 0) for what in self.needs[k])
 
+    def takes_more(self, k: int, nodes: Iterable[NodeId], chosen: Sequence[NodeId], *, count: int) -> bool:
+        """Whether `nodes` have room for `count` cells like cell `k` beside the chosen ones."""
+        needs = self.needs[k]
+        taken: defaultdict[NodeId, Counter[int]] = defaultdict(Counter)
+        for i, node in enumerate(chosen):
+            taken[node].update(self.needs[i])
+        found = 0
+        for node in nodes:
+            left = [(self.have[node].get(what, 0) - taken[node][what]) // need for what, need in needs.items() if need]
+            found += max(0, min(left, default=count))
+            if found >= count:
+                return True
+        return found >= count
+
 
 def ways(
     facts: HostFacts,
@@ -50,6 +64,19 @@ def ways(
     """Nodes for every cell out of its `possible` ones, near ones first; of equal cells the one with the lower number
     gets the lower node. With `room`, only where cells that share a node have it.
     """
+    alike = _alike_after(cells)
+
+    def nodes_after(k: int) -> Sequence[NodeId]:
+        return possible[k + 1] if alike[k] else ()
+
+    def goes_on(chosen: tuple[NodeId, ...]) -> bool:
+        """Whether the cells behind can have nodes: else a search would try every order of those before in vain."""
+        k, last = len(chosen) - 1, chosen[-1]
+        if distinct:
+            above = [node for node in nodes_after(k) if node > last]
+            return _have_nodes_apart([*[above] * alike[k], *possible[k + 1 + alike[k] :]], set(chosen))
+        ahead = [node for node in nodes_after(k) if node >= last]
+        return room is None or not alike[k] or room.takes_more(k, ahead, chosen, count=alike[k])
 
     def extend(chosen: tuple[NodeId, ...]) -> Iterator[tuple[NodeId, ...]]:
         k = len(chosen)
@@ -60,13 +87,14 @@ def ways(
         if chosen:
             nodes = sorted(nodes, key=lambda node: (facts.distance(chosen[0], node), node))
         for node in nodes:
-            if distinct and (node in chosen or not _have_nodes_apart(possible[k + 1 :], {*chosen, node})):
+            if distinct and node in chosen:
                 continue
             if k > 0 and cells[k] == cells[k - 1] and node < chosen[-1]:
                 continue
             if room is not None and not room.takes(k, node, chosen):
                 continue
-            yield from extend((*chosen, node))
+            if goes_on((*chosen, node)):
+                yield from extend((*chosen, node))
 
     return extend(()) if not distinct or _have_nodes_apart(possible, set()) else iter(())
 
@@ -92,6 +120,11 @@ def about_so_many(cells: Sequence[CellDemand], possible: Sequence[Sequence[NodeI
     return count
 
 
+def _alike_after(cells: Sequence[CellDemand]) -> list[int]:
+    """How many cells right behind each are like it."""
+    return [n for _, run in groupby(cells) for n in range(len(list(run)) - 1, -1, -1)]
+
+
 def _in_turn(found: Sequence[Iterator[tuple[NodeId, ...]]]) -> Iterator[tuple[NodeId, ...]]:
     """One of each, as long as there are any."""
     for together in zip_longest(*found):
@@ -103,10 +136,14 @@ def _have_nodes_apart(possible: Sequence[Sequence[NodeId]], used: AbstractSet[No
     holder: dict[NodeId, int] = {}
 
     def seat(k: int, seen: set[NodeId]) -> bool:
+        free = next((node for node in possible[k] if node not in used and node not in holder), None)
+        if free is not None:
+            holder[free] = k
+            return True
         for node in possible[k]:
             if node not in used and node not in seen:
                 seen.add(node)
-                if node not in holder or seat(holder[node], seen):
+                if seat(holder[node], seen):
                     holder[node] = k
                     return True
         return False
