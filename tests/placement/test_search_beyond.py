@@ -5,7 +5,7 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
@@ -36,6 +36,7 @@ def knapsack(things: list[tuple[int, int]], room: int) -> tuple[Model, Linear, l
     return model, goal, worths
 
 
+@settings(deadline=None)
 @given(
     things=sizes,
     room=st.integers(0, 20),
