@@ -30,6 +30,17 @@ def runs(name: str, pins: list[str], node: int, emulator: str) -> Guest:
     return there(name, pins, memory=("strict", [node]), memory_gib=1, running=True, emulator=emulator)
 
 
+def test_an_emulator_leaves_the_sibling_that_another_guest_is_to_keep_idle() -> None:
+    """`b` goes to cores 2 and 3, and CPU 7, where the emulator of `a` is, is the sibling of CPU 3."""
+    a = runs("a", ["5"], 0, "7")
+    b = replace(runs("b", ["1", "4"], 1, "0"), running=False, thread_policy="isolate")
+    c = runs("c", ["5", "7"], 0, "4")
+    snapshot = host("2n:2c:2t", memory_gib=4, guests=[a, b, c])
+    moves = moves_of(ask(reserved="0"), snapshot)
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 2, 2)
+    assert {move.vm: move.sentence for move in moves.moves}["a"].startswith("pin its emulator on CPU 0")
+
+
 @pytest.mark.parametrize("asked", [[], ["a"], ["b"], ["a", "b"]], ids=lambda names: "".join(names) or "nobody")
 @pytest.mark.parametrize("emulator", ["share", "isolate"])
 def test_a_new_emulator_floats_where_others_do_and_nobody_moves(asked: list[str], emulator: str) -> None:

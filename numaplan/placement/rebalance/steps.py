@@ -1,7 +1,7 @@
 """What each guest's change is: its kind and price, what it holds before and after, and the steps in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -86,7 +86,7 @@ def steps_of(
     `facts` are those of the host to which `returning` guests have given back everything; `staying` do not move.
     """
     by_name = {target.request.name: target for target in targets}
-    claims = _Claims.of(targets, staying)
+    claims = _Claims.of(facts, targets, staying)
     changed = {name: change for name, target in by_name.items() if (change := _whole(facts, target, claims))}
     words = Words(facts, by_name, changed)
     off = [name for name, change in changed.items() if change.kind is MoveKind.CONFIGURE]
@@ -107,19 +107,33 @@ def steps_of(
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
-    """What is somebody's own when all steps are done: CPUs of those who are asked for or move, vCPUs' of who stays."""
+    """What is somebody's own when all steps are done: CPUs of those who are asked for or move, vCPUs' of who stays.
+
+    `idle` are the siblings that a guest keeps to nobody, by its name.
+    """
 
     cpus: CpuSet
+    idle: Mapping[str, CpuSet]
     devices: frozenset[PciAddress]
 
     @classmethod
-    def of(cls, targets: Sequence[Target], staying: Sequence[Standing]) -> "_Claims":
+    def of(cls, facts: HostFacts, targets: Sequence[Target], staying: Sequence[Standing]) -> "_Claims":
         """Those of all guests."""
-        cpus = [cpu for target in targets for cpu in dedicated_cpus(target.request, target.placement)]
+        held = {target.request.name: dedicated_cpus(target.request, target.placement) for target in targets}
+        idle = {target.request.name: _idle(facts, target.request, held[target.request.name]) for target in targets}
+        cpus = [cpu for own in held.values() for cpu in own]
         devices = [given_devices(target.placement) for target in targets]
         devices += [frozenset(each.guest.pci_addresses) for each in staying]
         return cls(
-            CpuSet([*cpus, *(cpu for each in staying for cpu in vcpu_cpus(each.guest))]), frozenset().union(*devices)
+            CpuSet([*cpus, *(cpu for each in staying for cpu in vcpu_cpus(each.guest))]),
+            {name: cpus for name, cpus in idle.items() if cpus},
+            frozenset().union(*devices),
+        )
+
+    def are_on(self, cpus: CpuSet, name: str) -> bool:
+        """Whether some of `cpus` are for others than the guest of that name, or for nobody beside another."""
+        return not cpus.isdisjoint(self.cpus) or any(
+            not cpus.isdisjoint(idle) for other, idle in self.idle.items() if other != name
         )
 
 
@@ -136,7 +150,7 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     shape = same_shape(standing, target.request) and pages
     # A thread that floats from now on leaves the CPU that it had alone, if that is another's.
     lost = (standing.held & facts.allocatable) - dedicated_cpus(target.request, placement)
-    gives_way = not lost.isdisjoint(claims.cpus) or is_moved(target.request, standing.guest, placement)
+    gives_way = claims.are_on(lost, target.request.name) or is_moved(target.request, standing.guest, placement)
     if shape and devices == there and not gives_way:
         return None
     nodes = [cell.memory_node for cell in placement.cells]
