@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from numaplan.model.host import NodeId
-from numaplan.model.plan import MAXIMIZED
+from numaplan.model.plan import LEVELS, MAXIMIZED
 from numaplan.placement import objective
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.formulation import Formulation
@@ -24,11 +24,12 @@ class Relaxation:
         """What no plan beats at a level of which those `above` it keep the values they have.
 
         The relaxed level was bounded with the relaxed ones above it at what they reached. Plans that are no worse
-        there are among what it looked at; of others it says nothing, and only the simplest holds.
+        there are among what it looked at; of others it says nothing, and only the simplest holds. So it does where
+        there was nothing to bound, or no time for it.
         """
-        if name not in self._bounds:
+        if name not in LEVELS:
             return None
-        if all(self._covers(bound) for bound in above):
+        if name in self._bounds and all(self._covers(bound) for bound in above):
             return self._bounds[name].bound
         return self._simplest(name)
 

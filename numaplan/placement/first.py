@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from numaplan.placement.conflict.clock import UNLIMITED, Remaining
+from numaplan.placement.clock import UNLIMITED, Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation, coarse_units

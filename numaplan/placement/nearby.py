@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.clock import Remaining
+from numaplan.placement.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -79,10 +79,8 @@ class Neighbour:
         Asked again of the same problem, it goes on where it stopped.
         """
         if self._asked is not joint:
-            self._asked, self._nearby = (
-                joint,
-                Nearby.of(joint.problem, joint.lies_together(self.lies), self._budget.remaining),
-            )
+            self._asked = joint
+            self._nearby = Nearby.of(joint.problem, joint.lies_together(self.lies), self._budget.remaining)
         if self._nearby is None or not self._nearby.make_room(self._budget, manner, rounds):
             return False
         self.learn(joint, self._nearby.lies())

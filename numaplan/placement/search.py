@@ -11,7 +11,7 @@ from typing import Final
 from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
-from numaplan.placement.conflict.clock import is_over
+from numaplan.placement.clock import is_over
 from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Aim, Linear, Outcome, Solved, total
@@ -135,7 +135,7 @@ def search(problem: Problem, budget: Budget) -> Searched:
     # Where cost is not proven, no level below it can be: bounds there are of little use.
     effort = 1.0 if all(bound.proven for bound in upper.bounds) else FIRST_TRY
     solution, relaxation = upper.solution, Relaxation(problem, ())
-    if not _is_past_proof(problem):
+    if not (_is_past_proof(problem) or is_over(budget.remaining)):
         # Only now: their variables would make the levels above them harder to prove.
         below = relaxed_levels(coarse)
         solution = coarse.model.widened(solution)

@@ -11,7 +11,7 @@ from typing import Final
 
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.clock import Remaining, is_over
+from numaplan.placement.clock import Remaining, is_over
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.problem import CellDemand, Option, Problem
 

@@ -10,7 +10,7 @@ from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Asking, place
 from numaplan.model.plan import Plan, Status
 from numaplan.placement import options
-from numaplan.placement.conflict.clock import is_over
+from numaplan.placement.clock import is_over
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.facts import host_facts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from numaplan.placement.conflict.clock import UNLIMITED
+from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.fixes.guests import leaving_out
 from numaplan.placement.fixes.least import Least
 from numaplan.placement.fixes.lever import Case, furthest

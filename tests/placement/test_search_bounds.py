@@ -7,7 +7,7 @@ from numaplan.model.plan import LEVELS, MAXIMIZED, Limit, Status
 from numaplan.model.request import InterfaceRequest, InterfaceType
 from numaplan.placement import objective, start
 from numaplan.placement.bounds import Relaxation, relaxed_levels
-from numaplan.placement.conflict.clock import UNLIMITED
+from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO
 from numaplan.placement.facts import host_facts

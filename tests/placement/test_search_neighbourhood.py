@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.placement import objective
-from numaplan.placement.conflict.clock import UNLIMITED
+from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, Solving
 from numaplan.placement.facts import host_facts

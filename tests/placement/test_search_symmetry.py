@@ -12,7 +12,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement import aggregate as aggregates
 from numaplan.placement import objective, symmetry
 from numaplan.placement.aggregate import aggregate
-from numaplan.placement.conflict.clock import UNLIMITED
+from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, Solved
 from numaplan.placement.facts import host_facts

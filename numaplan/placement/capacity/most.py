@@ -3,7 +3,7 @@
 from typing import Final
 
 from numaplan.placement.capacity.model import CopiesProblem, formulate_copies
-from numaplan.placement.conflict.clock import UNLIMITED
+from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total

@@ -9,10 +9,10 @@ from typing import Final
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
 from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPolicy
+from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import name_of, rank
 from numaplan.placement.conflict.classes import fewest
-from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
+from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
 from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
 from numaplan.placement.cpsat import Outcome

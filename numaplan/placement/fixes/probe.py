@@ -6,7 +6,7 @@ from typing import Final
 
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
-from numaplan.placement.conflict.clock import Remaining, is_over
+from numaplan.placement.clock import Remaining, is_over
 from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome, total

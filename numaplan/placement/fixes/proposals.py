@@ -12,7 +12,7 @@ from numaplan.model.change import Proposal
 from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.conflict.clock import UNLIMITED, Remaining, is_over
+from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.cheapest import cheapest
 from numaplan.placement.fixes.guests import guest_groups, leaving_out
