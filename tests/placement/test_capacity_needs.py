@@ -83,3 +83,9 @@ def test_memory_that_lies_apart_from_the_cpus_counts_what_is_there() -> None:
     request = ask(guest("fw", 2, memory_gib=4, page_size="1GiB", memory_policy="preferred"), reserved="0,4-7")
     found = counted(request, host("2n:4c:1t", pages={"1GiB": [0, 3]}))
     assert found.next.sentence == "one more fw needs 1 more free 1 GiB page on node 1 (have 3, need 4)"
+
+
+def test_one_vf_more_is_enough_where_the_indexes_name_one_that_is_there() -> None:
+    data = replace(vfs("data", "ens0", 2), vf_indexes=frozenset(range(2)))
+    found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 1)]))
+    assert found.next.sentence == "one more fw needs 1 more free VF of ens0 on node 0 (have 1, need 2)"

@@ -1,5 +1,6 @@
 """The model of a host that may have more of everything, and that pays for it: what does it take to place all copies."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -28,6 +29,7 @@ from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
+from numaplan.placement.kinds import entries
 from numaplan.placement.levels import MANY_NODES, Budget
 from numaplan.placement.nearby import Neighbour, completed, more_placed
 from numaplan.placement.problem import CoreKind, Problem
@@ -86,6 +88,8 @@ class Stretch:
         self.count = count
         self.supplies = tuple(supplies)
         self.threads = asked.problem.facts.threads
+        entries_asked = [entry for guests in asked.problem.classes for entry in entries(guests.request)]
+        self.by_index = any(getattr(entry, "vf_indexes", None) is not None for entry in entries_asked)
         self.limit = {supply: self._limit(supply) for supply in supplies}
         within_reach = {supply: self._within_reach(supply) for supply in supplies}
         facts = grown_facts(request, snapshot, within_reach, threads=self.threads)
@@ -139,7 +143,10 @@ class Stretch:
         result = f.model.solve(worth * (len(slacks) + 1) + first, maximize=False, work=LEAST_WORK, aim=aim)
         if not result.solution:
             return Stretched(result.outcome, {})
-        added = {slack.supply: slack.added(steps) for slack in slacks if (steps := slack.amount.value(result.solution))}
+        added: Counter[Supply] = Counter()
+        for slack in slacks:
+            if steps := slack.amount.value(result.solution):
+                added[slack.supply] += slack.added(steps)
         return Stretched(result.outcome, added)
 
     def of_copy(self, supply: Supply) -> int:
@@ -182,8 +189,11 @@ class Stretch:
 
     def _within_reach(self, supply: Supply) -> int:
         """Enough for any one guest to see the place as one where it could lie; memory and links come as numbers."""
-        if supply.thing in (Thing.CPU, Thing.WHOLE_CORE, Thing.VF):
+        if supply.thing in (Thing.CPU, Thing.WHOLE_CORE) or (supply.thing is Thing.VF and not self.by_index):
             return self.limit[supply]
+        if supply.thing is Thing.VF:
+            # One VF does not stand for others where an index tells them apart.
+            return self._total(supply)
         return max(1, self._total(supply)) + self._below_zero(supply)
 
     def _below_zero(self, supply: Supply) -> int:
@@ -212,7 +222,8 @@ class Stretch:
             more = self._total(self.new_vfs[new_members[0]]) if new_members else 0
             old = tuple(member for member in device.members if member not in self.new_vfs)
             devices.append(replace(device, members=(*old, *new_members[:1] * more)) if new_members else device)
-        return replace(problem, core_kinds=tuple(cores), device_kinds=tuple(devices))
+        kinds = problem.device_kinds if self.by_index else tuple(devices)
+        return replace(problem, core_kinds=tuple(cores), device_kinds=kinds)
 
     def _supply_of(self, kind: CoreKind) -> Supply:
         thing = Thing.CPU if kind.free == 1 else Thing.WHOLE_CORE
