@@ -41,6 +41,14 @@ def counted(request: Request, snapshot: Snapshot) -> Capacity:
             id="two threads of a core",
         ),
         pytest.param(
+            "1n:2c:2t",
+            5,
+            "require",
+            "0,2",
+            "2 more whole free cores on node 0 (have 1, need 3)",
+            id="two whole cores and a thread",
+        ),
+        pytest.param(
             "1n:2c:1t", 2, "prefer", None, "1 more free CPU on node 0 (have 2, need 3)", id="a CPU to float on"
         ),
     ],

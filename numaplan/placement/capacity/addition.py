@@ -47,7 +47,19 @@ class Grown:
         around = frozenset(supply.node for supply in more if supply.node is not None)
         return find_room(self._with(more), self.count, start=self.held, around=around, node=node)
 
-    def floats_on_last(self, more: Mapping[Supply, int], supply: Supply) -> bool:
+    def is_last_shared(self, more: Mapping[Supply, int], supply: Supply) -> bool:
+        """Whether the last of some cores is not one of the whole ones of a copy: for what floats, or an odd thread."""
+        if self._floats_on_last(more, supply):
+            return True
+        if supply.thing is not Thing.WHOLE_CORE or not any(
+            cell.part + cell.threads for cell in self.asked.guests.cells
+        ):
+            return False
+        cpu = Supply(0, Thing.CPU, supply.node)
+        less = {**more, supply: more[supply] - 1, cpu: more.get(cpu, 0) + 1}
+        return self.room(less).outcome is Outcome.OPTIMAL
+
+    def _floats_on_last(self, more: Mapping[Supply, int], supply: Supply) -> bool:
         """Whether the last of some cores is for threads of a copy to float on: without these one less would do."""
         if supply.thing not in (Thing.CPU, Thing.WHOLE_CORE) or not self.asked.guests.floats:
             return False

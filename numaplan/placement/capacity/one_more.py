@@ -187,7 +187,7 @@ def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
     Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
     """
     missing = found.more[supply]
-    need = _need(host.asked, supply) + host.floats_on_last(found.more, supply)
+    need = _need(host.asked, supply) + host.is_last_shared(found.more, supply)
     is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
     lies_there = supply.node in found.nodes or _holds_memory(host.asked, supply, need - missing)
     if need > missing and is_node and not lies_there:
