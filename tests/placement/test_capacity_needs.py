@@ -97,3 +97,9 @@ def test_one_vf_more_is_enough_where_the_indexes_name_one_that_is_there() -> Non
     data = replace(vfs("data", "ens0", 2), vf_indexes=frozenset(range(2)))
     found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 1)]))
     assert found.next.sentence == "one more fw needs 1 more free VF of ens0 on node 0 (have 1, need 2)"
+
+
+def test_as_many_vfs_are_asked_for_as_it_takes_to_reach_the_first_index() -> None:
+    data = replace(vfs("data", "ens0", 1), vf_indexes=frozenset({3}))
+    found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 1)]))
+    assert found.next.sentence == "one more fw needs 3 more free VFs of ens0 on node 0 (have 0, need 3)"

@@ -89,7 +89,10 @@ class Stretch:
         self.supplies = tuple(supplies)
         self.threads = asked.problem.facts.threads
         entries_asked = [entry for guests in asked.problem.classes for entry in entries(guests.request)]
-        self.by_index = any(getattr(entry, "vf_indexes", None) is not None for entry in entries_asked)
+        named = [indexes for entry in entries_asked if (indexes := getattr(entry, "vf_indexes", None))]
+        self.by_index = bool(named)
+        # A range may begin beyond the VFs that are there, whatever PF it is of.
+        self.skipped = [min(indexes) for indexes in named]
         self.limit = {supply: self._limit(supply) for supply in supplies}
         within_reach = {supply: self._within_reach(supply) for supply in supplies}
         facts = grown_facts(request, snapshot, within_reach, threads=self.threads)
@@ -193,7 +196,7 @@ class Stretch:
             return self.limit[supply]
         if supply.thing is Thing.VF:
             # One VF does not stand for others where an index tells them apart.
-            return self._total(supply)
+            return self._total(supply) + max(self.skipped, default=0)
         return max(1, self._total(supply)) + self._below_zero(supply)
 
     def _below_zero(self, supply: Supply) -> int:
@@ -276,7 +279,9 @@ class Stretch:
             if supply is not None:
                 more = f.model.integer(0, len(kind.members) - real)
                 f.model.at_most(total(n for _, j, n, _ in uses if j == i) - more, real)
-                slacks.append(_Slack(supply, more))
+                new = [member for member, one in self.new_vfs.items() if one == supply]
+                before = next(n for n, member in enumerate(new) if member in kind.members) if self.by_index else 0
+                slacks.append(_Slack(supply, more, odd=-before))
         return slacks
 
     def _links(self, f: Formulation) -> list[_Slack]:

@@ -130,9 +130,9 @@ def _pfs(asked: CopiesProblem) -> Iterator[tuple[PciAddress, NodeId | None]]:
 
 
 def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest) -> bool:
-    """Whether further VFs of the PF would do: the next one, where they are named by their index."""
+    """Whether further VFs of the PF would do: some of them, where they are named by their index."""
     vfs = [vf for vf in facts.snapshot.pci if vf.physfn == pf]
-    if entry.vf_indexes is not None and len(vfs) not in entry.vf_indexes:
+    if entry.vf_indexes is not None and max(entry.vf_indexes, default=-1) < len(vfs):
         return False
     alike = any(entry.vendor in (None, vf.vendor) and entry.device in (None, vf.device) for vf in vfs)
     # What the first VF of a PF will be is not known.
