@@ -12,7 +12,7 @@ from numaplan.model.request import HostPolicy, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, ties_lost, verify
-from numaplan.records.plan import read_plan
+from numaplan.records.plan import is_as_written, read_plan
 from numaplan.sources.files import read_text
 
 PLAN_LIMIT: Final = 64 << 20
@@ -20,16 +20,18 @@ PLAN_LIMIT: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a plan violates, and whether the host and its guests are as they were when it was made."""
+    """What a plan violates; whether the host is as it was when it was made, and the file as numaplan wrote it."""
 
     plan: Plan
     violations: tuple[Violation, ...]
     same_host: bool
+    as_written: bool
 
 
 def verify_plan(plan: Path, question: Question) -> Verdict:
     """The verdict on a plan file; raises InputError where it is no plan."""
-    parsed = read_plan(read_text(plan, limit=PLAN_LIMIT, what="plan"), str(plan))
+    text = read_text(plan, limit=PLAN_LIMIT, what="plan")
+    parsed = read_plan(text, str(plan))
     # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
     kept, _ = keep_guest_topology(question.request, question.snapshot)
     meant = question.request if parsed.change_topology else kept
@@ -44,7 +46,7 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     if not found and same_host and question.snapshot.host.source is Source.CAPTURE:
         found = ties_lost(answered, question.snapshot, parsed)
     others = tuple(_other_request(parsed, meant))
-    return Verdict(parsed, (*found, *others), same_host)
+    return Verdict(parsed, (*found, *others), same_host, is_as_written(text))
 
 
 def _other_request(plan: Plan, meant: Request) -> Iterator[Violation]:

@@ -105,16 +105,22 @@ def read_carried_plan(text: str, file: str) -> Plan:
         if part is None:
             what = f"this plan holds no {key}: it was made by an older version, or by hand"
             raise InputError(what, file, _AGAIN)
-    document = json.loads(text)
-    del document["checksum"]
-    if form.checksum != _checksum(document):
+    if not is_as_written(text):
         raise InputError("the plan was changed since numaplan wrote it", file, _AGAIN)
+    document = json.loads(text)
     plan = _to_plan(form)
     ours = _unsigned_document(plan)
     for key in ("request", "basis", "placements"):
         if _canonical(ours[key]) != _canonical(document[key]):
             raise InputError(f"{key}: says more than this version of numaplan understands", file, _AGAIN)
     return plan
+
+
+def is_as_written(text: str) -> bool:
+    """Whether a plan document that `read_plan` takes has its checksum still; one that has none was made by hand."""
+    document = json.loads(text)
+    checksum = document.pop("checksum", None)
+    return checksum is None or checksum == _checksum(document)
 
 
 def _load(text: str, file: str) -> PlanForm:

@@ -181,3 +181,26 @@ def test_of_tied_page_sizes_the_larger_is_to_be_taken(tmp_path: Path) -> None:
     document["host"]["fingerprint"] = "sha256:another"
     written.write_text(json.dumps(document), encoding="utf-8")
     assert numaplan("verify", written, request, "--synthetic", words).code == 0
+
+
+def test_a_plan_that_was_changed_since_is_told_to_be_one(plan: Path, tmp_path: Path) -> None:
+    """What stands in it may be right all the same; carried out it is not."""
+    host = ("--snapshot", HOST)
+    assert "checksum" not in numaplan("verify", plan, tmp_path / "v1.yaml", *host).err
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    plan.write_text(json.dumps(document | {"notes": ["mine"]}), encoding="utf-8")
+    ran = numaplan("verify", plan, tmp_path / "v1.yaml", *host)
+    assert (ran.code, "checksum" in ran.err) == (0, True)
+    del document["checksum"]
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    assert "checksum" not in numaplan("verify", plan, tmp_path / "v1.yaml", *host).err
+
+
+def test_of_thousands_of_faults_the_first_are_told_and_how_many_more_there_are(plan: Path, tmp_path: Path) -> None:
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    (placed,) = document["placements"]
+    document["placements"] += [placed | {"vm": f"x{i}"} for i in range(1100)]
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", plan, tmp_path / "v1.yaml", "--snapshot", HOST)
+    *told, more = ran.out.splitlines()
+    assert (ran.code, len(told), more) == (3, 1000, "and 100 more")

@@ -1,7 +1,7 @@
 """`numaplan verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +10,9 @@ from numaplan.cli.forms import line, print_data, print_note
 from numaplan.cli.options import Connect, Domains, HostProfile, Snapshot, Synthetic, Vnf, read_once, where
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
+
+# Of a plan for another host everything is wrong.
+_MOST_TOLD: Final = 1_000
 
 
 def verify(
@@ -42,10 +45,14 @@ def verify(
         read_once(("PLAN.JSON", plan), ("VNF.YAML", vnf), ("--snapshot", host.source))
         question = read_question(vnf, host, host_profile=host_profile)
         verdict = verify_plan(plan, question)
-        for violation in verdict.violations:
+        for violation in verdict.violations[:_MOST_TOLD]:
             print_data(line(f"{violation.vm or 'host'}: {violation.constraint}: {violation.sentence}"), None)
+        if len(verdict.violations) > _MOST_TOLD:
+            print_data(f"and {len(verdict.violations) - _MOST_TOLD} more\n", None)
         if not verdict.same_host:
             print_note("note: the host or its guests are not as they were when the plan was made (fingerprint)\n")
+        if not verdict.as_written:
+            print_note("note: the plan was changed since numaplan wrote it (checksum): apply refuses it\n")
         if verdict.violations:
             raise typer.Exit(ExitCode.FINDINGS)
         doubt = "" if verdict.plan.placements else "; it places nothing, and that nothing fits is not checked"
