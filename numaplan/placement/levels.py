@@ -22,7 +22,7 @@ WORK: Final[Mapping[str, float]] = {
 }
 
 # Less than this is gone before the solver has looked at a model: what is known is as good then, and told at once.
-LEAST_WORK: Final = 0.003
+FUTILE_WORK: Final = 0.003
 
 # The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
 SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
@@ -265,7 +265,7 @@ class Run:
             return known
         self.tell(name, goal.value(solution) if solution else None, limit)
         work = WORK[name] * self.budget.scale * effort * step.part
-        if solution and work < LEAST_WORK:
+        if solution and work < FUTILE_WORK:
             self.limit = Limit.WORK
             return known
         result = f.model.solve(

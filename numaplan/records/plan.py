@@ -105,9 +105,9 @@ def read_carried_plan(text: str, file: str) -> Plan:
         if part is None:
             what = f"this plan holds no {key}: it was made by an older version, or by hand"
             raise InputError(what, file, _AGAIN)
-    if not is_as_written(text):
-        raise InputError("the plan was changed since numaplan wrote it", file, _AGAIN)
     document = json.loads(text)
+    if not _bears_its_checksum(document):
+        raise InputError("the plan was changed since numaplan wrote it", file, _AGAIN)
     plan = _to_plan(form)
     ours = _unsigned_document(plan)
     for key in ("request", "basis", "placements"):
@@ -118,9 +118,13 @@ def read_carried_plan(text: str, file: str) -> Plan:
 
 def is_as_written(text: str) -> bool:
     """Whether a plan document that `read_plan` takes has its checksum still; one that has none was made by hand."""
-    document = json.loads(text)
-    checksum = document.pop("checksum", None)
-    return checksum is None or checksum == _checksum(document)
+    return _bears_its_checksum(json.loads(text))
+
+
+def _bears_its_checksum(document: Mapping[str, object]) -> bool:
+    checksum = document.get("checksum")
+    rest = {key: value for key, value in document.items() if key != "checksum"}
+    return checksum is None or checksum == _checksum(rest)
 
 
 def _load(text: str, file: str) -> PlanForm:

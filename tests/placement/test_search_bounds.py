@@ -106,3 +106,18 @@ def test_a_plan_of_greedy_starts_that_ended_with_the_time_is_a_plan(monkeypatch:
     plan = solve(request, snapshot, budget=Budget(remaining=lambda: 0.0))
     assert (plan.status, plan.limit, [each.vm for each in plan.placements]) == (Status.FEASIBLE, Limit.WALL, ["g"])
     assert verify(request, snapshot, plan) == ()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0001])
+def test_a_level_with_a_plan_goes_to_the_solver_where_there_is_work_for_more_than_a_look(scale: float) -> None:
+    """For less the known plan is told at once; where there is none, one is sought all the same."""
+    problem = build_problem(ask(guest("g", 2, required=False)), host_facts(ask(), host("1n:4c:1t")))
+    coarse = formulate(problem, coarse_units(problem), fine=False)
+    priority = objective.priority(coarse)
+    nobody = coarse.model.solve(priority, maximize=False, work=1).solution
+    run = Run(Budget(scale=scale))
+    found = run.solve(coarse, priority, "priority", solution=nobody)
+    assert priority.value(found.solution) == (1 if scale == 1 else 0)
+    assert run.limit is (Limit.NONE if scale == 1 else Limit.WORK)
+    if scale < 1:
+        assert Run(Budget(scale=scale)).solve(coarse, priority, "priority").work > 0

@@ -1,6 +1,5 @@
 """The model of a host that may have more of everything, and that pays for it: what does it take to place all copies."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -146,10 +145,11 @@ class Stretch:
         result = f.model.solve(worth * (len(slacks) + 1) + first, maximize=False, work=LEAST_WORK, aim=aim)
         if not result.solution:
             return Stretched(result.outcome, {})
-        added: Counter[Supply] = Counter()
+        added: dict[Supply, int] = {}
         for slack in slacks:
             if steps := slack.amount.value(result.solution):
-                added[slack.supply] += slack.added(steps)
+                # Further VFs come in the order of their indexes: the farthest that is used brings those before it.
+                added[slack.supply] = max(added.get(slack.supply, 0), slack.added(steps))
         return Stretched(result.outcome, added)
 
     def of_copy(self, supply: Supply) -> int:
