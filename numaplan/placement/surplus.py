@@ -13,8 +13,8 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome
+from numaplan.placement.demands import needs
 from numaplan.placement.formulation import coarse_units
-from numaplan.placement.options import needs
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.ties import Wish, ties
 

@@ -9,7 +9,7 @@ from numaplan.api.clock import ENDLESS, Clock
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import Asking, place
 from numaplan.model.plan import Plan, Status
-from numaplan.placement import options
+from numaplan.placement import demands
 from numaplan.placement.clock import is_over
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
@@ -68,7 +68,7 @@ def test_a_judge_takes_guests_to_lie_anywhere_that_have_more_ways_than_are_looke
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Unequal cells that may share nodes; of the ways that are looked at, all have them on one."""
-    monkeypatch.setattr(options, "MAX_OPTIONS", 8)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 8)
     snapshot = host("8n:5c:1t")
     guests = [guest(f"g{i}", (1, 2), distinct_nodes=False) for i in range(10)]
     request = ask(*guests, reserved="0")

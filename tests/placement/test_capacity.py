@@ -12,7 +12,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement import options
+from numaplan.placement import demands
 from numaplan.placement.capacity.addition import Grown
 from numaplan.placement.capacity.elastic import Room
 from numaplan.placement.capacity.fit import Counted, count_copies
@@ -349,7 +349,7 @@ def test_nothing_is_proven_where_there_are_more_ways_to_lie_than_are_looked_at(m
     """Those looked at have both cells on one node, where two of five CPUs are left over for cells of others."""
     request = ask(guest("fw", (1, 2), distinct_nodes=False), reserved="0")
     snapshot = host("8n:5c:1t")
-    monkeypatch.setattr(options, "MAX_OPTIONS", 8)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 8)
     found = count_copies(request, snapshot, "fw", together=False, apart=False)
     assert isinstance(found, Counted)
     assert not found.capacity.proven

@@ -12,7 +12,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Limit, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement import options
+from numaplan.placement import demands
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
@@ -299,7 +299,7 @@ def test_a_search_that_runs_out_of_time_keeps_its_best_plan_and_claims_no_proof(
 def test_a_guest_with_more_ways_to_lie_than_are_searched_is_placed_but_not_called_optimal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(options, "MAX_OPTIONS", 3)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 3)
     snapshot = host("4n:2c:1t")
     request = ask(guest("g", [1, 2], emulator="isolate"))
     plan = solved(request, snapshot)
@@ -312,7 +312,7 @@ def test_a_guest_with_more_ways_to_lie_than_are_searched_is_placed_but_not_calle
 
 
 def test_nothing_is_called_impossible_where_not_all_ways_were_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "MAX_OPTIONS", 1)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 1)
     snapshot = host("3n:2c:1t", nics=[Nic("p0", 2, 1)])
     request = ask(guest("g", 1, emulator="isolate", interfaces=[vfs("d", "p0")]))
     assert solve(request, snapshot, budget=Budget()).status is Status.UNKNOWN

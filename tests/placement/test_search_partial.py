@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from numaplan.cli.show_plan import summary
 from numaplan.model.moves import MovesStatus
 from numaplan.model.plan import MAXIMIZED, Plan, Status
-from numaplan.placement import options
+from numaplan.placement import demands
 from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
@@ -24,9 +24,9 @@ from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-# So few ways that most guests of several cells have more.
-FEW: Final = 2
-NUMBER: Final = 60
+# So few ways that most guests have more.
+FEW: Final = 1
+NUMBER: Final = 200
 
 deterministic = settings(max_examples=NUMBER, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -34,7 +34,7 @@ deterministic = settings(max_examples=NUMBER, deadline=None, derandomize=True, s
 @deterministic
 @given(requests_and_hosts(existing=False, small=True))
 def test_no_proof_and_no_bound_is_wrong_where_few_ways_are_looked_at(case: Case) -> None:
-    with patch.object(options, "MAX_OPTIONS", FEW):
+    with patch.object(demands, "MAX_OPTIONS", FEW):
         assume(build_problem(case.request, host_facts(case.request, case.snapshot)).truncated)
         plan = solve(case.request, case.snapshot, budget=Budget())
     best = optimum(case.request, case.snapshot)
@@ -57,7 +57,7 @@ def _check_levels(plan: Plan, best: tuple[int, ...]) -> None:
 
 @pytest.fixture
 def few_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "MAX_OPTIONS", 8)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 8)
 
 
 @pytest.mark.usefixtures("few_ways")

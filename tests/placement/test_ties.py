@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from numaplan.model.plan import Status
 from numaplan.model.request import GuestRequest
-from numaplan.placement import options
+from numaplan.placement import demands
 from numaplan.placement.conflict.counted import is_counted_out, leaves_no_way
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
@@ -185,7 +185,7 @@ def test_groups_that_are_alike_are_placed_at_a_proven_cost(*, required: bool) ->
 def test_where_ways_were_left_out_counting_says_nothing_of_guests_that_are_tied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(options, "MAX_OPTIONS", 1)
+    monkeypatch.setattr(demands, "MAX_OPTIONS", 1)
     groups = {"a": copies("a", 5, vcpus=2)}
     request = ask(*tied(groups, {"a": {Wish.TOGETHER: ("a",)}}), reserved="0")
     problem = build_problem(request, host_facts(request, host("2n:8c:1t")))

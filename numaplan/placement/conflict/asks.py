@@ -15,9 +15,9 @@ from numaplan.model.request import (
 )
 from numaplan.placement.conflict.aspects import Aspect, Kind
 from numaplan.placement.conflict.entry import choice, given, noun
+from numaplan.placement.demands import uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.lacks import alike
-from numaplan.placement.options import uplink_node
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
 

@@ -156,7 +156,8 @@ def boundless(facts: HostFacts) -> HostFacts:
     return replace(facts, capacity_kib={**facts.capacity_kib, **plenty})
 
 
-def relaxed(guest: GuestRequest, kept: Collection[Aspect]) -> GuestRequest:
+@lru_cache(maxsize=4096)  # of most guests the same is kept in most questions
+def relaxed(guest: GuestRequest, kept: Aspects) -> GuestRequest:
     """`guest`, required, with nothing asked for but `kept`; to be placed on a host that is `boundless`."""
 
     def has(kind: Kind, index: int = 0) -> bool:

@@ -22,11 +22,12 @@ from numaplan.placement.conflict.plain import plainly
 from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_not_alone
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.demands import needs
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.joined import joined
-from numaplan.placement.options import build_problem, needs
+from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.search import feasible
 from numaplan.placement.why.beside import Host

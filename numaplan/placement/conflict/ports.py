@@ -5,8 +5,8 @@ from itertools import islice
 
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, InterfaceRequest
+from numaplan.placement.demands import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node
 from numaplan.placement.lacks import cell_lack
-from numaplan.placement.options import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node
 from numaplan.placement.problem import GuestClass, Problem, near_enough
 from numaplan.placement.ways import ways
 

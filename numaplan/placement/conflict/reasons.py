@@ -11,9 +11,10 @@ from numaplan.placement.conflict.entry import choice, noun
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.demands import fitting_nodes
 from numaplan.placement.kinds import entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack, node_by_node
-from numaplan.placement.options import build_problem, fitting_nodes
+from numaplan.placement.options import build_problem
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
 from numaplan.placement.ways import ways

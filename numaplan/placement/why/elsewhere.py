@@ -11,8 +11,8 @@ from typing import Final
 from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
+from numaplan.placement.demands import ports_in_reach, uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
-from numaplan.placement.options import ports_in_reach, uplink_node
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside, CoreState, Host, given_devices
 from numaplan.placement.why.cheapest import Offer, Stock, Want, cheapest
