@@ -15,7 +15,8 @@ from numaplan.model.plan import MAXIMIZED, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
-from numaplan.placement.options import MAX_CELLS, build_problem
+from numaplan.placement.demands import MAX_CELLS
+from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, Progress, search
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
