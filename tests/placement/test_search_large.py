@@ -14,8 +14,8 @@ from benchmarks.instances import HOSTS, make_instance
 from numaplan.model.plan import MAXIMIZED, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.facts import host_facts
 from numaplan.placement.demands import MAX_CELLS
+from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, Progress, search
 from numaplan.placement.solve import solve
