@@ -6,7 +6,7 @@ import pytest
 
 from numaplan.model.capacity import Capacity
 from numaplan.model.devices import Link
-from numaplan.model.request import Affinity, InterfaceRequest, InterfaceType, Request
+from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.fit import Counted, count_copies
 from tests.hosts import Nic, host
@@ -103,3 +103,47 @@ def test_as_many_vfs_are_asked_for_as_it_takes_to_reach_the_first_index() -> Non
     data = replace(vfs("data", "ens0", 1), vf_indexes=frozenset({3}))
     found = counted(ask(guest("fw", 1, interfaces=[data]), reserved="0"), host("1n:4c:1t", nics=[Nic("ens0", 0, 1)]))
     assert found.next.sentence == "one more fw needs 3 more free VFs of ens0 on node 0 (have 0, need 3)"
+
+
+def test_of_unequal_cells_the_one_that_lies_there_counts() -> None:
+    request = ask(guest("fw", (6, 2)), guest("other", 5), reserved="0,7")
+    found = counted(request, host("2n:7c:1t"))
+    assert (found.fit, found.next.sentence) == (0, "one more fw needs 1 more free CPU on node 1 (have 1, need 2)")
+
+
+def test_of_vfs_on_pfs_that_differ_one_of_each_counts() -> None:
+    data = replace(vfs("data", "", 2, mbps=3000, distinct_pfs=True), pf=None)
+    request = ask(guest("fw", 1, interfaces=[data]), reserved="0")
+    found = counted(request, host("1n:8c:1t", nics=[Nic("ens0", 0, 1), Nic("ens1", 0, 4)]))
+    assert found.next.sentence == "one more fw needs 1 more free VF of ens0 on node 0 (have 0, need 1)"
+    found = counted(request, host("1n:8c:1t", nics=[Nic("ens0", 0, 8, speed_mbps=4000), Nic("ens1", 0, 8)]))
+    assert found.next.sentence == (
+        "one more fw needs 2000 more Mbit/s of the link of ens0 on node 0 (have 1000, need 3000)"
+    )
+
+
+def test_memory_counts_no_more_than_a_node_has() -> None:
+    """What lies apart there may be another guest's, of which a copy's would be more than there is."""
+    small = guest("small", 2, memory_gib=3, page_size="1GiB", memory_policy="preferred")
+    large = guest("fw", 2, memory_gib=8, page_size="1GiB", memory_policy="preferred")
+    found = counted(ask(large, small, reserved="0"), host("2n:4c:1t", pages={"1GiB": [8, 2]}))
+    assert found.next.sentence == "one more fw needs 1 more free 1 GiB page on node 1 (have 0, need 1)"
+
+
+def test_further_vfs_serve_devices_that_are_asked_for_by_their_ids() -> None:
+    built = host("1n:8c:1t", nics=[Nic("ens0", 0, 2)])
+    vf = next(device for device in built.pci if device.physfn is not None)
+    card = replace(guest("fw", 1), devices=(DeviceRequest("card", vf.vendor, vf.device),))
+    found = counted(ask(card, reserved="0"), built)
+    assert (found.fit, found.next.sentence) == (
+        2,
+        "one more fw needs 1 more free VF of ens0 on node 0 (have 0, need 1)",
+    )
+
+
+def test_a_link_that_only_its_function_names_carries_no_more_than_it_can() -> None:
+    built = host("1n:8c:1t", nics=[Nic("ens0", 0, 8, speed_mbps=10_000)])
+    unnamed = replace(built, links=tuple(replace(link, pci=None) for link in built.links))
+    request = ask(guest("fw", 1, interfaces=[vfs("data", "ens0", 1, mbps=6000)]), reserved="0")
+    assert counted(request, unnamed).next == counted(request, built).next
+    assert "2000 more Mbit/s" in counted(request, unnamed).next.sentence

@@ -25,11 +25,11 @@ _TRIED_OF_A_KIND: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """So much more of each supply is enough; `proven`: with one less of any it is not. Copies lie on `nodes` then."""
+    """So much more of each supply is enough; `proven`: with one less of any it is not. Copies go these `ways` then."""
 
     more: Mapping[Supply, int]
     proven: bool
-    nodes: frozenset[NodeId] = frozenset()
+    ways: frozenset[tuple[NodeId, ...]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _brought_down(host: Grown, more: Mapping[Supply, int]) -> Addition | None:
     room = host.room(more) if more else None
     if room is None or room.outcome is not Outcome.OPTIMAL:
         return None
-    least = Addition(more, proven=True, nodes=room.nodes)
+    least = Addition(more, proven=True, ways=room.ways)
     for supply in more:
         least = _less(host, least, supply)
     return least
@@ -148,7 +148,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
     amounts = _amounts(host, supply, enough.more[supply])
     # That nothing at all is not enough is known already.
     low, high = 0 if len(enough.more) == 1 else -1, len(amounts) - 1
-    nodes, proven = enough.nodes, True
+    ways, proven = enough.ways, True
     tried, is_counted, unknown = high - 1, False, 0
 
     def beside(i: int) -> Mapping[Supply, int]:
@@ -157,7 +157,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
     while high - low > 1 and unknown < _MOST_UNKNOWN:
         room = host.room(beside(tried))
         if room.outcome is Outcome.OPTIMAL:
-            high, nodes = tried, room.nodes
+            high, ways = tried, room.ways
         else:
             low, proven = tried, room.outcome is Outcome.INFEASIBLE
             unknown += not proven
@@ -167,7 +167,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
             low += bisect_left(range(low + 1, high), 1, key=lambda i: 0 if host.exceeds(beside(i)) else 1)
             tried, is_counted = low + 1, True
     proven = enough.proven and proven and high - low <= 1
-    return Addition(beside(high), proven=proven, nodes=nodes)
+    return Addition(beside(high), proven=proven, ways=ways)
 
 
 def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:

@@ -328,10 +328,10 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Whether copies find a place: OPTIMAL where they do, INFEASIBLE, or UNKNOWN; and the nodes that they have then."""
+    """Whether copies find a place: OPTIMAL where they do, INFEASIBLE, or UNKNOWN; and the ways that they go then."""
 
     outcome: Outcome
-    nodes: frozenset[NodeId] = frozenset()
+    ways: frozenset[tuple[NodeId, ...]] = frozenset()
 
 
 def find_room(
@@ -351,7 +351,7 @@ def find_room(
     if many and (solution := completed(f, placed, hint)):
         solution = more_placed(f, placed, count, solution, stale=_STALE, around=around)
         if placed.value(solution) == count:
-            return Room(Outcome.OPTIMAL, _nodes_of_copies(asked, f, solution))
+            return Room(Outcome.OPTIMAL, _ways_of_copies(asked, f, solution))
     if many and asked.is_simple:
         return _judged(asked, count, start, node)
     f.model.at_least(placed, count)
@@ -361,7 +361,7 @@ def find_room(
         return _judged(asked, count, start, node)
     if result.outcome is Outcome.INFEASIBLE and asked.problem.truncated:
         return Room(Outcome.UNKNOWN)
-    return Room(result.outcome, _nodes_of_copies(asked, f, result.solution) if result.solution else frozenset())
+    return Room(result.outcome, _ways_of_copies(asked, f, result.solution) if result.solution else frozenset())
 
 
 def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) -> Room:
@@ -373,18 +373,18 @@ def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) 
         return Room(Outcome.UNKNOWN if answer is None else Outcome.INFEASIBLE)
     copies = [guests for guests in problem.classes if guests.request.vm == asked.copies.vm]
     names = [guest.name for guests in copies for guest in guests.members]
-    return Room(Outcome.OPTIMAL, frozenset(node for name in names for node in known.lies[name]))
+    return Room(Outcome.OPTIMAL, frozenset(known.lies[name] for name in names))
 
 
-def _nodes_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[NodeId]:
+def _ways_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[tuple[NodeId, ...]]:
     ways = [way for u, unit in enumerate(f.units) if unit.number == asked.number for way in f.options(u)]
-    return frozenset(node for option, count in ways if count.value(solution) for node in option.nodes)
+    return frozenset(option.nodes for option, count in ways if count.value(solution))
 
 
 def link_speed(facts: HostFacts, pf: PciAddress | None) -> int | None:
     """What the link of a PF carries in Mbit/s; None where the host does not say."""
-    known = [link.speed_mbps for link in facts.snapshot.links if link.pci == pf and link.speed_mbps]
-    return max((speed for speed in known if speed > 0), default=None)
+    links = facts.links.get(pf, ()) if pf is not None else ()
+    return max((link.speed_mbps for link in links if link.speed_mbps and link.speed_mbps > 0), default=None)
 
 
 def _without(kind: CoreKind, new: CpuSet) -> CoreKind:

@@ -1,6 +1,7 @@
 """Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -125,20 +126,22 @@ def _pfs(asked: CopiesProblem) -> Iterator[tuple[PciAddress, NodeId | None]]:
         # The first VF takes a PF away from whoever gets it as a whole.
         if device.sriov is None or (passed and not device.sriov.configured):
             continue
-        if any(_takes(facts, device.address, entry) for entry in wanted if isinstance(entry, InterfaceRequest)):
+        if any(_takes(facts, device.address, entry) for entry in wanted):
             yield device.address, device.numa_node
 
 
-def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest) -> bool:
+def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest | DeviceRequest) -> bool:
     """Whether further VFs of the PF would do: some of them, where they are named by their index."""
     vfs = [vf for vf in facts.snapshot.pci if vf.physfn == pf]
+    if isinstance(entry, DeviceRequest):
+        return entry.address is None and any((entry.vendor, entry.device) == (vf.vendor, vf.device) for vf in vfs)
     if entry.vf_indexes is not None and max(entry.vf_indexes, default=-1) < len(vfs):
         return False
     alike = any(entry.vendor in (None, vf.vendor) and entry.device in (None, vf.device) for vf in vfs)
     # What the first VF of a PF will be is not known.
     if not alike and (vfs or entry.vendor is not None or entry.device is not None):
         return False
-    names = {*facts.devices[pf].netdevs, *(link.name for link in facts.snapshot.links if link.pci == pf)}
+    names = facts.port_names.get(pf, frozenset())
     if entry.pf is not None:
         return entry.pf in names
     return entry.physnet is None or not names.isdisjoint(dict(facts.policy.physnets).get(entry.physnet, ()))
@@ -173,37 +176,65 @@ def _need_of_cell(supply: Supply, cell: CellDemand) -> int:
 
 
 def _need_of_pf(asked: CopiesProblem, supply: Supply) -> int:
-    asks = [entry for entry in entries(asked.guests.request) if isinstance(entry, InterfaceRequest)]
+    asks = zip(entries(asked.guests.request), asked.guests.devices, strict=True)
     return sum(
-        entry.count * (entry.mbps if supply.thing is Thing.BANDWIDTH else 1)
-        for entry in asks
+        # On PFs that differ, no more than one of an entry's VFs is of this one.
+        (1 if demand.distinct else demand.count) * (demand.mbps if supply.thing is Thing.BANDWIDTH else 1)
+        for entry, demand in asks
         if supply.pf is not None and _takes(asked.problem.facts, supply.pf, entry)
     )
 
 
 def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
-    """What is left there is what one copy needs less what is missing.
+    """What is left there is what one copy takes there, once it has its place, less what is missing.
 
     Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
     """
     missing = found.more[supply]
-    need = _need(host.asked, supply) + host.is_last_shared(found.more, supply)
-    is_node = supply.thing not in (Thing.VF, Thing.BANDWIDTH)
-    lies_there = supply.node in found.nodes or _holds_memory(host.asked, supply, need - missing)
-    if need > missing and is_node and not lies_there:
-        room = host.room(found.more, node=supply.node)
-        need = need if room.outcome is Outcome.OPTIMAL else missing
-    have = max(0, need - missing)
+    have = _taken(host, found, supply) - missing
+    have = have if 0 < have <= _most_left(host.asked, supply) else 0
     return Shortage(_resource(host.asked, supply), supply.node, have, have + missing)
 
 
-def _holds_memory(asked: CopiesProblem, supply: Supply, amount: int) -> bool:
-    """Whether a copy's memory may lie on a node where its cells do not, and so much of it is there."""
-    if supply.node is None or supply.thing not in (Thing.PAGE, Thing.ORDINARY):
-        return False
-    size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
-    may = any(not cell.strict and size in cell.page_sizes_kib for cell in asked.guests.cells)
-    return may and amount * each <= asked.problem.facts.capacity_kib.get((supply.node, size), 0)
+def _taken(host: Grown, found: Addition, supply: Supply) -> int:
+    """What a copy takes of a supply: the one that takes the most of it."""
+    most = _need(host.asked, supply)
+    if supply.thing in (Thing.VF, Thing.BANDWIDTH):
+        return most
+    last = host.is_last_shared(found.more, supply)
+    there = _there(host.asked, supply, found.ways)
+    if not there and most + last > found.more[supply]:
+        there = _there(host.asked, supply, host.room(found.more, node=supply.node).ways)
+    if not there and supply.thing in (Thing.PAGE, Thing.ORDINARY):
+        size = supply.size_kib or SMALL_PAGE_KIB
+        # Memory that need not lie where the CPUs do.
+        apart = [cell for cell in host.asked.guests.cells if not cell.strict and size in cell.page_sizes_kib]
+        there = max((_need_of_cell(supply, cell) for cell in apart), default=0)
+    return there + last
+
+
+def _there(asked: CopiesProblem, supply: Supply, ways: Iterable[tuple[NodeId, ...]]) -> int:
+    """The most that a copy takes at the supply's node, of those that go these ways."""
+    amounts = [
+        [_need_of_cell(supply, cell) for cell, node in zip(asked.guests.cells, way, strict=True) if node == supply.node]
+        for way in ways
+    ]
+    # QEMU is there once, however many cells a guest has on the node.
+    overhead = asked.problem.facts.policy.guest_overhead_kib if supply.thing is Thing.ORDINARY else 0
+    return max((sum(cells) + overhead for cells in amounts if cells), default=0)
+
+
+def _most_left(asked: CopiesProblem, supply: Supply) -> int:
+    """What there is of a supply where no guest of the request has taken any."""
+    facts = asked.problem.facts
+    if supply.thing in (Thing.PAGE, Thing.ORDINARY) and supply.node is not None:
+        kib = facts.capacity_kib.get((supply.node, supply.size_kib or SMALL_PAGE_KIB), 0)
+        return kib // (supply.size_kib or 1)
+    if supply.thing is Thing.BANDWIDTH:
+        return link_speed(facts, supply.pf) or 0
+    if supply.thing is Thing.VF:
+        return sum(vf.physfn == supply.pf and vf.address not in facts.held_devices for vf in facts.snapshot.pci)
+    return sys.maxsize
 
 
 def _resource(asked: CopiesProblem, supply: Supply) -> str:

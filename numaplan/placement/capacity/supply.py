@@ -62,13 +62,7 @@ def grown(snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> Sn
             case Thing.VF:
                 snapshot = _with_vfs(snapshot, supply.pf, amount)
             case Thing.BANDWIDTH:
-                links = tuple(
-                    replace(link, speed_mbps=link.speed_mbps + amount)
-                    if link.pci == supply.pf and link.speed_mbps
-                    else link
-                    for link in snapshot.links
-                )
-                snapshot = replace(snapshot, links=links)
+                snapshot = _with_bandwidth(snapshot, supply.pf, amount)
             case Thing.SHARED_VCPU:
                 pass
     return snapshot
@@ -119,6 +113,17 @@ def _with_memory(snapshot: Snapshot, supply: Supply, kib: int) -> Snapshot:
         for node in snapshot.nodes
     )
     return replace(snapshot, nodes=nodes)
+
+
+def _with_bandwidth(snapshot: Snapshot, pf: PciAddress | None, mbps: int) -> Snapshot:
+    names = next((device.netdevs for device in snapshot.pci if device.address == pf), ())
+    links = tuple(
+        replace(link, speed_mbps=link.speed_mbps + mbps)
+        if link.speed_mbps and (link.pci == pf or link.name in names)
+        else link
+        for link in snapshot.links
+    )
+    return replace(snapshot, links=links)
 
 
 def new_vfs(snapshot: Snapshot, pf: PciAddress | None, count: int) -> tuple[PciAddress, ...]:
