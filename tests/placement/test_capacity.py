@@ -9,10 +9,11 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
 from numaplan.model.guest import Guest, VcpuId, VcpuPin
 from numaplan.model.host import NodeId
-from numaplan.model.plan import Status
+from numaplan.model.plan import Limit, Plan, Status
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement import demands
+from numaplan.placement.capacity import fit
 from numaplan.placement.capacity.addition import Grown
 from numaplan.placement.capacity.elastic import Room
 from numaplan.placement.capacity.fit import Counted, count_copies
@@ -353,3 +354,10 @@ def test_nothing_is_proven_where_there_are_more_ways_to_lie_than_are_looked_at(m
     found = count_copies(request, snapshot, "fw", together=False, apart=False)
     assert isinstance(found, Counted)
     assert not found.capacity.proven
+
+
+def test_where_cpus_are_not_named_within_the_limit_there_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "WORK", 0.0)
+    found = count_copies(ask(guest("fw", 2), reserved="0"), host("2n:4c:2t"), "fw", together=False, apart=False)
+    assert isinstance(found, Plan)
+    assert (found.status, found.limit, found.placements) == (Status.UNKNOWN, Limit.WORK, ())

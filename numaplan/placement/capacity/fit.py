@@ -10,7 +10,7 @@ from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.copies import copies_of, with_copies
 from numaplan.placement.capacity.model import CopiesProblem, copies_problem, ways_taken
-from numaplan.placement.capacity.most import most_copies
+from numaplan.placement.capacity.most import WORK, most_copies
 from numaplan.placement.capacity.one_more import next_copy
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome
@@ -21,8 +21,6 @@ from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.unseen import unseen
 
-# CP-SAT's deterministic time; about ten seconds on a quiet machine.
-WORK: Final = 10.0
 _MOST_NAMED: Final = 5
 _NO_ANSWER: Final = "neither a place nor a proof that there is none was found within the limit of work"
 
@@ -51,6 +49,8 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
     proven = fit == most or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
     answered = with_copies(request, copies, fit)
     placements = _expanded(asked, f, found.solution, answered)
+    if placements is None:
+        return _without_copies(answered, snapshot, asked, Outcome.UNKNOWN)
     following = (
         next_copy(base, snapshot, asked, ways_taken(f, found.solution), fit + 1)
         if proven
@@ -75,8 +75,11 @@ def _without_copies(request: Request, snapshot: Snapshot, asked: CopiesProblem, 
 
 def _expanded(
     asked: CopiesProblem, coarse: Formulation, solution: Sequence[int], request: Request
-) -> tuple[Placement, ...]:
-    """The concrete placements of a coarse solution, in the order of the request; its copies have their names there."""
+) -> tuple[Placement, ...] | None:
+    """The concrete placements of a coarse solution, in the order of the request, copies by their names there.
+
+    None where these are not found within the limit of work.
+    """
     # Their links hold already, as every copy's nodes are fixed; with hundreds of copies they would be many.
     members = [replace(guest, affinity=(), anti_affinity=()) for guest in request.guests if guest.vm == asked.copies.vm]
     units: list[Unit] = []
@@ -89,6 +92,8 @@ def _expanded(
         units += [Unit(unit.number, guests, i, 1, (o,)) for i, o in enumerate(ways)]
     fine = formulate(asked.problem, units, fine=True)
     found = fine.model.solve(ZERO, maximize=False, work=WORK)
+    if not found.solution:
+        return None
     placements, _ = expand(fine, found.solution)
     by_name = {placement.vm: placement for placement in placements}
     return tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)

@@ -14,7 +14,7 @@ from numaplan.placement.problem import Problem
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
-_WORK: Final = 10.0
+WORK: Final = 10.0
 # That to place as many as counting allows.
 _FIRST_WORK: Final = 0.3
 # On many nodes, to prove soon that there are fewer.
@@ -49,7 +49,7 @@ def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linea
     all_placed.at_least(placed, most)
     hint = next(iter(starts(f, UNLIMITED)), {})
     found = all_placed.solve(ZERO, maximize=False, work=_FIRST_WORK, hint=hint)
-    return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=_WORK)
+    return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=WORK)
 
 
 def _counting_down(asked: CopiesProblem, most: int) -> tuple[int, tuple[Formulation, Linear, Solved] | None]:
@@ -95,7 +95,7 @@ def _as_known(
 def _of_neighbourhoods(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
     f, placed = formulate_copies(asked, most)
     known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(starts(f, UNLIMITED)), {})), most, 0.0)
-    for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, _WORK)):
+    for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, WORK)):
         solution = known.solution and more_placed(f, placed, known.bound, known.solution, stale=stale)
         if solution and placed.value(solution) == known.bound:
             return f, placed, Solved(Outcome.OPTIMAL, solution, known.bound, 0.0)
