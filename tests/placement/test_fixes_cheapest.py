@@ -211,15 +211,14 @@ def test_no_choice_of_more_pages_or_of_more_vfs_is_cheaper_than_the_one_that_is_
     drawn: tuple[dict[str, Any], list[int], list[int]],
 ) -> None:
     document, pages, vfs = drawn
+    asked = question(document, with_supply(pages, vfs))
 
     def fits(more_pages: Sequence[int], more_vfs: Sequence[int]) -> bool:
         snapshot = with_supply([*map(add, pages, more_pages)], [*map(add, vfs, more_vfs)])
-        asked = question(document, snapshot)
         return feasible(build_problem(asked.request, host_facts(asked.request, snapshot)), Budget()) is Outcome.FEASIBLE
 
     none = [0] * len(pages)
     choices = sorted(product(range(4), repeat=len(pages)), key=sum)
-    asked = question(document, with_supply(pages, vfs))
     plan = place(asked).plan
     assume(plan.status is Status.INFEASIBLE)
     conflict = with_fixes(asked, plan).conflict
