@@ -8,7 +8,7 @@ from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
-from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request
+from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
 from numaplan.placement.uplinks import uplink_nodes
@@ -32,9 +32,10 @@ class HostFacts:
     that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `free` the allocatable ones on a node that are not taken. Nor are `left` ones free, which a thread floats on that is
-    to keep them: nobody holds them, or has their core alone. `threads` is the SMT width. `llc_of` and `core_of` have a
-    CPU's LLC (a place in `llcs`) and core. `beside` a node are itself and those that share a package with it.
+    `free` the allocatable ones on a node that are not taken, nor on a core that a staying guest has to itself. Nor are
+    `left` ones free, which a thread floats on that is to keep them: nobody holds them, or has their core alone.
+    `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core. `beside` a node
+    are itself and those that share a package with it.
     `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
     what it takes. `capacity_kib` holds free memory by node and page size in KiB. `held_devices` are those of guests
     that stay, `busy_devices` those that the host itself uses, and why.
@@ -143,7 +144,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         allocatable=allocatable,
         taken=taken,
         left=CpuSet(),
-        free=(allocatable & CpuSet(node_of)) - taken,
+        free=(allocatable & CpuSet(node_of)) - taken - _kept_idle(staying, snapshot, allocatable),
         pool_left={node: max(0, room) for node, room in pools.items()},
         pool_owed={node: max(0, -room) for node, room in pools.items()},
         capacity_kib=_capacity(policy, snapshot, returning, switch),
@@ -254,6 +255,13 @@ def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
     affinities.append(guest.effective_emulator_affinity())
     affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
+
+
+def _kept_idle(staying: list[Guest], snapshot: Snapshot, allocatable: CpuSet) -> CpuSet:
+    """The cores that guests which stay have to themselves by policy isolate: what else is on them goes to nobody."""
+    guests = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE]
+    alone = CpuSet(cpu for guest in guests for cpu in _taken_by(guest, snapshot.cpus.online)) & allocatable
+    return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus)
 
 
 def _pool_room(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import Link, PciAddress
 from numaplan.model.guest import (
+    EmulatorPin,
     Guest,
     GuestThread,
     IothreadId,
@@ -301,3 +302,29 @@ def test_who_may_run_on_one_cpu_that_is_online_takes_it() -> None:
     stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=(VcpuPin(VcpuId(0), CpuSet.parse("4-5"), 1),))
     assert facts_of(host("1n:6c:1t", guests=(stays,))).taken == CpuSet()
     assert facts_of(host("1n:6c:1t", guests=(stays,), offline="5")).taken == CpuSet.parse("4")
+
+
+@pytest.mark.parametrize(("policy", "refused"), [("isolate", True), ("require", False), (None, False)])
+def test_what_a_guest_that_stays_keeps_idle_beside_it_goes_to_nobody(policy: str | None, *, refused: bool) -> None:
+    """Its emulator, alone on a reserved CPU, isolates nothing: pools are everybody's."""
+    pins = (VcpuPin(VcpuId(0), CpuSet.parse("2"), 1),)
+    stays = Guest(
+        "old", "old.xml", 1, GIB, vcpu_pins=pins, emulator_pin=EmulatorPin(CpuSet.parse("0"), 1), thread_policy=policy
+    )
+    snapshot = host("1n:4c:2t", guests=(stays,))
+    sibling = next(core.cpus for core in snapshot.cores if CpuId(2) in core.cpus) - CpuSet.parse("2")
+    beside_pool = next(core.cpus for core in snapshot.cores if CpuId(0) in core.cpus) - CpuSet.parse("0")
+    free = facts_of(snapshot).free
+    assert (sibling & free == CpuSet(), beside_pool <= free) == (refused, True)
+    request = Request(POLICY, (guest("a", 1),))
+    told = [v.constraint for v in found(request, snapshot, placed("a", cell(0, str(sibling)), emulator="0"))]
+    assert ("cpu_not_allocatable" in told) == refused
+
+
+def test_a_guest_that_stays_is_not_robbed_of_its_idle_siblings_where_whole_cores_are_left_over() -> None:
+    pins = (VcpuPin(VcpuId(0), CpuSet.parse("2"), 1),)
+    stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=pins, thread_policy="isolate")
+    snapshot = host("1n:4c:2t", guests=(stays,))
+    plan = solve(Request(POLICY, (guest("a", 6),)), snapshot, budget=Budget())
+    assert plan.status is Status.INFEASIBLE
+    assert solve(Request(POLICY, (guest("a", 5),)), snapshot, budget=Budget()).status is Status.OPTIMAL

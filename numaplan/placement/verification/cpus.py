@@ -73,8 +73,10 @@ def _why_not(facts: Facts, cpu: CpuId) -> str | None:
         return "is reserved for the host"
     if cpu in facts.shared:
         return "is in the shared pool"
-    taker = facts.taker(cpu)
-    return None if taker is None else f"is taken by {taker}"
+    if (taker := facts.taker(cpu)) is not None:
+        return f"is taken by {taker}"
+    isolated = facts.isolated_for(cpu)
+    return None if isolated is None else f'is on a core that guest "{isolated}" has to itself (thread_policy isolate)'
 
 
 def _sharing(facts: Facts, guest: GuestRequest, placement: Placement, *, held: CpuSet) -> Iterator[Violation]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
-from numaplan.model.request import GuestRequest, HostPolicy, Request
+from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.pci import PciFacts
 from numaplan.placement.verification.switch import switch_cpus
@@ -52,6 +52,13 @@ class Facts:
         self._holders = dict.fromkeys(switch_cpus(snapshot) & (self.online - self.reserved), "Open vSwitch")
         self._holders |= {cpu: f'guest "{guest.name}"' for guest in self.staying for cpu in _pinned(guest, self.online)}
         self.taken = CpuSet(self._holders)
+        self._idle_beside = {
+            sibling: guest.name
+            for guest in self.staying
+            if guest.thread_policy == ThreadPolicy.ISOLATE.value
+            for cpu in CpuSet(_pinned(guest, self.online)) & self.allocatable
+            for sibling in self.core(cpu)
+        }
         self._floating = self._count_floating()
 
     def asked(self, name: str) -> GuestRequest | None:
@@ -65,6 +72,10 @@ class Facts:
     def taker(self, cpu: CpuId) -> str | None:
         """Who has a thread there for good: a guest that stays, or Open vSwitch."""
         return self._holders.get(cpu)
+
+    def isolated_for(self, cpu: CpuId) -> str | None:
+        """The guest that stays and has the core of that CPU to itself, by policy isolate."""
+        return self._idle_beside.get(cpu)
 
     def node(self, node: NodeId) -> NumaNode | None:
         """The node of that id, if the host has it."""
