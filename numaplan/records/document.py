@@ -9,13 +9,12 @@ from pydantic_core import ErrorDetails
 
 from numaplan.errors import InputError, Problem
 from numaplan.records.fields import Known
+from numaplan.records.places import KEY_ITSELF, Location, steps, wheres
 
 # 8192 CPUs, 10,000 PCI functions, 20,000 interrupts and 500 guests make a document of about 11 MiB.
 LIMIT_CHARACTERS: Final = 16 * 1024 * 1024
 LIMIT_PROBLEMS: Final = 20
 _CLIP: Final = 80
-# How pydantic says that it is the key of an entry, not its value, that is wrong.
-_KEY_ITSELF: Final = "[key]"
 
 
 class Form(BaseModel):
@@ -28,19 +27,28 @@ FormT = TypeVar("FormT", bound=Form)
 
 
 def load(text: str, file: str, *, form: type[FormT], schema: str) -> FormT:
-    """The document in `text`; raises InputError with up to 20 mistakes, each with its path in the JSON."""
+    """The document in `text`; raises InputError with up to 20 mistakes, each with its place and its path."""
     document = _decode(text, file)
-    _require_schema(document, file, schema)
+    _require_schema(document, text, file, schema=schema)
     try:
         return form.model_validate(document, context=Known())
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_context=True)
-        raise refusal([(_path(mistake["loc"]), _sentence(mistake)) for mistake in mistakes], file) from error
+        raise _refusal([(mistake["loc"], _sentence(mistake)) for mistake in mistakes], text, file) from error
 
 
-def refusal(mistakes: list[tuple[str, str]], file: str) -> InputError:
+def refusal(mistakes: list[tuple[str, str]], text: str, file: str) -> InputError:
     """One InputError for (JSON path, sentence) pairs; there must be one at least, and no more than 20 are told."""
-    problems = [Problem(f"{path}: {sentence}", file) for path, sentence in mistakes[:LIMIT_PROBLEMS]]
+    return _refusal([(steps(path), sentence) for path, sentence in mistakes], text, file)
+
+
+def _refusal(mistakes: list[tuple[Location, str]], text: str, file: str) -> InputError:
+    told = mistakes[:LIMIT_PROBLEMS]
+    places = wheres(text, file, [location for location, _ in told])
+    problems = [
+        Problem(f"{_path(location)}: {sentence}", where)
+        for (location, sentence), where in zip(told, places, strict=True)
+    ]
     if more := len(mistakes) - len(problems):
         problems.append(Problem(f"and {more} more mistakes", file))
     error = InputError.of(tuple(problems))
@@ -74,7 +82,7 @@ def _decode(text: str, file: str) -> dict[str, object]:
     except ValueError as error:
         raise InputError("no JSON of ours: a number has thousands of digits", file) from error
     if not isinstance(document, dict):
-        raise InputError(f"expected a JSON object, found {_found(document)}", file)
+        raise InputError(f"expected a JSON object, found {_found(document)}", *wheres(text, file, [()]))
     return document
 
 
@@ -95,26 +103,27 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _RefusedError(f"{name} is no JSON number")
 
 
-def _require_schema(document: dict[str, object], file: str, schema: str) -> None:
+def _require_schema(document: dict[str, object], text: str, file: str, *, schema: str) -> None:
     found = document.get("schema")
     if found == schema:
         return
+    (where,) = wheres(text, file, [("schema",)])
     if "schema" not in document:
-        raise InputError(f'schema: is missing; expected "{schema}"', file, "is this a document of numaplan's?")
+        raise InputError(f'schema: is missing; expected "{schema}"', where, "is this a document of numaplan's?")
     kind = schema.rpartition("/")[0]
     newer = isinstance(found, str) and found.startswith(f"{kind}/")
     hint = "it is of another version of numaplan" if newer else "it is a document of another kind"
-    raise InputError(f'schema: expected "{schema}", found {_found(found)}', file, hint)
+    raise InputError(f'schema: expected "{schema}", found {_found(found)}', where, hint)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _path(location: Location) -> str:
     path = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part.isidentifier() and part.isascii():
             path += f".{part}" if path else part
-        elif part != _KEY_ITSELF:
+        elif part != KEY_ITSELF:
             path += f"[{part[:_CLIP]!a}]"
     return path or "document"
 

@@ -30,6 +30,7 @@ from numaplan.model.plan import (
 from numaplan.records.document import doubles, load, refusal
 from numaplan.records.guest_form import to_topology
 from numaplan.records.guests import topology_document
+from numaplan.records.places import wheres
 from numaplan.records.plan_form import (
     PLAN_SCHEMA,
     BasisForm,
@@ -100,7 +101,8 @@ def read_carried_plan(text: str, file: str) -> Plan:
     """
     form = _load(text, file)
     if form.status not in {Status.OPTIMAL, Status.FEASIBLE}:
-        raise InputError(f"this plan is {form.status.value}: there is nothing to carry out", file)
+        (where,) = wheres(text, file, [("status",)])
+        raise InputError(f"this plan is {form.status.value}: there is nothing to carry out", where)
     for key, part in (("request", form.request), ("basis", form.basis), ("checksum", form.checksum)):
         if part is None:
             what = f"this plan holds no {key}: it was made by an older version, or by hand"
@@ -112,7 +114,8 @@ def read_carried_plan(text: str, file: str) -> Plan:
     ours = _unsigned_document(plan)
     for key in ("request", "basis", "placements"):
         if _canonical(ours[key]) != _canonical(document[key]):
-            raise InputError(f"{key}: says more than this version of numaplan understands", file, _AGAIN)
+            (where,) = wheres(text, file, [(key,)])
+            raise InputError(f"{key}: says more than this version of numaplan understands", where, _AGAIN)
     return plan
 
 
@@ -132,7 +135,7 @@ def _load(text: str, file: str) -> PlanForm:
     guests = () if form.request is None else form.request.guests
     # Everything that is asked of a guest is looked up by its name.
     if mistakes := list(doubles("request.guests", "name", (guest.name for guest in guests))):
-        raise refusal(mistakes, file)
+        raise refusal(mistakes, text, file)
     return form
 
 

@@ -21,7 +21,7 @@ def read_inventory(text: str, file: str) -> Snapshot:
     """
     form = load(text, file, form=InventoryForm, schema=INVENTORY_SCHEMA)
     if mistakes := mistakes_of(form):
-        raise refusal(mistakes, file)
+        raise refusal(mistakes, text, file)
     return Snapshot(
         host=to_host(form.host),
         cpus=to_cpus(form.cpus),

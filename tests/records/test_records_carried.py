@@ -137,7 +137,7 @@ def test_a_plan_of_before_is_refused_and_can_still_be_verified(
 
 def test_a_plan_without_placements_is_refused() -> None:
     text = plan_json(refused_plan())
-    assert refusal_of(text) == "plan.json: this plan is infeasible: there is nothing to carry out"
+    assert refusal_of(text) == "plan.json:3:13: this plan is infeasible: there is nothing to carry out"
 
 
 @pytest.mark.parametrize(

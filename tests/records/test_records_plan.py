@@ -15,7 +15,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Conflict, ConflictMember, Document, Fix, Limit, Operation, Plan, RunnerUp, Status, Why
 from numaplan.records.plan import plan_json, read_carried_plan, read_plan
 from tests.records.carried import carried_plan
-from tests.records.samples import EVIL, full_plan, placed, refused_plan
+from tests.records.samples import EVIL, full_plan, placed, refused_plan, without_places
 
 HERE = Path(__file__).parent
 Edit = Callable[[dict[str, Any]], object]
@@ -26,7 +26,7 @@ def refusal_of(edit: Edit) -> str:
     edit(changed)
     with pytest.raises(InputError) as caught:
         read_plan(json.dumps(changed), "plan.json")
-    return str(caught.value)
+    return without_places(str(caught.value))
 
 
 def test_the_document_is_the_contract_s(golden: Callable[[Path, str], None]) -> None:
@@ -67,7 +67,10 @@ def test_a_request_that_names_a_guest_twice_is_refused() -> None:
     for read in (read_plan, read_carried_plan):
         with pytest.raises(InputError) as caught:
             read(json.dumps(document), "plan.json")
-        assert str(caught.value) == f"plan.json: request.guests[{count - 1}].name: {name!a} stands there twice"
+        assert (
+            without_places(str(caught.value))
+            == f"plan.json: request.guests[{count - 1}].name: {name!a} stands there twice"
+        )
 
 
 def test_the_numbers_of_a_request_are_bounded_however_alike_its_lists_are() -> None:
