@@ -222,7 +222,7 @@ class RootKeys(Keys):
 
     api_version: Annotated[
         Version, Choice(Version), Field(alias="apiVersion", description="The form of this file: numaplan/v1.")
-    ]
+    ] = Version.V1
     host: Any = None
     defaults: Any = None
     vms: Any = None

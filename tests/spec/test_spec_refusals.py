@@ -58,7 +58,8 @@ def test_problems_past_the_limit_are_counted() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("name: fw2\nvms: []", "apiVersion: is missing"),
+        ("name: fw2\nvms: []", "vms: at least one vm is needed"),
+        ("apiVersion: numaplan/v2\nvms: []", "apiVersion: expected numaplan/v1, found 'numaplan/v2'"),
         ("apiVersion: numaplan/v1", "vms: at least one vm is needed"),
         ("apiVersion: numaplan/v1\nvms:", "vms: at least one vm is needed"),
         ("apiVersion: numaplan/v1\nvms: fw1", "vms: expected a list of vms"),

@@ -111,6 +111,12 @@ def test_what_is_not_said_is_as_the_contract_shows_it() -> None:
     assert (fw1.devices, fw1.affinity, fw1.anti_affinity) == ((), (), ())
 
 
+def test_the_form_of_the_file_is_the_one_there_is_where_it_is_not_said() -> None:
+    said = "apiVersion: numaplan/v1\n"
+    for left_out in ("", "apiVersion: null\n"):
+        assert read(vm().replace(said, left_out)) == read(vm())
+
+
 def test_host_and_defaults_may_be_absent_null_or_empty() -> None:
     body = "vms: [{name: a, vcpus: 1, memory: 1GiB}]\n"
     for parts in ("", "host:\ndefaults:\n", "host: null\ndefaults: ~\n", "host: {}\ndefaults: {}\n"):
