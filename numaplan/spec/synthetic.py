@@ -68,7 +68,7 @@ class _Part:
     def after(self, text: str) -> "_Part":
         """What stands behind, where `text` is its end."""
         stripped = text.strip()
-        return _Part(stripped, self.at + len(self.text) - len(text) + len(text) - len(text.lstrip()))
+        return _Part(stripped, self.at + len(self.text) - len(text.lstrip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,11 @@ class _Reader:
         if "cores" not in said.counts:
             whole = _Part(self.text.strip(), 0)
             self._refuse(whole, "how many cores is not said", "write such as '32 cores' or '16 cores per node'")
-        cores = self._per_node("cores", nodes, packages, default=0)
+        cores = self._share(said.counts["cores"], "cores", nodes, packages)
         threads = self._number("threads", default=1, also="core")
         if cores * nodes * threads > CPU_LIMIT:
             self._refuse(said.counts["cores"].part, f"this makes more than {CPU_LIMIT:,} CPUs", None)
-        llcs = self._per_node("L3", nodes, packages, default=1)
+        llcs = self._share(said.counts["L3"], "L3", nodes, packages) if "L3" in said.counts else 1
         if cores % llcs:
             part = said.counts["L3"].part
             self._refuse(
@@ -230,10 +230,6 @@ class _Reader:
         if count is not None and count.per not in (None, "package"):
             self._refuse(count.part, f"{unit} are not per {count.per}", None)
         return default if count is None else count.value * (packages if count.per else 1)
-
-    def _per_node(self, unit: str, nodes: int, packages: int, *, default: int) -> int:
-        count = self.said.counts.get(unit)
-        return default if count is None else self._share(count, unit, nodes, packages)
 
     def _share(self, count: _Count, what: str, nodes: int, packages: int) -> int:
         """A node's part of a number; what does not divide is refused."""
@@ -288,14 +284,13 @@ class _Reader:
         if part is not None:
             tokens = _tokens(part)
             entries = [self._distance(token) for token in tokens]
-            if len(entries) == nodes * nodes and nodes > 1:
+            if len(entries) == nodes * nodes:
+                self._local(tokens[:: nodes + 1], entries[:: nodes + 1])
                 return tuple(tuple(entries[n * nodes : (n + 1) * nodes]) for n in range(nodes))
             if len(entries) != 2:  # noqa: PLR2004  # near and far
-                self._refuse(
-                    part,
-                    f"{len(entries)} distances are given",
-                    f"expected two (to nodes of the same package, to others), or {nodes} rows of {nodes}",
-                )
+                rows = f"{format_count(nodes, 'row')} of {nodes}"
+                hint = f"expected two (to nodes of the same package, to others), or {rows}"
+                self._refuse(part, f"{len(entries)} distances are given", hint)
             near, far = entries
 
         def entry(a: int, b: int) -> int:
@@ -304,6 +299,11 @@ class _Reader:
             return near if a // per_package == b // per_package else far
 
         return tuple(tuple(entry(a, b) for b in range(nodes)) for a in range(nodes))
+
+    def _local(self, tokens: list[_Part], entries: list[int]) -> None:
+        for node, (token, entry) in enumerate(zip(tokens, entries, strict=True)):
+            if entry != _LOCAL:
+                self._refuse(token, f"node {node} is {entry} from itself", f"expected {_LOCAL}")
 
     def _distance(self, token: _Part) -> int:
         # ACPI 6.5, section 5.2.17: a byte, 10 is local and less means nothing.

@@ -59,12 +59,19 @@ def test_a_node_has_one_last_level_cache_or_as_many_as_are_said() -> None:
     [
         ("", [[10, 12, 21, 21], [12, 10, 21, 21], [21, 21, 10, 12], [21, 21, 12, 10]]),
         ("; distances 11 32", [[10, 11, 32, 32], [11, 10, 32, 32], [32, 32, 10, 11], [32, 32, 11, 10]]),
-        (f"; distances {' '.join(['10 20 30 40'] * 4)}", [[10, 20, 30, 40]] * 4),
+        (
+            "; distances 10 20 30 40, 11 10 31 41, 12 22 10 42, 13 23 33 10",
+            [[10, 20, 30, 40], [11, 10, 31, 41], [12, 22, 10, 42], [13, 23, 33, 10]],
+        ),
     ],
 )
 def test_distances_are_near_and_far_or_a_whole_matrix(words: str, matrix: list[list[int]]) -> None:
     snapshot = parse_synthetic(f"2 packages, 4 nodes, 4 cores{words}")
     assert [[entry for _, entry in node.distances] for node in snapshot.nodes] == matrix
+
+
+def test_the_matrix_of_one_node_is_one_entry() -> None:
+    assert parse_synthetic("2 cores; distances 10").nodes[0].distances == ((0, 10),)
 
 
 def test_a_pf_has_its_vfs_on_the_next_buses_each_in_a_group_of_its_own() -> None:
@@ -122,6 +129,13 @@ def test_as_an_inventory_it_is_read_back_equal(text: str) -> None:
         ("4 cores; isolated 3-1", 19, "range runs backwards"),
         ("4 cores; distances 5 6", 20, "expected a number of 10 to 255"),
         ("2 nodes, 4 cores; distances 10 20 30", 29, "expected two"),
+        ("4 cores; distances 20", 20, "node 0 is 20 from itself; expected 10"),
+        (
+            "4 cores; distances 10 12 21",
+            20,
+            "3 distances are given; expected two (to nodes of the same package, to others), or 1 row of 1",
+        ),
+        ("2 nodes, 4 cores; distances 10 30 30 20", 38, "node 1 is 20 from itself; expected 10"),
         ("4 cores; siblings twisted", 19, "expected 'siblings adjacent'"),
         ("257 nodes, 257 cores", 1, "at most 256 nodes"),
         ("8193 cores", 1, "more than 8,192 CPUs"),
