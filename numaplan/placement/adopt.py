@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.guest import Guest, VcpuId
 from numaplan.model.request import CellRequest, CpuPolicy, GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
@@ -21,8 +22,10 @@ def keep_guest_topology(request: Request, snapshot: Snapshot) -> tuple[Request, 
         kept = _kept(asked, existing[asked.name]) if asked.name in existing else None
         guests.append(kept or asked)
         if kept is not None:
+            named = _differ_in_which(kept, asked)
+            there, wanted = (_shape(each, named=named) for each in (kept, asked))
             notes.append(
-                f"{asked.name}: its XML has {_shape(kept)}, vnf.yaml asks for {_shape(asked)}:"
+                f"{asked.name}: its XML has {there}, vnf.yaml asks for {wanted}:"
                 " the plan keeps to the XML (--change-guest-topology changes it)"
             )
     return replace(request, guests=tuple(guests)), tuple(notes)
@@ -49,6 +52,18 @@ def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
     return replace(asked, cells=kept, dedicated_vcpus=dedicated)
 
 
-def _shape(request: GuestRequest) -> str:
-    cells = ", ".join(f"{format_count(len(cell.vcpus), 'vCPU')} with {cell.memory_kib} KiB" for cell in request.cells)
+def _differ_in_which(one: GuestRequest, other: GuestRequest) -> bool:
+    """Whether their cells have as many vCPUs, and others."""
+    vcpus = [[cell.vcpus for cell in request.cells] for request in (one, other)]
+    return vcpus[0] != vcpus[1] and [*map(len, vcpus[0])] == [*map(len, vcpus[1])]
+
+
+def _shape(request: GuestRequest, *, named: bool) -> str:
+    cells = ", ".join(f"{_vcpus(cell, named=named)} with {cell.memory_kib} KiB" for cell in request.cells)
     return f"{format_count(len(request.cells), 'cell')}: {cells}"
+
+
+def _vcpus(cell: CellRequest, *, named: bool) -> str:
+    if not named or not cell.vcpus:
+        return format_count(len(cell.vcpus), "vCPU")
+    return f"vCPU{'s' if len(cell.vcpus) > 1 else ''} {format_id_list(cell.vcpus)}"
