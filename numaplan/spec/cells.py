@@ -1,5 +1,7 @@
 """The guest cells of a vm: split evenly, or as its list says."""
 
+from typing import Final
+
 from numaplan.cpuset import CpuSet
 from numaplan.model.guest import VcpuId
 from numaplan.model.request import CellRequest
@@ -7,6 +9,12 @@ from numaplan.spec.models import CellKeys, GuestKeys
 from numaplan.spec.nodes import Mistake, YamlList, YamlMap, child_path
 from numaplan.spec.scalars import VCPU_LIMIT
 from numaplan.units import format_count, format_size
+
+_MIB_IN_KIB: Final = 1 << 10
+# Of the sizes of huge pages the one that goes into the most amounts of memory.
+_HUGE_PAGE_KIB: Final = 2 << 10
+# So many cells can still be read in one line.
+_EXAMPLE_LIMIT: Final = 8
 
 
 def cells_of(vm: GuestKeys, node: YamlMap, mistakes: list[Mistake]) -> tuple[CellRequest, ...]:
@@ -41,7 +49,7 @@ def _split(vm: GuestKeys, count: int, node: YamlMap, mistakes: list[Mistake]) ->
     ]
     if uneven:
         what = f"{' and '.join(uneven)} cannot be split evenly over {count} cells"
-        hint = "give a list, such as [{vcpus: 5, memory: 8GiB}, {vcpus: 4, memory: 8GiB}]"
+        hint = _list_hint(vm.vcpus, vm.memory, count, page_kib=vm.page_size.size_kib)
         mistakes.append(Mistake(node.mark_of("cells"), node.path_of("cells"), what, hint))
         return ()
     width = vm.vcpus // count
@@ -54,6 +62,31 @@ def _split(vm: GuestKeys, count: int, node: YamlMap, mistakes: list[Mistake]) ->
         )
         for index in range(count)
     )
+
+
+def _list_hint(vcpus: int, memory_kib: int, count: int, *, page_kib: int | None) -> str:
+    """A list of as many cells as can be, as even as can be in whole pages."""
+    count = min(count, vcpus, memory_kib)
+    if count > _EXAMPLE_LIMIT:
+        return "give a list of {vcpus: ..., memory: ...}, one for each cell"
+    page = page_kib or _HUGE_PAGE_KIB
+    steps = (max(page, _MIB_IN_KIB), page, 1)
+    step = next(step for step in steps if memory_kib % step == 0 and memory_kib // step >= count)
+    cells = ", ".join(
+        f"{{vcpus: {cpus}, memory: {_written(pages * step)}}}"
+        for cpus, pages in zip(_shared_out(vcpus, count), _shared_out(memory_kib // step, count), strict=True)
+    )
+    return f"give a list, such as [{cells}]"
+
+
+def _shared_out(amount: int, count: int) -> list[int]:
+    least, more = divmod(amount, count)
+    return [least + (index < more) for index in range(count)]
+
+
+def _written(size_kib: int) -> str:
+    """A size as vnf.yaml takes it."""
+    return f"{size_kib}KiB" if size_kib % _MIB_IN_KIB else format_size(size_kib).replace(" ", "")
 
 
 def _listed(vm: GuestKeys, cells: list[CellKeys], node: YamlMap, mistakes: list[Mistake]) -> tuple[CellRequest, ...]:

@@ -56,6 +56,27 @@ def test_problems_past_the_limit_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "cells"),
+    [
+        ("vcpus: 5\nmemory: 3GiB\ncells: 2", "[{vcpus: 3, memory: 1536MiB}, {vcpus: 2, memory: 1536MiB}]"),
+        ("vcpus: 5\nmemory: 3GiB\npage_size: 1GiB\ncells: 2", "[{vcpus: 3, memory: 2GiB}, {vcpus: 2, memory: 1GiB}]"),
+        ("vcpus: 4\nmemory: 4097KiB\ncells: 2", "[{vcpus: 2, memory: 2049KiB}, {vcpus: 2, memory: 2MiB}]"),
+        ("vcpus: 1\nmemory: 1GiB\npage_size: large\ncells: 9", "[{vcpus: 1, memory: 1GiB}]"),
+        ("vcpus: 3\nmemory: 1KiB\ncells: 2", "[{vcpus: 3, memory: 1KiB}]"),
+    ],
+)
+def test_what_does_not_divide_is_told_with_a_list_that_is_accepted(keys: str, cells: str) -> None:
+    *_, hint = refused(vm(keys)).split("\n", 1)[0].split("; ")
+    assert hint == f"give a list, such as {cells}"
+    said, _, _ = keys.rpartition("\n")
+    assert read(vm(f"{said}\ncells: {cells}"))
+
+
+def test_no_list_too_long_to_read_is_told() -> None:
+    assert "give a list of {vcpus: ..., memory: ...}, one for each cell\n" in refused(vm("vcpus: 65\ncells: 64"))
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("name: fw2\nvms: []", "vms: at least one vm is needed"),
