@@ -4,6 +4,8 @@ What is not known here is passed over: libvirt's XML grows with every release.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from numaplan.cpuset import CPU_LIMIT, CpuSet
@@ -16,6 +18,7 @@ from numaplan.domxml.read_cputune import read_cachetunes, read_emulator_pin, rea
 from numaplan.domxml.read_machine import read_machine
 from numaplan.domxml.read_numatune import has_auto_placement, has_auto_vcpus, read_memnodes, read_memory_binding
 from numaplan.domxml.tree import Document, Element, parse
+from numaplan.errors import InputError, Problem
 from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, IothreadId, IothreadPin, VcpuId
 
 IOTHREAD_LIMIT: Final = 1 << 16
@@ -43,24 +46,29 @@ def read_guest(data: bytes, file: str) -> Guest:
 
 
 def guest_of(document: Document) -> Guest:
-    """The guest that a parsed domain describes; raises InputError."""
+    """The guest that a parsed domain describes; raises InputError with a mistake of each of its parts."""
+    root = document.root
+    if (named := named_ids(root)) > NAMED_LIMIT:
+        raise document.error(root, f"its lists of CPUs and nodes name {named} ids, {NAMED_LIMIT} are the limit")
+    try:
+        return _guest(document)
+    except InputError as error:
+        raise InputError.of(_mistakes(document, error)) from error
+
+
+def _guest(document: Document) -> Guest:
     root = document.root
     for name in _ONCE:
         document.only(root, name)
-    if (named := named_ids(root)) > NAMED_LIMIT:
-        raise document.error(root, f"its lists of CPUs and nodes name {named} ids, {NAMED_LIMIT} are the limit")
-    name_element = root.child("name")
-    if name_element is None or not name_element.text:
-        raise document.error(name_element or root, "the domain has no name", "add <name>NAME</name>")
     uuid = root.child("uuid")
     vcpu = root.child("vcpu")
-    cpuset = None if vcpu is None or has_auto_vcpus(root) else id_set(document, vcpu, "cpuset")
+    cpuset = _vcpu_cpuset(document)
     vcpus = vcpu_count(document)
     cells = read_cells(document, vcpus)
     metadata = read_metadata(document)
     machine = read_machine(document)
     return Guest(
-        name=name_element.text,
+        name=_name(document),
         file=document.file,
         vcpus=vcpus,
         memory_kib=total_memory_kib(document),
@@ -96,6 +104,45 @@ def guest_of(document: Document) -> Guest:
         emulator=machine.emulator,
         owner=read_owner(document),
     )
+
+
+def _mistakes(document: Document, first: InputError) -> tuple[Problem, ...]:
+    """`first`, and what the other parts of the domain would have been refused for, in the order of the file."""
+    found = dict.fromkeys(first.problems)
+    try:
+        vcpus = vcpu_count(document)
+    except InputError:
+        # How many there are is not known, so that none is one too many.
+        vcpus = CPU_LIMIT
+    parts: tuple[Callable[[], object], ...] = (
+        *(partial(document.only, document.root, name) for name in _ONCE),
+        *(partial(read, document) for read in _PARTS),
+        *(partial(read, document, vcpus) for read in _PARTS_OF_VCPUS),
+        partial(read_hugepages, document, has_cells=True),
+    )
+    for part in parts:
+        try:
+            part()
+        except InputError as error:
+            found |= dict.fromkeys(error.problems)
+    return tuple(sorted(found, key=_place))
+
+
+def _place(problem: Problem) -> tuple[int, int, str]:
+    _, line, column = problem.where.rsplit(":", 2)
+    return int(line), int(column), problem.what
+
+
+def _name(document: Document) -> str:
+    name = document.root.child("name")
+    if name is None or not name.text:
+        raise document.error(name or document.root, "the domain has no name", "add <name>NAME</name>")
+    return name.text
+
+
+def _vcpu_cpuset(document: Document) -> frozenset[int] | None:
+    vcpu = document.root.child("vcpu")
+    return None if vcpu is None or has_auto_vcpus(document.root) else id_set(document, vcpu, "cpuset")
 
 
 def canonical_uuid(text: str) -> str | None:
@@ -264,3 +311,34 @@ def _iothread_pins(document: Document) -> tuple[IothreadPin, ...]:
             raise document.error(pin, f"a second <iothreadpin> of iothread {number}, the first is on line {first}")
         pins[number] = IothreadPin(IothreadId(number), cpus, pin.line)
     return tuple(pins[number] for number in sorted(pins))
+
+
+# What is read one by one where something of a domain is wrong.
+_PARTS: Final[tuple[Callable[[Document], object], ...]] = (
+    _name,
+    _vcpu_cpuset,
+    vcpu_count,
+    total_memory_kib,
+    read_topology,
+    read_emulator_pin,
+    iothread_ids,
+    _iothread_pins,
+    read_memory_binding,
+    read_memnodes,
+    read_interfaces,
+    read_hostdevs,
+    read_metadata,
+    read_owner,
+    read_schedulers,
+    read_backing,
+    read_memory_limit,
+    read_controllers,
+    read_memballoon,
+    read_machine,
+)
+_PARTS_OF_VCPUS: Final[tuple[Callable[[Document, int], object], ...]] = (
+    read_cells,
+    read_vcpu_pins,
+    current_vcpus,
+    read_cachetunes,
+)

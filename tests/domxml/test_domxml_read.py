@@ -334,6 +334,38 @@ def test_broken_values_are_refused_with_line_what_was_found_and_what_expected(in
     assert text in found
 
 
+def test_a_mistake_of_each_part_is_told_at_once_in_the_order_of_the_file() -> None:
+    found = refusal(
+        "<memory unit='GiB'>x</memory>",
+        "<vcpu cpuset='a'>two</vcpu>",
+        "<cputune><vcpupin vcpu='7' cpuset='b'/></cputune>",
+        "<cpu><numa><cell cpus='0-3' memory='y'/></numa></cpu>",
+        "<iothreads>-1</iothreads>",
+        "<iothreads/>",
+        devices=("<hostdev mode='subsystem' type='pci'><source><address bus='zz'/></source></hostdev>",),
+    )
+    told = [line.split("; ")[0] for line in found.splitlines()]
+    assert told == [
+        "fw1.xml:3:3: <memory> is 'x'",
+        "fw1.xml:4:3: <vcpu> is 'two'",
+        "fw1.xml:4:3: cpuset of <vcpu> is 'a'",
+        "fw1.xml:5:12: cpuset of <vcpupin> is 'b'",
+        "fw1.xml:6:14: memory of <cell> is 'y'",
+        "fw1.xml:7:3: <iothreads> is '-1'",
+        "fw1.xml:8:3: a second <iothreads>, the first is on line 7",
+        "fw1.xml:10:50: bus of <address> is 'zz'",
+    ]
+
+
+def test_what_depends_on_a_mistake_is_none_of_its_own() -> None:
+    mistaken = refusal(
+        "<vcpu current='3'>x</vcpu>",
+        "<cputune><vcpupin vcpu='7' cpuset='1'/></cputune>",
+        "<cpu><numa><cell cpus='0-3' memory='1'/></numa></cpu>",
+    )
+    assert mistaken == "fw1.xml:3:3: <vcpu> is 'x'; expected a whole number from 1 to 8192"
+
+
 @pytest.mark.parametrize(
     "part", ["bus='0x100'", "bus='zz'", "slot='0x20'", "function='8'", "function='09'", "domain=''"]
 )
