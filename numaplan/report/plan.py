@@ -73,14 +73,18 @@ def _placements(plan: Plan, snapshot: Snapshot) -> str:
         return ""
     nodes = {device.address: device.numa_node for device in snapshot.pci}
     near = {address: UNKNOWN if node is None else str(node) for address, node in nodes.items()}
+    asked = () if plan.request is None else plan.request.guests
+    dedicated = {guest.name: guest.dedicated_vcpus for guest in asked}
     return grid(
         ["guest", "cell", "node", "vCPUs -> CPUs", "memory", "devices", "emulator"],
-        [row for placement in plan.placements for row in _rows(placement, near)],
+        [row for placement in plan.placements for row in _rows(placement, near, dedicated.get(placement.vm))],
         right=["cell", "node"],
     )
 
 
-def _rows(placement: Placement, near: dict[PciAddress, str]) -> Iterator[list[str]]:
+def _rows(
+    placement: Placement, near: dict[PciAddress, str], dedicated: frozenset[VcpuId] | None
+) -> Iterator[list[str]]:
     """One row a cell; what belongs to the whole guest stands in its first row."""
     devices = [
         *(f"{clean(i.name)} {vf} node {near.get(vf, UNKNOWN)}" for i in placement.interfaces for vf in i.vfs),
@@ -97,20 +101,23 @@ def _rows(placement: Placement, near: dict[PciAddress, str]) -> Iterator[list[st
             clean(placement.vm),
             str(cell.id),
             str(cell.numa_node),
-            _pins(cell),
+            _pins(cell, dedicated),
             f"{format_size(cell.memory_kib)} ({format_size(cell.page_size_kib)} pages)\non node {cell.memory_node}",
             ("\n".join(devices) or NONE) if i == 0 else "",
             "\n".join(emulator) if i == 0 else "",
         ]
 
 
-def _pins(cell: CellPlacement) -> str:
-    """``0-3 -> 2,10,3,11``: vCPUs with a CPU each, in vCPU order; ``4-5 float on 2-3``: those that share a set."""
+def _pins(cell: CellPlacement, dedicated: frozenset[VcpuId] | None) -> str:
+    """``0-3 -> 2,10,3,11``: vCPUs with a CPU each, in vCPU order; ``4-5 float on 2-3``: those that share a set.
+
+    Where it is not known which are `dedicated`, those with one CPU are.
+    """
     lines = []
-    for run in _runs(cell.vcpus):
+    for run in _runs(cell.vcpus, dedicated):
         first, last = run[0][0], run[-1][0]
         vcpus = str(first) if first == last else f"{first}-{last}"
-        if len(run[0][1]) == 1:
+        if _is_pinned(*run[0], dedicated):
             cpus = ",".join(str(cpus) for _, cpus in run)
             lines.append(wrap_list(f"{vcpus} -> {cpus}", _LIST_WIDTH))
         else:
@@ -118,12 +125,18 @@ def _pins(cell: CellPlacement) -> str:
     return "\n".join(lines) or NONE
 
 
-def _runs(pairs: tuple[tuple[VcpuId, CpuSet], ...]) -> Iterator[list[tuple[VcpuId, CpuSet]]]:
+def _is_pinned(vcpu: VcpuId, cpus: CpuSet, dedicated: frozenset[VcpuId] | None) -> bool:
+    return len(cpus) == 1 and (dedicated is None or vcpu in dedicated)
+
+
+def _runs(
+    pairs: tuple[tuple[VcpuId, CpuSet], ...], dedicated: frozenset[VcpuId] | None
+) -> Iterator[list[tuple[VcpuId, CpuSet]]]:
     """Neighbouring vCPUs whose numbers follow on each other and that are pinned, or float on one set."""
 
     def kind(item: tuple[int, tuple[VcpuId, CpuSet]]) -> tuple[int, CpuSet | None]:
         position, (vcpu, cpus) = item
-        return (vcpu - position, None if len(cpus) == 1 else cpus)
+        return (vcpu - position, None if _is_pinned(vcpu, cpus, dedicated) else cpus)
 
     for _, group in groupby(enumerate(pairs), key=kind):
         yield [pair for _, pair in group]

@@ -53,6 +53,7 @@ from tests.records.samples import (
     refused_plan,
 )
 from tests.report.hostile import saying
+from tests.requests import ask, guest
 
 HERE = Path(__file__).parent
 Golden = Callable[[Path, str], None]
@@ -119,9 +120,10 @@ def test_a_bound_and_whether_it_is_proven_stand_under_each_level() -> None:
     ]
 
 
-def pins(*pairs: tuple[int, str]) -> str:
+def pins(*pairs: tuple[int, str], request: Request | None = None) -> str:
     cell = CellPlacement(CellId(0), NodeId(0), tuple((VcpuId(v), CpuSet.parse(c)) for v, c in pairs), NodeId(0), GIB, 4)
-    plan = Plan(Status.OPTIMAL, Limit.NONE, "built", "", placements=(Placement("a", (cell,), CpuSet.parse("0")),))
+    placements = (Placement("a", (cell,), CpuSet.parse("0")),)
+    plan = Plan(Status.OPTIMAL, Limit.NONE, "built", "", placements=placements, request=request)
     lines = plan_table(plan, host("1n:1c:1t")).splitlines()[2:]
     start, end = lines[0].index("vCPUs"), lines[0].index("memory")
     return " / ".join(column for line in lines[2:] if (column := line[start:end].strip()))
@@ -137,6 +139,13 @@ def test_a_hole_in_the_vcpu_numbers_ends_a_run() -> None:
 
 def test_vcpus_that_share_a_set_float_on_it() -> None:
     assert pins((0, "2"), (1, "4-7"), (2, "4-7"), (3, "8-9")) == "0 -> 2 / 1-2 float on 4-7 / 3 float on 8-9"
+
+
+def test_vcpus_that_share_a_pool_of_one_cpu_float_on_it_where_the_plan_says_that_they_share_it() -> None:
+    asked = ask(guest("a", 4, cpu_policy="mixed", dedicated=(0,)))
+    given = ((0, "3"), (1, "2"), (2, "2"), (3, "2"))
+    assert pins(*given, request=asked) == "0 -> 3 / 1-3 float on 2"
+    assert pins(*given) == "0-3 -> 3,2,2,2"
 
 
 def test_a_guest_without_vcpus_or_cells_still_has_its_row() -> None:
