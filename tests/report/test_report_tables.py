@@ -11,7 +11,6 @@ from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import Link, PcieLink
 from numaplan.model.finding import Report
 from numaplan.model.guest import (
-    CellId,
     EmulatorPin,
     Guest,
     GuestThread,
@@ -22,7 +21,6 @@ from numaplan.model.guest import (
     VcpuId,
     VcpuPin,
 )
-from numaplan.model.host import NodeId
 from numaplan.model.kernel import (
     UNKNOWN_KERNEL,
     FrequencyPolicy,
@@ -34,7 +32,7 @@ from numaplan.model.kernel import (
     TransparentHugepages,
 )
 from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus
-from numaplan.model.plan import CellPlacement, Conflict, ConflictMember, Level, Limit, Placement, Plan, Status
+from numaplan.model.plan import Conflict, ConflictMember, Level, Limit, Plan, Status
 from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Gap
 from numaplan.model.switch import OpenVswitch
@@ -53,7 +51,6 @@ from tests.records.samples import (
     refused_plan,
 )
 from tests.report.hostile import saying
-from tests.requests import ask, guest
 
 HERE = Path(__file__).parent
 Golden = Callable[[Path, str], None]
@@ -118,40 +115,6 @@ def test_a_bound_and_whether_it_is_proven_stand_under_each_level() -> None:
         ["bound", "2", "7"],
         ["proven", "yes", "no"],
     ]
-
-
-def pins(*pairs: tuple[int, str], request: Request | None = None) -> str:
-    cell = CellPlacement(CellId(0), NodeId(0), tuple((VcpuId(v), CpuSet.parse(c)) for v, c in pairs), NodeId(0), GIB, 4)
-    placements = (Placement("a", (cell,), CpuSet.parse("0")),)
-    plan = Plan(Status.OPTIMAL, Limit.NONE, "built", "", placements=placements, request=request)
-    lines = plan_table(plan, host("1n:1c:1t")).splitlines()[2:]
-    start, end = lines[0].index("vCPUs"), lines[0].index("memory")
-    return " / ".join(column for line in lines[2:] if (column := line[start:end].strip()))
-
-
-def test_vcpus_with_a_cpu_each_are_one_run_in_vcpu_order() -> None:
-    assert pins((0, "2"), (1, "10"), (2, "3"), (3, "11")) == "0-3 -> 2,10,3,11"
-
-
-def test_a_hole_in_the_vcpu_numbers_ends_a_run() -> None:
-    assert pins((0, "2"), (1, "3"), (4, "5")) == "0-1 -> 2,3 / 4 -> 5"
-
-
-def test_vcpus_that_share_a_set_float_on_it() -> None:
-    assert pins((0, "2"), (1, "4-7"), (2, "4-7"), (3, "8-9")) == "0 -> 2 / 1-2 float on 4-7 / 3 float on 8-9"
-
-
-def test_vcpus_that_share_a_pool_of_one_cpu_float_on_it_where_the_plan_says_that_they_share_it() -> None:
-    asked = ask(guest("a", 4, cpu_policy="mixed", dedicated=(0,)))
-    given = ((0, "3"), (1, "2"), (2, "2"), (3, "2"))
-    assert pins(*given, request=asked) == "0 -> 3 / 1-3 float on 2"
-    assert pins(*given) == "0-3 -> 3,2,2,2"
-
-
-def test_a_guest_without_vcpus_or_cells_still_has_its_row() -> None:
-    assert pins() == "-"
-    empty = Plan(Status.OPTIMAL, Limit.NONE, "built", "", placements=(Placement("bare", (), CpuSet()),))
-    assert plan_table(empty, host("1n:1c:1t")).splitlines()[-1].split() == ["bare", "-", "-", "-", "-", "-", "-"]
 
 
 def test_vfs_that_guests_hold_are_counted_and_unknown_where_no_guest_was_read() -> None:
