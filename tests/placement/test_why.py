@@ -1,5 +1,6 @@
 """Why a guest lies where it does: the words and their numbers, on hosts small enough to see it."""
 
+import sys
 from dataclasses import replace
 
 from numaplan.model.plan import Why
@@ -161,3 +162,11 @@ def test_a_service_that_takes_too_many_steps_is_not_called_impossible() -> None:
     assert served.cost is None
     assert not served.decided
     assert MAX_STEPS < 100_000
+
+
+def test_more_pieces_than_calls_can_be_nested_are_served() -> None:
+    count = sys.getrecursionlimit()
+    want = Want(count, (Offer(1, (("near", 1),)), Offer(5, (("far", 1),))))
+    served = cheapest([want], {"near": count - 2, "far": 2})
+    assert (served.cost, served.decided) == (count + 8, True)
+    assert cheapest([want], {"near": count - 2, "far": 1}).cost is None

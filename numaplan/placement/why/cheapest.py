@@ -1,7 +1,7 @@
 """The cheapest way to serve a few wants out of stocks, exactly: every choice is tried until none can be cheaper."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,10 +70,18 @@ class _Search:
         return self.rest[0]
 
     def run(self) -> None:
-        """Finds `best`."""
-        self._serve(0, 0, first=0)
+        """Finds `best`. The pieces that are being served stand in a list: they may be more than calls can be nested."""
+        serving = [self._serve(0, 0, first=0)]
+        while serving:
+            behind = next(serving[-1], None)
+            if behind is None:
+                serving.pop()
+            else:
+                piece, cost, first = behind
+                serving.append(self._serve(piece, cost, first=first))
 
-    def _serve(self, piece: int, cost: int, *, first: int) -> None:
+    def _serve(self, piece: int, cost: int, *, first: int) -> Iterator[tuple[int, int, int]]:
+        """Serves one piece by each of its offers in turn; every time, what the one behind it is to begin with."""
         if self.best is not None and cost + self.rest[piece] >= self.best:
             return
         if piece == len(self.pieces):
@@ -81,6 +89,7 @@ class _Search:
                 self.best = cost
             return
         number, want = self.pieces[piece]
+        same = piece + 1 < len(self.pieces) and self.pieces[piece + 1][0] == number
         for at in range(first, len(want.offers)):
             if self.steps >= MAX_STEPS or self.best == self.least:
                 return
@@ -92,7 +101,6 @@ class _Search:
             ):
                 for stock, amount in offer.uses:
                     self.used[stock] += amount
-                same = piece + 1 < len(self.pieces) and self.pieces[piece + 1][0] == number
-                self._serve(piece + 1, cost + offer.cost, first=at if same else 0)
+                yield piece + 1, cost + offer.cost, at if same else 0
                 for stock, amount in offer.uses:
                     self.used[stock] -= amount
