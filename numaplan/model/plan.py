@@ -163,7 +163,10 @@ class RunnerUp:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What binds a placed guest to its nodes: each reason with its numbers. `runner_up` None: nowhere else it fits."""
+    """What binds a placed guest to its nodes: each reason with its numbers.
+
+    `runner_up` None: it fits nowhere else, or a reason says that which place is the cheapest was not found out.
+    """
 
     vm: str
     reasons: tuple[str, ...]

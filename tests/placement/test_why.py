@@ -3,13 +3,18 @@
 import sys
 from dataclasses import replace
 
-from numaplan.model.plan import Why
+import pytest
+
+from numaplan.model.host import NodeId
+from numaplan.model.plan import RunnerUp, Why
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
-from numaplan.placement.why.cheapest import MAX_STEPS, Offer, Want, cheapest
+from numaplan.placement.why import cheapest as counting
+from numaplan.placement.why import elsewhere
+from numaplan.placement.why.cheapest import MAX_STEPS, MAX_STEPS_IN_ALL, Offer, Steps, Want, cheapest
 from numaplan.placement.why.places import explain_places
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
@@ -170,3 +175,42 @@ def test_more_pieces_than_calls_can_be_nested_are_served() -> None:
     served = cheapest([want], {"near": count - 2, "far": 2})
     assert (served.cost, served.decided) == (count + 8, True)
     assert cheapest([want], {"near": count - 2, "far": 1}).cost is None
+
+
+def test_what_many_ways_ask_alike_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Steps()
+    monkeypatch.setattr(elsewhere, "Steps", lambda: steps)
+    uneven = guest("a", [1, 2, 3, 4], memory_gib=2, page_size="1GiB", memory_policy="preferred")
+    why = whys(ask(uneven), host("5n:5c:1t", pages={"1GiB": [3, 3, 3, 3, 1]}))["a"]
+    assert why.runner_up is not None
+    assert why.runner_up.extra_cost == 0
+    # A question for the four nodes with room, one for each that the fifth stands in for: not one for each of 119 ways.
+    assert MAX_STEPS_IN_ALL - steps.left < 119
+
+
+def test_what_was_not_counted_is_told_and_the_place_that_can_be_the_cheapest_is_counted_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elsewhere, "Steps", lambda: Steps(2))
+    snapshot = host("3n:4c:1t", distances=[[10, 30, 12], [30, 10, 30], [12, 30, 10]], nics=[Nic("ens1", 0, 4)])
+    why = whys(ask(guest("a", 1, interfaces=[vfs("wan", "ens1", affinity="preferred")])), snapshot)["a"]
+    there = 'node 2 would cost 20 more: "wan" is on node 0'
+    assert why == Why("a", (f"node 1: {elsewhere.UNDECIDED}", there), RunnerUp((NodeId(2),), 20, there))
+
+
+def test_no_place_is_next_best_where_a_cheaper_one_was_not_counted_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ask(guest("a", [1, 1], memory_gib=2, page_size="1GiB", memory_policy="preferred"))
+    snapshot = host("3n:4c:1t", pages={"1GiB": [2, 2, 0]}, distances=[[10, 11, 12], [11, 10, 13], [12, 13, 10]])
+    why = whys(request, snapshot)["a"]
+    assert why.runner_up is not None
+    assert (why.runner_up.nodes, why.runner_up.extra_cost) == ((0, 2), 16)
+    # The pages of node 0 are the nearest to both cells on nodes 0 and 2: that takes more than a step each.
+    monkeypatch.setattr(counting, "MAX_STEPS", 2)
+    why = whys(request, snapshot)["a"]
+    more = "the distance between its cells (+20), the distance to its memory (+4)"
+    assert why.reasons == (
+        f"its cells on nodes (0, 2): {elsewhere.UNDECIDED}",
+        f"its cells on nodes (1, 2) would cost 24 more: {more}",
+        "which other place is the cheapest was not found out",
+    )
+    assert why.runner_up is None

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 # What one guest asks for is served in a handful of steps; where choices block each other, this is some 50 ms of work.
 MAX_STEPS: Final = 20_000
+# For all ways of one guest: a quarter of a second.
+MAX_STEPS_IN_ALL: Final = 100_000
 
 Stock = Hashable
 
@@ -35,42 +37,67 @@ class Served:
     decided: bool
 
 
-def cheapest(
-    wants: Sequence[Want], left: Mapping[Stock, int], *, accepts: Callable[[Mapping[Stock, int]], bool] = lambda _: True
-) -> Served:
-    """The least cost at which all `wants` are served out of `left`; a stock that `left` does not name has no end.
+@dataclass(slots=True)
+class Steps:
+    """How many steps are left for all that is still asked about a guest."""
 
-    `accepts` says of what was used of each stock in the end whether that may be.
+    left: int = MAX_STEPS_IN_ALL
+
+
+def cheapest(wants: Sequence[Want], left: Mapping[Stock, int]) -> Served:
+    """The least cost at which all `wants` are served out of `left`; a stock that `left` does not name has no end."""
+    return Service(wants, left).served(Steps())
+
+
+class Service:
+    """Wants to be served out of stocks: what they cost at the least is known at once, `served` tries all choices.
+
+    Depth first, piece by piece; pieces of one want take its offers in order, so that none is tried twice.
     """
-    search = _Search(sorted(wants, key=lambda want: len(want.offers)), left, accepts)
-    search.run()
-    return Served(search.best, decided=search.best == search.least or search.steps < MAX_STEPS)
-
-
-class _Search:
-    """Depth first, piece by piece; pieces of one want take its offers in order, so that none is tried twice."""
 
     def __init__(
-        self, wants: Sequence[Want], left: Mapping[Stock, int], accepts: Callable[[Mapping[Stock, int]], bool]
+        self,
+        wants: Sequence[Want],
+        left: Mapping[Stock, int],
+        *,
+        accepts: Callable[[Mapping[Stock, int]], bool] = lambda _: True,
     ) -> None:
-        self.pieces = [(number, want) for number, want in enumerate(wants) for _ in range(want.count)]
-        self.left = left
-        self.accepts = accepts
-        self.used: Counter[Stock] = Counter()
-        self.best: int | None = None
-        self.steps = 0
+        """`accepts` says of what was used of each stock in the end whether that may be."""
+        possible = [
+            replace(want, offers=tuple(offer for offer in want.offers if _is_there(offer, left))) for want in wants
+        ]
+        possible.sort(key=lambda want: len(want.offers))
+        self._pieces = [(number, want) for number, want in enumerate(possible) for _ in range(want.count)]
+        self._left = left
+        self._accepts = accepts
+        self._used: Counter[Stock] = Counter()
+        self._best: int | None = None
+        self._steps = 0
+        self._most = 0
+        self._gave_up = False
+        self._served: Served | None = None
         # What the pieces from each one on cost at the least.
-        self.rest = [0]
-        for _, want in reversed(self.pieces):
-            self.rest.insert(0, self.rest[0] + min((offer.cost for offer in want.offers), default=0))
+        self._rest = [0]
+        for _, want in reversed(self._pieces):
+            self._rest.append(self._rest[-1] + min((offer.cost for offer in want.offers), default=0))
+        self._rest.reverse()
 
     @property
     def least(self) -> int:
         """What nothing can be cheaper than."""
-        return self.rest[0]
+        return self._rest[0]
 
-    def run(self) -> None:
-        """Finds `best`. The pieces that are being served stand in a list: they may be more than calls can be nested."""
+    def served(self, steps: Steps) -> Served:
+        """The least cost, found within `steps`, which become fewer; asked again it is not searched again."""
+        if self._served is None:
+            self._most = min(MAX_STEPS, steps.left)
+            self._run()
+            steps.left -= self._steps
+            self._served = Served(self._best, decided=not self._gave_up)
+        return self._served
+
+    def _run(self) -> None:
+        """Finds the best. The pieces that are being served stand in a list: they may be more than calls can nest."""
         serving = [self._serve(0, 0, first=0)]
         while serving:
             behind = next(serving[-1], None)
@@ -82,25 +109,30 @@ class _Search:
 
     def _serve(self, piece: int, cost: int, *, first: int) -> Iterator[tuple[int, int, int]]:
         """Serves one piece by each of its offers in turn; every time, what the one behind it is to begin with."""
-        if self.best is not None and cost + self.rest[piece] >= self.best:
+        if piece == len(self._pieces):
+            if self._accepts(self._used):
+                self._best = cost
             return
-        if piece == len(self.pieces):
-            if self.accepts(self.used):
-                self.best = cost
-            return
-        number, want = self.pieces[piece]
-        same = piece + 1 < len(self.pieces) and self.pieces[piece + 1][0] == number
+        number, want = self._pieces[piece]
+        same = piece + 1 < len(self._pieces) and self._pieces[piece + 1][0] == number
         for at in range(first, len(want.offers)):
-            if self.steps >= MAX_STEPS or self.best == self.least:
-                return
-            self.steps += 1
             offer = want.offers[at]
+            if self._best is not None and cost + offer.cost + self._rest[piece + 1] >= self._best:
+                return
+            if self._steps >= self._most:
+                self._gave_up = True
+                return
+            self._steps += 1
             if all(
-                self.used[stock] + amount <= self.left.get(stock, self.used[stock] + amount)
+                self._used[stock] + amount <= self._left.get(stock, self._used[stock] + amount)
                 for stock, amount in offer.uses
             ):
                 for stock, amount in offer.uses:
-                    self.used[stock] += amount
+                    self._used[stock] += amount
                 yield piece + 1, cost + offer.cost, at if same else 0
                 for stock, amount in offer.uses:
-                    self.used[stock] -= amount
+                    self._used[stock] -= amount
+
+
+def _is_there(offer: Offer, left: Mapping[Stock, int]) -> bool:
+    return all(amount <= left.get(stock, amount) for stock, amount in offer.uses)

@@ -7,13 +7,13 @@ from numaplan.placement.conflict.entry import choice
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside
-from numaplan.placement.why.cheapest import Offer, Served, Stock, Want, cheapest
+from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.lack import Lack, Nodes, listed
 from numaplan.units import format_count
 
 
-def serve_devices(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Served:
-    """The least cost of the VFs and devices that it asks for, near enough to `nodes`, out of those that are left."""
+def serve_devices(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Service:
+    """The VFs and devices that it asks for, near enough to `nodes`, out of those that are left."""
     kinds = problem.device_kinds
     left: dict[Stock, int] = {("kind", i): count for i, count in beside.devices.items()}
     left |= {("link", pf): mbps for pf, mbps in beside.mbps.items()}
@@ -33,10 +33,10 @@ def serve_devices(problem: Problem, beside: Beside, guests: GuestClass, *, nodes
     def whole_groups(used: Mapping[Stock, int]) -> bool:
         return all(used.get(("bundle", bundle), 0) in (0, size) for bundle, size in problem.bundles.items())
 
-    return cheapest(wants, left, accepts=whole_groups)
+    return Service(wants, left, accepts=whole_groups)
 
 
-def devices_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Lack:
+def devices_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes, steps: Steps) -> Lack:
     """What of its VFs and devices is missing for a guest on `nodes`, which cannot be served there."""
     for entry, demand in zip(entries(guests.request), guests.devices, strict=True):
         have = sum(beside.devices[i] for i in _admitted(problem, beside, demand, nodes))
@@ -46,7 +46,7 @@ def devices_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes:
                 free = format_count(have, "free device")
                 return Lack(nodes[0], f'has {free} near enough for "{entry.name}", needs {asked}')
             return Lack(None, f'"{entry.name}" needs {asked}: {have} free near enough to {listed(sorted(set(nodes)))}')
-    if serve_devices(problem, replace(beside, mbps={}), guests, nodes=nodes).cost is not None:
+    if serve_devices(problem, replace(beside, mbps={}), guests, nodes=nodes).served(steps).cost is not None:
         return Lack(None, _links_left(problem, beside, guests, nodes=nodes))
     what = "too few of the VFs and devices that it needs, or too little of their bandwidth, are left near"
     return Lack(None, f"{what} {listed(sorted(set(nodes)))}")

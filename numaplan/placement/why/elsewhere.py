@@ -5,19 +5,19 @@ Counted, not searched: the constraints of constraints.py for a single guest besi
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
 from numaplan.placement.demands import ports_in_reach, uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside, CoreState, Host, given_devices
-from numaplan.placement.why.cheapest import Offer, Stock, Want, cheapest
+from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want, cheapest
 from numaplan.placement.why.devices import devices_lack, serve_devices
-from numaplan.placement.why.lack import Lack, Nodes, listed
+from numaplan.placement.why.lack import Lack, Nodes, for_cells, listed
+from numaplan.placement.why.memory import memory_lack, serve_memory
 from numaplan.units import format_count, format_size
 
 # So many cells, nodes and PFs compete that counting gave up.
@@ -40,11 +40,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Cell k on `nodes[k]`: its least cost, or the first thing that is missing there."""
+    """Cell k on `nodes[k]`: its least cost, or the first thing that is missing there.
+
+    Where neither was found out, `least` is what it costs at the least, if it fits.
+    """
 
     nodes: Nodes
     cost: Cost | None
     lack: Lack | None = None
+    least: int | None = None
 
 
 def cost_now(host: Host, placement: Placement) -> Cost:
@@ -64,13 +68,24 @@ def cost_now(host: Host, placement: Placement) -> Cost:
     return Cost(_cells_cost(problem, nodes), devices + _uplinks_cost(problem, guests, nodes), memory)
 
 
-def other_ways(host: Host, beside: Beside, placement: Placement) -> Iterator[Way]:
+def other_ways(host: Host, beside: Beside, placement: Placement) -> list[Way]:
     """Every other way, equal cells told apart only once."""
     guests = host.class_of[placement.vm]
     now = canonical(guests, tuple(cell.numa_node for cell in placement.cells))
-    for nodes in every_way(host.problem, guests):
-        if nodes != now:
-            yield way_there(host, beside, placement.vm, nodes=nodes)
+    return ways_there(host, beside, placement.vm, [way for way in every_way(host.problem, guests) if way != now])
+
+
+def ways_there(host: Host, beside: Beside, vm: str, ways: Sequence[Nodes]) -> list[Way]:
+    """What it costs to lie on each of `ways`, or what is missing there.
+
+    There is an end to what is tried in all: the ways that can be the cheapest come first.
+    """
+    counting = _Counting(host, beside, vm)
+    found = {nodes: counting.first_look(nodes) for nodes in ways}
+    open_ways = [way for way in found.values() if way.lack is None]
+    for way in sorted(open_ways, key=lambda way: (way.least or 0, way.nodes)):
+        found[way.nodes] = counting.count(way)
+    return list(found.values())
 
 
 def every_way(problem: Problem, guests: GuestClass) -> Sequence[Nodes]:
@@ -127,30 +142,79 @@ def canonical(guests: GuestClass, nodes: Nodes) -> Nodes:
     return tuple(ordered)
 
 
-def way_there(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Way:
-    """What it costs to lie on `nodes`, or what is missing."""
-    guests = host.class_of[vm]
-    problem = host.problem
-    lack = (
-        _links_lack(host, beside, vm, nodes=nodes)
-        or _cells_lack(problem, beside, guests, nodes=nodes)
-        or _floating_lack(host, beside, vm, nodes=nodes)
-        or _overhead_lack(problem, beside, nodes)
-        or _ports_lack(problem, guests, nodes)
-    )
-    if lack is not None:
-        return Way(nodes, None, lack)
-    memory_left = _memory_left(problem, beside, guests, nodes=nodes)
-    memory = cheapest(_memory_wants(problem, guests, nodes), memory_left)
-    devices = serve_devices(problem, beside, guests, nodes=nodes)
-    if not (memory.decided and devices.decided):
-        return Way(nodes, None, Lack(None, UNDECIDED))
-    if memory.cost is None:
-        return Way(nodes, None, _memory_lack(memory_left, guests, nodes))
-    if devices.cost is None:
-        return Way(nodes, None, devices_lack(problem, beside, guests, nodes=nodes))
-    uplinks = _uplinks_cost(problem, guests, nodes)
-    return Way(nodes, Cost(_cells_cost(problem, nodes), devices.cost + uplinks, memory.cost))
+class _Counting:
+    """The ways of one guest, counted within so many steps. Of what comes again on many ways the answer is kept."""
+
+    def __init__(self, host: Host, beside: Beside, vm: str) -> None:
+        self.host, self.beside, self.vm = host, beside, vm
+        self.guests = host.class_of[vm]
+        self.steps = Steps()
+        self._cells: dict[tuple[NodeId, tuple[int, ...]], Lack | None] = {}
+        self._memory: dict[tuple[tuple[NodeId, bool, int, tuple[int, ...]], ...], Service] = {}
+        self._devices: dict[frozenset[NodeId], Service] = {}
+        self._no_devices: dict[frozenset[NodeId], Lack] = {}
+
+    def first_look(self, nodes: Nodes) -> Way:
+        """What is missing, where that is easily told; else what it costs at the least."""
+        host, beside, guests, problem = self.host, self.beside, self.guests, self.host.problem
+        lack = (
+            _links_lack(host, beside, self.vm, nodes=nodes)
+            or self._cells_lack(nodes)
+            or _floating_lack(host, beside, self.vm, nodes=nodes)
+            or _overhead_lack(problem, beside, nodes)
+            or _ports_lack(problem, guests, nodes)
+        )
+        if lack is not None:
+            return Way(nodes, None, lack)
+        served = self._serve_memory(nodes).least + self._serve_devices(nodes).least
+        return Way(nodes, None, least=served + self._fixed_cost(nodes))
+
+    def count(self, way: Way) -> Way:
+        """What a way costs at which nothing is missing at first look, or what is missing after all."""
+        nodes, guests, problem = way.nodes, self.guests, self.host.problem
+        memory = self._serve_memory(nodes).served(self.steps)
+        devices = self._serve_devices(nodes).served(self.steps)
+        if memory.decided and memory.cost is None:
+            return Way(nodes, None, memory_lack(problem, self.beside, guests, nodes=nodes))
+        if devices.decided and devices.cost is None:
+            return Way(nodes, None, self._devices_lack(nodes))
+        if not (memory.decided and devices.decided) or memory.cost is None or devices.cost is None:
+            return replace(way, lack=Lack(None, UNDECIDED))
+        uplinks = _uplinks_cost(problem, guests, nodes)
+        return Way(nodes, Cost(_cells_cost(problem, nodes), devices.cost + uplinks, memory.cost))
+
+    def _fixed_cost(self, nodes: Nodes) -> int:
+        return _cells_cost(self.host.problem, nodes) + _uplinks_cost(self.host.problem, self.guests, nodes)
+
+    def _cells_lack(self, nodes: Nodes) -> Lack | None:
+        """CPUs and the shared pool, node by node."""
+        for node in dict.fromkeys(nodes):
+            here = tuple(k for k, other in enumerate(nodes) if other == node)
+            if (node, here) not in self._cells:
+                lack = _node_lack(self.host.problem, self.beside, self.guests, node=node, here=here)
+                self._cells[node, here] = lack
+            if (lack := self._cells[node, here]) is not None:
+                return lack
+        return None
+
+    def _serve_memory(self, nodes: Nodes) -> Service:
+        pairs = zip(self.guests.cells, nodes, strict=True)
+        key = tuple(sorted((node, cell.strict, cell.memory_kib, cell.page_sizes_kib) for cell, node in pairs))
+        if key not in self._memory:
+            self._memory[key] = serve_memory(self.host.problem, self.beside, self.guests, nodes=nodes)
+        return self._memory[key]
+
+    def _serve_devices(self, nodes: Nodes) -> Service:
+        key = frozenset(nodes)
+        if key not in self._devices:
+            self._devices[key] = serve_devices(self.host.problem, self.beside, self.guests, nodes=nodes)
+        return self._devices[key]
+
+    def _devices_lack(self, nodes: Nodes) -> Lack:
+        key, asked = frozenset(nodes), (self.host.problem, self.beside, self.guests)
+        if key not in self._no_devices:
+            self._no_devices[key] = devices_lack(*asked, nodes=nodes, steps=self.steps)
+        return self._no_devices[key]
 
 
 def _cells_cost(problem: Problem, nodes: Nodes) -> int:
@@ -171,30 +235,22 @@ def _by_node(guests: GuestClass, nodes: Nodes) -> dict[NodeId, list[CellDemand]]
     return found
 
 
-def _cells_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Lack | None:
-    """CPUs and the shared pool, node by node."""
+def _node_lack(
+    problem: Problem, beside: Beside, guests: GuestClass, *, node: NodeId, here: tuple[int, ...]
+) -> Lack | None:
+    """CPUs and the shared pool of a node for the cells `here`."""
     facts = problem.facts
-    for node, cells in _by_node(guests, nodes).items():
-        shared = sum(cell.shared for cell in cells)
-        said = _cpu_lack(problem, beside, cells, node=node)
-        if said is None and shared > beside.pool[node]:
-            room = format_count(beside.pool[node], "more shared vCPU")
-            said = (
-                f"no shared CPUs, needs {shared}"
-                if not facts.shared & facts.online(node)
-                else f"room for {room}, needs {shared}"
-            )
-        if said is not None:
-            here = [k for k, other in enumerate(nodes) if other == node]
-            return Lack(node, f"has {said}{_for_cells(guests, here)}")
-    return None
-
-
-def _for_cells(guests: GuestClass, cells: Sequence[int]) -> str:
-    """Which cells of several it is that a node cannot take: others, or fewer of them, may well lie there."""
-    if len(set(guests.cells)) == 1:
-        return f" for {len(cells)} cells" if len(cells) > 1 else ""
-    return f" for cell{'s' * (len(cells) > 1)} {format_id_list(cells)}"
+    cells = [guests.cells[k] for k in here]
+    shared = sum(cell.shared for cell in cells)
+    said = _cpu_lack(problem, beside, cells, node=node)
+    if said is None and shared > beside.pool[node]:
+        room = format_count(beside.pool[node], "more shared vCPU")
+        said = (
+            f"no shared CPUs, needs {shared}"
+            if not facts.shared & facts.online(node)
+            else f"room for {room}, needs {shared}"
+        )
+    return None if said is None else Lack(node, f"has {said}{for_cells(guests, here)}")
 
 
 def _cpu_lack(problem: Problem, beside: Beside, cells: list[CellDemand], *, node: NodeId) -> str | None:
@@ -290,42 +346,3 @@ def _ports_lack(problem: Problem, guests: GuestClass, nodes: Nodes) -> Lack | No
     if ports_in_reach(problem.facts, guests.request, nodes):
         return None
     return Lack(None, "a bridge of its interfaces leads to no physical port near enough")
-
-
-def _memory_left(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Mapping[Stock, int]:
-    """Memory by node and page size, less what QEMU itself would take; none where the host does not list any."""
-    sizes = {SMALL_PAGE_KIB, *(size for cell in guests.cells for size in cell.page_sizes_kib)}
-    places = [(node, size) for node in problem.facts.nodes for size in sorted(sizes)]
-    left: dict[Stock, int] = {place: beside.capacity_kib.get(place, 0) for place in places}
-    for node in set(nodes):
-        left[node, SMALL_PAGE_KIB] -= problem.facts.policy.guest_overhead_kib
-    return left
-
-
-def _memory_wants(problem: Problem, guests: GuestClass, nodes: Nodes) -> list[Want]:
-    wants = []
-    for cell, node in zip(guests.cells, nodes, strict=True):
-        offers = [
-            Offer(problem.memory_cost(cell, node, other), (((other, size), cell.memory_kib),))
-            for other in ((node,) if cell.strict else problem.facts.nodes)
-            for size in cell.page_sizes_kib
-        ]
-        wants.append(Want(1, tuple(sorted(offers, key=lambda offer: offer.cost))))
-    return wants
-
-
-def _memory_lack(left: Mapping[Stock, int], guests: GuestClass, nodes: Nodes) -> Lack:
-    for k, (cell, node) in enumerate(zip(guests.cells, nodes, strict=True)):
-        have = {size: left.get((node, size), 0) for size in cell.page_sizes_kib}
-        if not have:
-            size = format_size(cell.memory_kib)
-            return Lack(node, f"has no pages of a size that divides {size}{_for_cells(guests, [k])}")
-        best = max(have, key=lambda size: (have[size], size))
-        if cell.strict and have[best] < cell.memory_kib:
-            if best == SMALL_PAGE_KIB:
-                said = f"{format_size(have[best])} of ordinary memory left, needs {format_size(cell.memory_kib)}"
-            else:
-                pages = format_count(have[best] // best, f"free {format_size(best)} page")
-                said = f"{pages}, needs {cell.memory_kib // best}"
-            return Lack(node, f"has {said}{_for_cells(guests, [k])}")
-    return Lack(None, "its cells find too little memory together")

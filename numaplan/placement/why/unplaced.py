@@ -3,7 +3,7 @@
 from typing import Final
 
 from numaplan.placement.why.beside import Host
-from numaplan.placement.why.elsewhere import UNDECIDED, every_way, way_there
+from numaplan.placement.why.elsewhere import every_way, ways_there
 from numaplan.placement.why.places import missing
 
 # A guest of several cells that can lie in more ways is not counted through.
@@ -17,11 +17,7 @@ def what_is_missing(host: Host, vm: str) -> str | None:
     uncounted = host.problem.truncated or any(option.keep is not None for option in guests.options)
     if not 0 < len(ways) <= _MOST_WAYS or uncounted:
         return None
-    beside = host.beside(None)
-    found = []
-    for nodes in ways:
-        way = way_there(host, beside, vm, nodes=nodes)
-        if way.lack is None or way.lack.sentence == UNDECIDED:
-            return None
-        found.append(way)
+    found = ways_there(host, host.beside(None), vm, ways)
+    if any(way.lack is None or way.least is not None for way in found):
+        return None
     return "; ".join(missing(found))
