@@ -214,3 +214,12 @@ def test_no_place_is_next_best_where_a_cheaper_one_was_not_counted_to_the_end(mo
         "which other place is the cheapest was not found out",
     )
     assert why.runner_up is None
+
+
+def test_parts_of_cores_that_were_not_counted_to_the_end_are_no_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ask(guest("a", [6, 6], thread_policy="require", distinct_nodes=False))
+    snapshot = host("2n:4c:4t")
+    monkeypatch.setattr(counting, "MAX_STEPS", 1)
+    why = whys(request, snapshot)["a"]
+    ways = "(0, 1) or (1, 1)" if why.reasons[0].count("(1, 1)") else "(0, 0) or (0, 1)"
+    assert why.reasons == (f"its cells on nodes {ways}: {elsewhere.UNDECIDED}",)

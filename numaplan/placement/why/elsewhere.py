@@ -3,7 +3,7 @@
 Counted, not searched: the constraints of constraints.py for a single guest beside fixed ones.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,15 +13,15 @@ from numaplan.model.plan import Placement
 from numaplan.placement.demands import ports_in_reach, uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
-from numaplan.placement.why.beside import Beside, CoreState, Host, given_devices
-from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want, cheapest
+from numaplan.placement.why.beside import Beside, Host, given_devices
+from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.devices import devices_lack, serve_devices
 from numaplan.placement.why.lack import Lack, Nodes, for_cells, listed
 from numaplan.placement.why.memory import memory_lack, serve_memory
 from numaplan.units import format_count, format_size
 
 # So many cells, nodes and PFs compete that counting gave up.
-UNDECIDED: Final = "whether its memory, VFs and devices fit there was not found out"
+UNDECIDED: Final = "whether it fits there was not found out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Counting:
             or _ports_lack(problem, guests, nodes)
         )
         if lack is not None:
-            return Way(nodes, None, lack)
+            return Way(nodes, None, lack, least=self._fixed_cost(nodes) if lack.sentence == UNDECIDED else None)
         served = self._serve_memory(nodes).least + self._serve_devices(nodes).least
         return Way(nodes, None, least=served + self._fixed_cost(nodes))
 
@@ -187,15 +187,33 @@ class _Counting:
         return _cells_cost(self.host.problem, nodes) + _uplinks_cost(self.host.problem, self.guests, nodes)
 
     def _cells_lack(self, nodes: Nodes) -> Lack | None:
-        """CPUs and the shared pool, node by node."""
+        """CPUs and the shared pool, node by node; that it was not found out only where no node lacks any."""
+        lacks = []
         for node in dict.fromkeys(nodes):
             here = tuple(k for k, other in enumerate(nodes) if other == node)
             if (node, here) not in self._cells:
-                lack = _node_lack(self.host.problem, self.beside, self.guests, node=node, here=here)
-                self._cells[node, here] = lack
-            if (lack := self._cells[node, here]) is not None:
-                return lack
-        return None
+                self._cells[node, here] = self._node_lack(node, here)
+            lacks.append(self._cells[node, here])
+        return min(filter(None, lacks), key=lambda lack: lack.sentence == UNDECIDED, default=None)
+
+    def _node_lack(self, node: NodeId, here: tuple[int, ...]) -> Lack | None:
+        """CPUs and the shared pool of a node for the cells `here`."""
+        facts, cells = self.host.problem.facts, [self.guests.cells[k] for k in here]
+        said = _cpu_lack(self.host.problem, self.beside, cells, node=node)
+        shared, room = sum(cell.shared for cell in cells), self.beside.pool[node]
+        if said is None and shared > room:
+            no_pool = not facts.shared & facts.online(node)
+            have = "no shared CPUs" if no_pool else f"room for {format_count(room, 'more shared vCPU')}"
+            said = f"{have}, needs {shared}"
+        if said is None and (parts := Counter(cell.part for cell in cells if cell.part)):
+            served = _serve_parts(self.beside, cells, parts, node=node).served(self.steps)
+            if not served.decided:
+                return Lack(None, UNDECIDED)
+            if served.cost is None:
+                need = format_count(sum(cell.cpus(facts.threads) for cell in cells), "CPU")
+                threads = format_count(max(parts), "more free thread")
+                said = f"no core with {threads}, needs one for what is left of {need}"
+        return None if said is None else Lack(node, f"has {said}{for_cells(self.guests, here)}")
 
     def _serve_memory(self, nodes: Nodes) -> Service:
         pairs = zip(self.guests.cells, nodes, strict=True)
@@ -235,24 +253,6 @@ def _by_node(guests: GuestClass, nodes: Nodes) -> dict[NodeId, list[CellDemand]]
     return found
 
 
-def _node_lack(
-    problem: Problem, beside: Beside, guests: GuestClass, *, node: NodeId, here: tuple[int, ...]
-) -> Lack | None:
-    """CPUs and the shared pool of a node for the cells `here`."""
-    facts = problem.facts
-    cells = [guests.cells[k] for k in here]
-    shared = sum(cell.shared for cell in cells)
-    said = _cpu_lack(problem, beside, cells, node=node)
-    if said is None and shared > beside.pool[node]:
-        room = format_count(beside.pool[node], "more shared vCPU")
-        said = (
-            f"no shared CPUs, needs {shared}"
-            if not facts.shared & facts.online(node)
-            else f"room for {room}, needs {shared}"
-        )
-    return None if said is None else Lack(node, f"has {said}{for_cells(guests, here)}")
-
-
 def _cpu_lack(problem: Problem, beside: Beside, cells: list[CellDemand], *, node: NodeId) -> str | None:
     width = problem.facts.threads
     need = sum(cell.cpus(width) for cell in cells)
@@ -270,29 +270,23 @@ def _cpu_lack(problem: Problem, beside: Beside, cells: list[CellDemand], *, node
         (whole < wanted, f"{format_count(whole, 'whole free core')}, needs {wanted}"),
         (free < need, f"{format_count(free, 'free CPU')}, needs {need}"),
     )
-    if (said := next((said for lacking, said in lacks if lacking), None)) is not None:
-        return said
-    parts = [cell.part for cell in cells if cell.part]
-    if parts and not _parts_fit(here, wanted, parts=parts):
-        threads = format_count(max(parts), "more free thread")
-        return f"no core with {threads}, needs one for what is left of {format_count(need, 'CPU')}"
-    return None
+    return next((said for lacking, said in lacks if lacking), None)
 
 
-def _parts_fit(here: Mapping[CoreState, int], wanted: int, *, parts: list[int]) -> bool:
-    """Whether parts of cores find cores beside `wanted` whole ones; opened cores first, for whole ones are scarce."""
-    rooms = sorted(
-        (state.whole, state.free) for state, count in here.items() for _ in range(min(count, len(parts) + wanted))
-    )
+def _serve_parts(beside: Beside, cells: Sequence[CellDemand], parts: Mapping[int, int], *, node: NodeId) -> Service:
+    """So many parts of cores by their threads beside whole ones; opened cores first, for whole ones are scarce."""
+    here = {state: count for state, count in beside.cores.items() if state.node == node}
+    wanted, many = sum(cell.whole for cell in cells), sum(parts.values())
+    rooms = sorted((state.whole, state.free) for state, count in here.items() for _ in range(min(count, many + wanted)))
     open_rooms = [free for whole, free in rooms if not whole]
     whole_cores = sum(count for state, count in here.items() if state.whole) - wanted
     width = max((state.free for state in here if state.whole), default=0)
+    stocks: dict[Stock, int] = dict(enumerate(open_rooms + [width] * min(whole_cores, many)))
     wants = [
-        Want(1, tuple(Offer(0, ((i, part),)) for i in range(len(open_rooms) + min(whole_cores, len(parts)))))
-        for part in sorted(parts, reverse=True)
+        Want(count, tuple(Offer(0, ((i, part),)) for i in stocks))
+        for part, count in sorted(parts.items(), reverse=True)
     ]
-    stocks: dict[Stock, int] = dict(enumerate(open_rooms + [width] * min(whole_cores, len(parts))))
-    return cheapest(wants, stocks).cost is not None
+    return Service(wants, stocks)
 
 
 def _links_lack(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Lack | None:
