@@ -16,6 +16,7 @@ from numaplan.placement.why import cheapest as counting
 from numaplan.placement.why import elsewhere
 from numaplan.placement.why.cheapest import MAX_STEPS, MAX_STEPS_IN_ALL, Offer, Steps, Want, cheapest
 from numaplan.placement.why.places import explain_places
+from numaplan.report.why import why_text
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 
@@ -223,3 +224,12 @@ def test_parts_of_cores_that_were_not_counted_to_the_end_are_no_lack(monkeypatch
     why = whys(request, snapshot)["a"]
     ways = "(0, 1) or (1, 1)" if why.reasons[0].count("(1, 1)") else "(0, 0) or (0, 1)"
     assert why.reasons == (f"its cells on nodes {ways}: {elsewhere.UNDECIDED}",)
+
+
+def test_where_the_order_of_its_nodes_matters_the_heading_has_it_as_the_reasons_have() -> None:
+    snapshot = host("2n:4c:1t")
+    for cells, where in (([1, 3], "a has its cells on nodes (1, 0):"), ([3, 1], "a is on nodes 0, 1:")):
+        request = ask(guest("a", cells), reserved="4,5")
+        plan = solve(request, snapshot, budget=Budget())
+        plan = replace(plan, whys=explain_places(request, host_facts(request, snapshot), plan.placements))
+        assert why_text(plan).startswith(f"why {where}\n")
