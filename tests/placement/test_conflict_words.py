@@ -197,3 +197,14 @@ def test_one_of_a_thing_is_not_told_in_the_plural() -> None:
     assert said == "no node can take it: node 0: 1 free 1 GiB page, needs 2"
     over = Excess("CPUs", portion=8, need=2, have=1, nodes=None, weights={})
     assert over.sentence == "they need 2 times 8 CPUs, the host can give that 1 time"
+
+
+def test_two_guests_that_must_share_nodes_and_must_not_are_told_so() -> None:
+    said = 'fits alone, but not together with "{}": "a" and "b" are linked by affinity and by anti_affinity,'
+    for a, b in (
+        (guest("a", 1, affinity=["b"], anti_affinity=["b"]), guest("b", 1)),
+        (guest("a", 1, anti_affinity=["b"]), guest("b", 1, affinity=["a"])),
+    ):
+        request, snapshot = ask(a, b), host("2n:4c:1t")
+        _, reasons = conflict(request, host_facts(request, snapshot))
+        assert [each.reason for each in reasons] == [f"{said.format(other)} which exclude each other" for other in "ba"]

@@ -40,6 +40,14 @@ def test_the_guest_that_wants_the_nodes_of_one_that_is_left_out_is_named_with_it
     assert left_out(request, host("2n:8c:1t", nics=[Nic("anchor", 0, 4)])) == {"e": BESIDE + said}
 
 
+def test_of_a_guest_that_is_tied_both_ways_to_one_that_is_placed_both_links_are_told() -> None:
+    torn = guest("b", 1, required=False, affinity=["a"], anti_affinity=["a"])
+    snapshot = host("2n:4c:1t", nics=[Nic("anchor", 0, 4)])
+    found = left_out(ask(guest("a", 1, interfaces=[vfs("first", "anchor")]), torn, reserved="0"), snapshot)
+    said = 'it is linked to "a" (on node 0) by affinity and by anti_affinity, which exclude each other'
+    assert found == {"b": BESIDE + said}
+
+
 def test_where_a_link_and_a_cpu_to_float_on_are_both_missing_the_link_is_told() -> None:
     request = ask(guest("a", (1, 1)), guest("b", 2, required=False, anti_affinity=["a"]))
     said = 'nodes 0 and 1: anti_affinity to "a", which is on nodes 0 and 1'

@@ -243,9 +243,8 @@ def _with_links(guests: Sequence[GuestRequest], request: Request, placed: Abstra
 def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
     problem = full.only(frozenset(names))
-    over = excess(problem) or excess(joined(problem).problem)
-    if over is not None:
-        return over.sentence
+    if told := _torn(problem) or _exceeded(problem):
+        return told
     if not is_over(remaining) and fill(joined(problem).problem, cores_only=True).outcome is Outcome.INFEASIBLE:
         return _BLAME["dedicated_cpus"] + in_numbers(problem, "dedicated_cpus")
     step = replace(FOR_A_CONFLICT.step, remaining=remaining)
@@ -261,6 +260,22 @@ def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
     if len(problem.facts.nodes) == 1:
         return "its one node cannot give each what it needs at once"
     return "the host has enough in all, but no split over its nodes gives each what it needs on its own"
+
+
+def _torn(problem: Problem) -> str | None:
+    """The first two guests that would have to share nodes and to share none, whoever named whom."""
+    guests = {guest.name: guest for guests in problem.classes for guest in guests.members}
+    for guest in guests.values():
+        for name in guest.affinity:
+            if name in guests and (name in guest.anti_affinity or guest.name in guests[name].anti_affinity):
+                both = " and ".join(listed([each]) for each in guests if each in (guest.name, name))
+                return f"{both} are linked by affinity and by anti_affinity, which exclude each other"
+    return None
+
+
+def _exceeded(problem: Problem) -> str | None:
+    over = excess(problem) or excess(joined(problem).problem)
+    return None if over is None else over.sentence
 
 
 def _left_over(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> HostFacts:

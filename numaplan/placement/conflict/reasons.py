@@ -1,5 +1,6 @@
 """Why one guest has no place even with the host to itself: one true sentence with the numbers."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -228,6 +229,9 @@ def _there(problem: Problem, demand: DeviceDemand) -> int:
 
 
 def _broken_constraint(problem: Problem) -> str | None:
+    guest = problem.classes[0].request
+    if torn := _staying(problem, [name for name in guest.affinity if name in guest.anti_affinity]):
+        return f"it is linked to {torn} by affinity and by anti_affinity, which exclude each other"
     for constraint, sentence in _BLAME.items():
         if feasible(problem, PROBE, without=constraint) is Outcome.FEASIBLE:
             return sentence.format(partners=_partners(problem, constraint)) + in_numbers(problem, constraint)
@@ -236,8 +240,13 @@ def _broken_constraint(problem: Problem) -> str | None:
 
 def _partners(problem: Problem, key: str) -> str:
     """The guests that stay and that the only guest of `problem` names under `key`, and where they are."""
+    return _staying(problem, getattr(problem.classes[0].request, key, ()))
+
+
+def _staying(problem: Problem, names: Sequence[str]) -> str:
+    """Those of `names` that stay, and where they are."""
     nodes = problem.facts.guest_nodes
-    names = [name for name in getattr(problem.classes[0].request, key, ()) if nodes.get(name)]
+    names = [name for name in names if nodes.get(name)]
     said = [f'"{name}" (on node{"s" * (len(nodes[name]) > 1)} {format_id_list(nodes[name])})' for name in names]
     more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
     return ", ".join(said[:_MOST_NAMED]) + more
