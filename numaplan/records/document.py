@@ -15,6 +15,7 @@ from numaplan.records.places import KEY_ITSELF, Location, steps, wheres
 LIMIT_CHARACTERS: Final = 16 * 1024 * 1024
 LIMIT_PROBLEMS: Final = 20
 _CLIP: Final = 80
+_MISSING: Final = "is missing"
 
 
 class Form(BaseModel):
@@ -44,7 +45,9 @@ def refusal(mistakes: list[tuple[str, str]], text: str, file: str) -> InputError
 
 def _refusal(mistakes: list[tuple[Location, str]], text: str, file: str) -> InputError:
     told = mistakes[:LIMIT_PROBLEMS]
-    places = wheres(text, file, [location for location, _ in told])
+    # All of a text need not be walked for what is known not to be there.
+    meant = [location[:-1] if sentence == _MISSING else location for location, sentence in told]
+    places = wheres(text, file, meant)
     problems = [
         Problem(f"{_path(location)}: {sentence}", where)
         for (location, sentence), where in zip(told, places, strict=True)
@@ -107,7 +110,7 @@ def _require_schema(document: dict[str, object], text: str, file: str, *, schema
     found = document.get("schema")
     if found == schema:
         return
-    (where,) = wheres(text, file, [("schema",)])
+    (where,) = wheres(text, file, [("schema",) if "schema" in document else ()])
     if "schema" not in document:
         raise InputError(f'schema: is missing; expected "{schema}"', where, "is this a document of numaplan's?")
     kind = schema.rpartition("/")[0]
@@ -132,7 +135,7 @@ def _sentence(mistake: ErrorDetails) -> str:
     context = mistake.get("ctx", {})
     match mistake["type"]:
         case "missing":
-            return "is missing"
+            return _MISSING
         case "is_instance_of":
             expected = "expected a string"
         case "int_type":

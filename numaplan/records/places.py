@@ -87,5 +87,5 @@ def _past_items(text: str, at: int, index: int, wanted: Container[int | str]) ->
 
 
 def _past_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
+    match = _SPACE.match(text, at) if text[at] in " \t\n\r" else None
     return at if match is None else match.end()
