@@ -12,7 +12,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
 from numaplan.model.slots import Matching, PciElement, Wanted, guest_elements, wanted_functions
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.problem import CoreKind, DeviceKind
+from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Problem
 
 # A kind without its cores, as a tuple: a host has thousands of cores and few kinds.
 _Key = tuple[NodeId, int | None, int, bool, bool, bool, CpuId | None, CpuId | None]
@@ -102,6 +102,13 @@ def obstacle(facts: HostFacts, device: PciDevice) -> str:
         return reason
     companions = ", ".join(str(address) for address in group_companions(facts, device))
     return f"goes only together with the rest of its IOMMU group ({companions})"
+
+
+def bound_to_groups(problem: Problem, entry: InterfaceRequest | DeviceRequest, demand: DeviceDemand) -> list[PciDevice]:
+    """The devices that would do, and that nothing but the rest of their IOMMU groups keeps from being given."""
+    given = {address for i in demand.kinds for address in problem.device_kinds[i].members}
+    would_do = (device for device in matching_devices(problem.facts, entry) if device.address not in given)
+    return [device for device in would_do if unusable(problem.facts, device) is None]
 
 
 def group_companions(facts: HostFacts, device: PciDevice) -> tuple[PciAddress, ...]:

@@ -20,6 +20,9 @@ from numaplan.placement.conflict.entry import choice
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.totals import Excess
 from numaplan.placement.facts import host_facts
+from numaplan.placement.search import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.why.places import explain_places
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 
@@ -208,3 +211,25 @@ def test_two_guests_that_must_share_nodes_and_must_not_are_told_so() -> None:
         request, snapshot = ask(a, b), host("2n:4c:1t")
         _, reasons = conflict(request, host_facts(request, snapshot))
         assert [each.reason for each in reasons] == [f"{said.format(other)} which exclude each other" for other in "ba"]
+
+
+def test_a_device_that_its_iommu_group_keeps_back_is_named_beside_those_that_are_free() -> None:
+    snapshot = with_card(host("2n:4c:1t"))
+    alone = PciDevice(PciAddress(0, 1, 0, 0), "10de", "20b5", "030000", NodeId(0))
+    snapshot = replace(snapshot, pci=(alone, *snapshot.pci))
+    card = (DeviceRequest("card", vendor="10de", device="20b5"),)
+    a, b = (replace(guest(name, 1), devices=card) for name in "ab")
+    bound = f"{CARD} goes only together with the rest of its IOMMU group ({AUDIO})"
+    needs = "needs 1 device with vendor 10de, device 20b5"
+    found = sentences(ask(a, b, reserved="0"), snapshot)
+    assert found["a", "devices.card"] == f'device "card" {needs}; free: node 0: 1, node 1: 0; {bound}'
+    assert reasons(ask(a, reserved="0-3"), snapshot) == {
+        "a": (
+            f'device "card" {needs} with affinity required: node 0: 1 free, but no room: 0 free CPUs, needs 1;'
+            f" node 1: 0 free; {bound}"
+        )
+    }
+    request = ask(a, reserved="0")
+    plan = solve(request, snapshot, budget=Budget())
+    (why,) = explain_places(request, host_facts(request, snapshot), plan.placements)
+    assert why.reasons == (f'node 1 has 0 free devices near enough for "card", {needs}: {bound}',)

@@ -14,9 +14,10 @@ from numaplan.model.request import (
     IothreadPolicy,
 )
 from numaplan.placement.conflict.aspects import Aspect, Kind
-from numaplan.placement.conflict.entry import choice, given, noun
+from numaplan.placement.conflict.entry import choice, given, group_bound, noun
 from numaplan.placement.demands import uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.kinds import bound_to_groups, entries
 from numaplan.placement.lacks import alike
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
@@ -182,12 +183,15 @@ def _entry(guest: GuestRequest, kind: Kind, index: int) -> InterfaceRequest | De
 def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bool) -> str:
     """How many VFs or devices there are for an entry, node by node."""
     first = sum(i.type is InterfaceType.SRIOV for i in guests.request.interfaces)
-    demands = guests.devices[first:] if device else guests.devices[:first]
-    kinds = [problem.device_kinds[i] for demand in demands if demand.name == name for i in demand.kinds]
+    pairs = list(zip(entries(guests.request), guests.devices, strict=True))
+    asked = [pair for pair in (pairs[first:] if device else pairs[:first]) if pair[1].name == name]
+    kinds = [problem.device_kinds[i] for _, demand in asked for i in demand.kinds]
+    bound = [each for entry, demand in asked for each in bound_to_groups(problem, entry, demand)]
     have = {node: sum(len(k.members) for k in kinds if k.node == node) for node in problem.facts.nodes}
     lost = sum(len(kind.members) for kind in kinds if kind.node not in have)
     said = f"free: {by_node(have)}"
     said += f", {lost} of which the host does not say the node" if lost else ""
+    said += f"; {group_bound(problem.facts, bound)}" if bound else ""
     bundled = sum(len(kind.members) for kind in kinds if kind.bundle is not None)
     if not bundled:
         return said

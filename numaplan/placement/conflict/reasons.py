@@ -8,12 +8,12 @@ from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
-from numaplan.placement.conflict.entry import choice, noun
+from numaplan.placement.conflict.entry import choice, group_bound, noun
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.demands import fitting_nodes
-from numaplan.placement.kinds import entries, matching_devices, obstacle
+from numaplan.placement.kinds import bound_to_groups, entries, matching_devices, obstacle
 from numaplan.placement.lacks import cell_lack, node_by_node
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
@@ -202,7 +202,7 @@ def _no_devices_near(request: Request, problem: Problem, guests: GuestClass) -> 
             where = node_by_node({node: _at_node(problem, guests, demand, node) for node in problem.facts.nodes})
             return (
                 f"{noun(entry)} needs {choice(entry, demand.count)} with affinity {demand.affinity.value}:"
-                f" {where}{_nowhere(problem, demand)}"
+                f" {where}{_nowhere(problem, demand)}{_bound(problem, entry, demand)}"
             )
     return None
 
@@ -287,6 +287,11 @@ def _at_node(problem: Problem, guests: GuestClass, demand: DeviceDemand, node: N
 def _nowhere(problem: Problem, demand: DeviceDemand) -> str:
     unknown = sum(len(problem.device_kinds[i].members) for i in demand.kinds if problem.device_kinds[i].node is None)
     return f"; {unknown} of which the host does not say the node" if unknown else ""
+
+
+def _bound(problem: Problem, entry: InterfaceRequest | DeviceRequest, demand: DeviceDemand) -> str:
+    bound = bound_to_groups(problem, entry, demand)
+    return f"; {group_bound(problem.facts, bound)}" if bound else ""
 
 
 def _nodes_in_turn(problem: Problem, guests: GuestClass) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from numaplan.placement.conflict.entry import choice
-from numaplan.placement.kinds import entries
-from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
+from numaplan.model.request import DeviceRequest, InterfaceRequest
+from numaplan.placement.conflict.entry import choice, group_bound
+from numaplan.placement.kinds import bound_to_groups, entries
+from numaplan.placement.problem import DeviceDemand, GuestClass, Problem, near_enough
 from numaplan.placement.why.beside import Beside
 from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.lack import Lack, Nodes, listed
@@ -42,14 +43,25 @@ def devices_lack(problem: Problem, beside: Beside, guests: GuestClass, *, nodes:
         have = sum(beside.devices[i] for i in _admitted(problem, beside, demand, nodes))
         if have < demand.count:
             asked = choice(entry, demand.count)
+            bound = _bound(problem, entry, demand, nodes=nodes)
             if len(nodes) == 1:
                 free = format_count(have, "free device")
-                return Lack(nodes[0], f'has {free} near enough for "{entry.name}", needs {asked}')
-            return Lack(None, f'"{entry.name}" needs {asked}: {have} free near enough to {listed(sorted(set(nodes)))}')
+                said = f'has {free} near enough for "{entry.name}", needs {asked}'
+                return Lack(nodes[0], ": ".join(filter(None, (said, bound))))
+            said = f'"{entry.name}" needs {asked}: {have} free near enough to {listed(sorted(set(nodes)))}'
+            return Lack(None, "; ".join(filter(None, (said, bound))))
     if serve_devices(problem, replace(beside, mbps={}), guests, nodes=nodes).served(steps).cost is not None:
         return Lack(None, _links_left(problem, beside, guests, nodes=nodes))
     what = "too few of the VFs and devices that it needs, or too little of their bandwidth, are left near"
     return Lack(None, f"{what} {listed(sorted(set(nodes)))}")
+
+
+def _bound(problem: Problem, entry: InterfaceRequest | DeviceRequest, demand: DeviceDemand, *, nodes: Nodes) -> str:
+    """The devices near enough that only their IOMMU groups keep from being given."""
+    bound = bound_to_groups(problem, entry, demand)
+    where = [problem.facts.device_node(device) for device in bound]
+    near = [d for d, node in zip(bound, where, strict=True) if near_enough(problem.facts, demand.affinity, node, nodes)]
+    return group_bound(problem.facts, near)
 
 
 def _links_left(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> str:
