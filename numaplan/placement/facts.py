@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from numaplan.cpuset import CpuId, CpuSet
+from numaplan.cpuset import CpuId, CpuSet, format_id_list
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
 from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
-from numaplan.placement.uplinks import uplink_nodes
+from numaplan.placement.uplinks import port_nodes
 
 SMALL_PAGE_KIB = 4
 
@@ -40,8 +40,9 @@ class HostFacts:
     what it takes. `capacity_kib` holds free memory by node and page size in KiB. `held_devices` are those of guests
     that stay, `busy_devices` those that the host itself uses, and why.
     `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
-    `vf_indexes` are those of configured VFs. `uplinks` has the node of the physical ports of each bridge that is asked
-    for. `guest_nodes` are the nodes that the vCPUs of staying guests run on.
+    `vf_indexes` are those of configured VFs. `port_nodes` has the nodes of the physical ports of each bridge that is
+    asked for, as far as they are known, and `uplinks` that node where it is one. `guest_nodes` are the nodes that the
+    vCPUs of staying guests run on.
     """
 
     snapshot: Snapshot
@@ -71,6 +72,7 @@ class HostFacts:
     links: Mapping[PciAddress, tuple[Link, ...]]
     port_names: Mapping[PciAddress, frozenset[str]]
     vf_indexes: Mapping[PciAddress, int]
+    port_nodes: Mapping[str, frozenset[NodeId]]
     uplinks: Mapping[str, NodeId | None]
     guest_nodes: Mapping[str, frozenset[NodeId]]
     notes: tuple[str, ...]
@@ -122,7 +124,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
     ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
-    uplinks = uplink_nodes(snapshot, {port.bridge for port in ports if port.bridge is not None}, devices)
+    below = port_nodes(snapshot, {port.bridge for port in ports if port.bridge is not None}, devices)
     llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
     return HostFacts(
         snapshot=snapshot,
@@ -163,14 +165,15 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
             if device.sriov is not None
             for index, vf in enumerate(device.sriov.vfs)
         },
-        uplinks=uplinks,
+        port_nodes=below,
+        uplinks={bridge: next(iter(nodes)) if len(nodes) == 1 else None for bridge, nodes in below.items()},
         guest_nodes={
             guest.name: frozenset(
                 node_of[cpu] for vcpu in _vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
             )
             for guest in staying
         },
-        notes=(*notes, *switch.notes, *_uplink_notes(ports, uplinks)),
+        notes=(*notes, *switch.notes, *_uplink_notes(ports, below)),
     )
 
 
@@ -235,13 +238,16 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
     return {address: tuple(links) for address, links in found.items()}
 
 
-def _uplink_notes(ports: Sequence[InterfaceRequest], uplinks: Mapping[str, NodeId | None]) -> list[str]:
+def _uplink_notes(ports: Sequence[InterfaceRequest], below: Mapping[str, frozenset[NodeId]]) -> list[str]:
     """Of a management port nobody expects more; a vhost-user port carries the guest's packets."""
     fast = dict.fromkeys(port.bridge for port in ports if port.type is InterfaceType.VHOSTUSER and port.bridge)
     return [
-        f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
+        f'the physical ports of bridge "{bridge}" lie on several nodes ({format_id_list(below[bridge])}):'
+        " they count in no cost"
+        if below[bridge]
+        else f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
         for bridge in fast
-        if uplinks[bridge] is None
+        if len(below[bridge]) != 1
     ]
 
 

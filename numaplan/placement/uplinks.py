@@ -15,16 +15,16 @@ _STACKED: Final = frozenset({"bridge", "bond", "team"})
 _OVS_DATAPATH: Final = "ovs-system"
 
 
-def uplink_nodes(
+def port_nodes(
     snapshot: Snapshot, bridges: Iterable[str], devices: Mapping[PciAddress, PciDevice]
-) -> dict[str, NodeId | None]:
-    """Each of these bridges with the one node of its physical ports; None where it has none, or several, or none known.
+) -> dict[str, frozenset[NodeId]]:
+    """Each of these bridges with the nodes of its physical ports, as far as they are known.
 
     Traffic goes down from a bridge to its ports, and crosses to another bridge by a veth pair, a patch port or an
     internal port of Open vSwitch. Taps, vhost-user sockets and tunnels lead to no port.
     """
     wires = _Wires(snapshot, devices)
-    return {bridge: wires.node_below(bridge) for bridge in sorted(set(bridges))}
+    return {bridge: wires.nodes_below(bridge) for bridge in sorted(set(bridges))}
 
 
 class _Wires:
@@ -47,8 +47,8 @@ class _Wires:
             self._switches[bridge.name] = inside
             self._home |= dict.fromkeys(inside, bridge.name)
 
-    def node_below(self, bridge: str) -> NodeId | None:
-        """The one node of all physical ports that can be reached from there."""
+    def nodes_below(self, bridge: str) -> frozenset[NodeId]:
+        """The nodes of all physical ports that can be reached from there."""
         nodes: set[NodeId] = set()
         seen: set[str] = set()
         pending = [bridge]
@@ -61,7 +61,7 @@ class _Wires:
             if node is not None:
                 nodes.add(node)
             pending += self._onward(name)
-        return nodes.pop() if len(nodes) == 1 else None
+        return frozenset(nodes)
 
     def _onward(self, name: str) -> list[str]:
         if name in self._switches:

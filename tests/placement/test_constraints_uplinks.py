@@ -15,6 +15,7 @@ from numaplan.model.plan import Status
 from numaplan.model.request import Affinity, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import OpenVswitch, OvsBridge, OvsInterface, OvsPort
+from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.ports import no_port_near
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
@@ -289,3 +290,17 @@ def test_the_xml_of_a_vhost_user_interface_is_left_alone() -> None:
     patched = patch_guest(xml.encode(), "a.xml", request=asked, placement=placement, host=LEADS, change_topology=False)
     assert interface in patched.data.decode()
     assert "vhostuser" not in needed_xml(asked, placement, LEADS)
+
+
+def test_a_bridge_with_ports_on_several_nodes_is_told_with_these() -> None:
+    both = wired(switch=switch(("br0", [dpdk("p0", PF1), dpdk("p1", PF0)])))
+    plan = solve(asking(port("br0")), both, budget=Budget())
+    assert 'the physical ports of bridge "br0" lie on several nodes (0-1): they count in no cost' in plan.notes
+    required = asking(port("br0", affinity=Affinity.REQUIRED))
+    wish = 'interface "mgmt" needs the physical port of bridge "br0" with affinity required'
+    assert reason(required, both) == f"{wish}: its ports lie on several nodes (0-1)"
+    found, _ = conflict(required, host_facts(required, both))
+    assert found.members[-1].sentence == (
+        'interface "mgmt" with affinity required: needs its uplink on a node of the guest;'
+        " bridge br0 leads to several nodes (0-1)"
+    )

@@ -15,7 +15,6 @@ from numaplan.model.request import (
 )
 from numaplan.placement.conflict.aspects import Aspect, Kind
 from numaplan.placement.conflict.entry import choice, given, group_bound, noun
-from numaplan.placement.demands import uplink_node
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.kinds import bound_to_groups, entries
 from numaplan.placement.lacks import alike
@@ -219,8 +218,9 @@ def _near(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
     where = {"required": "on a node of the guest", "socket": "on a package of the guest"}[entry.affinity.value]
     said = f"{noun(entry)} with affinity {entry.affinity.value}: needs"
     if isinstance(entry, InterfaceRequest) and entry.type is not InterfaceType.SRIOV:
-        node = uplink_node(problem.facts, entry.bridge)
-        known = "a node that is not known" if node is None else f"node {node}"
+        nodes = problem.facts.port_nodes.get(entry.bridge or "", frozenset())
+        known = f"node {format_id_list(nodes)}" if nodes else "a node that is not known"
+        known = f"several nodes ({format_id_list(nodes)})" if len(nodes) > 1 else known
         return f"{said} its uplink {where}; bridge {entry.bridge} leads to {known}"
     wanted = given(entry, 1 if isinstance(entry, DeviceRequest) else entry.count)
     return f"{said} {wanted} {where}; {_free_devices(problem, guests, entry.name, device=kind is Kind.DEVICE)}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import islice
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, InterfaceRequest
 from numaplan.placement.demands import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node
@@ -43,6 +44,8 @@ def _wish(port: InterfaceRequest) -> str:
 def _where(problem: Problem, guests: GuestClass, port: InterfaceRequest) -> str:
     facts = problem.facts
     uplink = uplink_node(facts, port.bridge)
+    if several := facts.port_nodes.get(port.bridge or "") if uplink is None else None:
+        return f"its ports lie on several nodes ({format_id_list(several)})"
     if uplink is None:
         return "the host does not say that it has one, on one node"
     near = [node for node in facts.nodes if _is_near(problem, port, (node,))]
