@@ -41,10 +41,9 @@ def bandwidth(f: Formulation) -> None:
         if pf is not None and mbps:
             load[pf].append(amount * mbps)
     for pf, parts in load.items():
-        speeds = [link.speed_mbps for link in f.problem.facts.links.get(pf, ()) if link.speed_mbps]
-        known = [speed for speed in speeds if speed > 0]
-        if known:
-            f.model.at_most(total(parts), max(known))
+        speed = f.problem.facts.link_speed(pf)
+        if speed is not None:
+            f.model.at_most(total(parts), speed)
 
 
 def iommu_groups(f: Formulation) -> None:

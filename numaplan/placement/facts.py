@@ -99,6 +99,11 @@ class HostFacts:
         """The packages that the node is part of."""
         return self.packages_of[node]
 
+    def link_speed(self, pf: PciAddress | None) -> int | None:
+        """What the fastest network interface of a function carries in Mbit/s; None where the host does not say."""
+        links = () if pf is None else self.links.get(pf, ())
+        return max((link.speed_mbps for link in links if link.speed_mbps and link.speed_mbps > 0), default=None)
+
     def device_node(self, device: PciDevice) -> NodeId | None:
         """Its node, a VF's being its PF's; None where the host does not say."""
         if device.physfn is not None and device.physfn in self.devices:

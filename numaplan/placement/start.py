@@ -98,9 +98,9 @@ class _Left:
         left.pool.update(problem.facts.pool_left)
         left.memory.update(problem.facts.capacity_kib)
         left.devices.update({i: len(kind.members) for i, kind in enumerate(problem.device_kinds)})
-        for link in problem.facts.snapshot.links:
-            if link.pci is not None and link.speed_mbps:
-                left.mbps[link.pci] = max(left.mbps[link.pci], link.speed_mbps)
+        for pf in dict.fromkeys(kind.pf for kind in problem.device_kinds):
+            if pf is not None and (speed := problem.facts.link_speed(pf)) is not None:
+                left.mbps[pf] = speed
         return left
 
 

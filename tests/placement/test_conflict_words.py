@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from numaplan.model.devices import IommuGroup, IommuGroupId, PciAddress, PciDevice
+from numaplan.model.devices import IommuGroup, IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
     Affinity,
@@ -233,3 +233,16 @@ def test_a_device_that_its_iommu_group_keeps_back_is_named_beside_those_that_are
     plan = solve(request, snapshot, budget=Budget())
     (why,) = explain_places(request, host_facts(request, snapshot), plan.placements)
     assert why.reasons == (f'node 1 has 0 free devices near enough for "card", {needs}: {bound}',)
+
+
+def test_a_link_that_its_function_alone_names_carries_as_much_as_one_that_names_its_function() -> None:
+    told = host("1n:8c:1t", nics=[Nic("e0", 0, 4, speed_mbps=10000)])
+    untold = replace(told, links=tuple(replace(link, pci=None) for link in told.links))
+    one = guest("a", 1, interfaces=[vfs("x", "e0", 2, mbps=6000)])
+    many = [guest(name, 1, interfaces=[vfs("x", "e0", 1, mbps=6000)]) for name in "ab"]
+    for request in (ask(one, reserved="0"), ask(*many, reserved="0")):
+        said = conflict(request, host_facts(request, told))
+        assert "10000" in said[1][0].reason
+        assert conflict(request, host_facts(request, untold)) == said
+    free = host_facts(ask(one), replace(told, links=(Link("lo", speed_mbps=1),)))
+    assert [free.link_speed(address) for address in (None, told.pci[0].address)] == [None, None]

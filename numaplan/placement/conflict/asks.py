@@ -231,10 +231,9 @@ def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
     pfs = {
         problem.device_kinds[i].pf for demand in guests.devices if demand.name == interface.name for i in demand.kinds
     }
+    names = {link.name for pf in pfs if pf is not None for link in problem.facts.links.get(pf, ())}
     links = [
-        f"{link.name}: {link.speed_mbps or 'not known'}"
-        for link in problem.facts.snapshot.links
-        if link.pci is not None and link.pci in pfs
+        f"{link.name}: {link.speed_mbps or 'not known'}" for link in problem.facts.snapshot.links if link.name in names
     ]
     wanted = "its VF" if interface.count == 1 else f"each of its {given(interface, interface.count)}"
     return f"{noun(interface)} needs {interface.mbps} Mbit/s for {wanted}; links: {', '.join(links) or 'none'}"

@@ -75,12 +75,11 @@ def _bandwidth(problem: Problem) -> str:
 
 
 def _link(problem: Problem, pf: PciAddress) -> str:
-    links = problem.facts.links.get(pf, ())
-    speed = max((link.speed_mbps or 0 for link in links), default=0)
+    links, speed = problem.facts.links.get(pf, ()), problem.facts.link_speed(pf)
     device = problem.facts.devices[pf]
     node = problem.facts.device_node(device)
     name = next((link.name for link in links), str(pf)) + ("" if node is None else f" on node {node}")
-    return f"{name} carries {speed}" if speed > 0 else f"what {name} carries is not known"
+    return f"{name} carries {speed}" if speed is not None else f"what {name} carries is not known"
 
 
 def _devices(problem: Problem) -> str:

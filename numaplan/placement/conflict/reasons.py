@@ -116,10 +116,7 @@ def _devices_near(problem: Problem, demand: DeviceDemand, nodes: tuple[NodeId, .
             by_pf[kind.pf] = by_pf.get(kind.pf, 0) + len(kind.members)
     if mbps == 0:
         return sum(by_pf.values())
-    speeds: dict[PciAddress | None, int] = {}
-    for link in problem.facts.snapshot.links:
-        speeds[link.pci] = max(link.speed_mbps or 0, speeds.get(link.pci, 0))
-    return sum(min(count, (speeds.get(pf) or count * mbps) // mbps) for pf, count in by_pf.items())
+    return sum(min(count, (problem.facts.link_speed(pf) or count * mbps) // mbps) for pf, count in by_pf.items())
 
 
 def _first_ways(problem: Problem) -> Problem:

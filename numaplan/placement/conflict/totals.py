@@ -260,9 +260,7 @@ def _devices(problem: Problem) -> Iterator[Resource]:
     vfs: list[Item] = []
     rates: list[Item] = []
     links: dict[PciAddress, Pool] = {kind.pf: Pool(kind.node, i) for i, kind in enumerate(kinds) if kind.pf is not None}
-    speeds: dict[PciAddress | None, int] = {}
-    for link in problem.facts.snapshot.links:
-        speeds[link.pci] = max(link.speed_mbps or 0, speeds.get(link.pci, 0))
+    speeds = {kind.pf: problem.facts.link_speed(kind.pf) for kind in kinds}
     for c, guests in enumerate(problem.classes):
         for demand in guests.devices:
             near = [
@@ -272,8 +270,8 @@ def _devices(problem: Problem) -> Iterator[Resource]:
             ]
             count = len(guests.members)
             vfs.append(Item(c, count, demand.count, frozenset(pools[i] for i in near)))
-            if demand.mbps and all(speeds.get(kinds[i].pf) for i in near):
+            if demand.mbps and all(speeds[kinds[i].pf] for i in near):
                 reach = frozenset(links[pf] for i in near if (pf := kinds[i].pf) is not None)
                 rates.append(Item(c, count * demand.count, demand.mbps, reach))
     yield Resource("VFs and devices", have, tuple(vfs), divisible=True)
-    yield Resource("Mbit/s", {pool: speeds.get(pf, 0) for pf, pool in links.items()}, tuple(rates))
+    yield Resource("Mbit/s", {pool: speeds[pf] or 0 for pf, pool in links.items()}, tuple(rates))

@@ -172,5 +172,5 @@ def given_devices(placement: Placement) -> tuple[tuple[PciAddress, ...], ...]:
 
 def _speeds(facts: HostFacts) -> dict[PciAddress, int]:
     """What the links carry of which the host says it, in Mbit/s."""
-    known = {a: [n.speed_mbps for n in links if n.speed_mbps and n.speed_mbps > 0] for a, links in facts.links.items()}
-    return {address: max(speeds) for address, speeds in known.items() if speeds}
+    known = {address: facts.link_speed(address) for address in facts.links}
+    return {address: speed for address, speed in known.items() if speed is not None}
