@@ -178,7 +178,7 @@ def memory(f: Formulation) -> None:
         # Of thousands of ways most have the cell on one of a few nodes.
         keys: dict[tuple[NodeId, NodeId | None], MemoryKey] = {}
         for option, count in f.options(u):
-            lies = option.nodes[k], option.keep.memory_nodes[k] if option.keep is not None else None
+            lies = option.nodes[k], option.memory_node(k)
             if lies not in keys:
                 keys[lies] = memory_key(f.problem, cell, option, k)
             demands[keys[lies]].append(count)

@@ -157,7 +157,7 @@ class Formulation:
 def memory_key(problem: Problem, cell: CellDemand, option: Option, k: int) -> MemoryKey:
     """The key of cell `k` of a guest that goes the way of `option`."""
     node = option.nodes[k]
-    bound = option.keep.memory_nodes[k] if option.keep is not None else None
+    bound = option.memory_node(k)
     if bound is not None:
         nodes: tuple[NodeId, ...] = (bound,)
     else:

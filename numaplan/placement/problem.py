@@ -113,11 +113,20 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to lie on nodes: cell k on `nodes[k]`. `cost` is what does not depend on which VF and memory it gets."""
+    """One way to lie on nodes: cell k on `nodes[k]`. `cost` is what does not depend on which VF and memory it gets.
+
+    `memory` are the nodes on which the memory of a guest stays that is not kept otherwise.
+    """
 
     nodes: tuple[NodeId, ...]
     cost: int
     keep: Keep | None = None
+    memory: tuple[NodeId, ...] | None = None
+
+    def memory_node(self, cell: int) -> NodeId | None:
+        """The node that the memory of a cell has to stay on; None: none in particular."""
+        nodes = self.memory if self.keep is None else self.keep.memory_nodes
+        return None if nodes is None else nodes[cell]
 
 
 @dataclass(frozen=True, slots=True)

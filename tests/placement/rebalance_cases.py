@@ -17,7 +17,7 @@ from numaplan.model.finding import Severity
 from numaplan.model.guest import CellId, EmulatorPin, Guest
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
-from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, Request
+from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, MemoryPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
@@ -149,7 +149,9 @@ def mending(case: Case) -> Case:
 
 @st.composite
 def returning(draw: st.DrawFn) -> Case:
-    """Some guests that are there are asked for, perhaps without their VF or the CPU of their emulator."""
+    """Some guests that are there are asked for, perhaps without their VF or the CPU of their emulator, or with memory
+    that may be anywhere.
+    """
     case = draw(cases())
     vfs_there = Counter(vf for each in case.standing for vf in each.guest.pci_addresses)
     asked = []
@@ -163,6 +165,9 @@ def returning(draw: st.DrawFn) -> Case:
                 request = replace(request, interfaces=())
             if draw(st.booleans()):
                 request = replace(request, emulator=EmulatorPolicy.SHARE)
+            if draw(st.booleans()):
+                cells = (replace(cell, memory_policy=MemoryPolicy.PREFERRED) for cell in request.cells)
+                request = replace(request, cells=tuple(cells))
             asked.append(request)
     return replace(case, request=replace(case.request, guests=(*asked, *case.request.guests)))
 
@@ -261,9 +266,12 @@ def _places(facts: Facts, asked: GuestRequest, free: CpuSet) -> Iterator[Placeme
         for cpus in combinations(free & node.cpus, len(cell.vcpus)):
             vcpus = tuple((vcpu, CpuSet([cpu])) for vcpu, cpu in zip(cell.vcpus, cpus, strict=True))
             size = cell.page_size.size_kib or 0
-            placed = CellPlacement(CellId(0), node.id, vcpus, node.id, cell.memory_kib, size)
             own = [CpuSet([cpu]) for cpu in (free & node.cpus) - CpuSet(cpus)]
-            for emulator, given in product(own if asked.own_emulator_cpus else [_floats(facts, node.id)], vf_choices):
+            emulators = own if asked.own_emulator_cpus else [_floats(facts, node.id)]
+            strict = cell.memory_policy is MemoryPolicy.STRICT
+            memory = [node.id] if strict else [other.id for other in facts.snapshot.nodes]
+            for at, emulator, given in product(memory, emulators, vf_choices):
+                placed = CellPlacement(CellId(0), node.id, vcpus, at, cell.memory_kib, size)
                 interfaces = tuple(InterfacePlacement(entry.name, given) for entry in asked.interfaces)
                 yield Placement(asked.name, (placed,), emulator, interfaces=interfaces)
 

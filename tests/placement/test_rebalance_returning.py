@@ -64,6 +64,19 @@ def test_vfs_that_change_are_named_where_a_guest_starts_anew() -> None:
     assert sentences(moves_of(rest, snapshot))[0].startswith("restart it on CPUs 0,8 of node 0, without 0000:21:00.0:")
 
 
+def test_memory_that_may_be_anywhere_stays_where_it_is() -> None:
+    a = runs("a", ["0", "1"], page_kib=GIB)
+    snapshot = host("2n:4c:1t", guests=[a], pages={"1GiB": 8}, nics=[Nic("ens1", 0, 1)])
+    new = guest("new", 3, interfaces=[vfs("x", "ens1")])
+    kept = guest("a", 2, memory_gib=4, page_size="1GiB", memory_policy="preferred")
+    moves = moves_of(ask(kept, new, reserved="3"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+    spot = moves.moves[0].after
+    assert spot is not None
+    assert [(cell.numa_nodes, cell.memory_node) for cell in spot.cells] == [((1,), 0)]
+
+
 @pytest.mark.parametrize("page_size", ["large", "any"])
 def test_a_guest_that_accepts_the_pages_that_it_has_keeps_them(page_size: str) -> None:
     asked = ask(guest("a", 1, memory_gib=4, page_size=page_size), shared=POOLS)

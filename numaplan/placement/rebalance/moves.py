@@ -15,7 +15,7 @@ from numaplan.placement.expand import expand
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.objective import cross_node_cost
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.conflict import why_impossible
 from numaplan.placement.rebalance.defects import find_defects
 from numaplan.placement.rebalance.model import Mend, StayOrMove
@@ -44,6 +44,8 @@ WORK_ON_DISTANCE: Final = 1.0
 
 # Nodes are decided by then, so there is little left to search.
 LEVELS: Final = Budget(scale=0.25)
+
+_Way = tuple[tuple[NodeId, ...], tuple[NodeId, ...] | None, bool]
 
 _NO_ROOM: Final = "not all guests that are asked for have a place, whoever moves"
 _NOT_FOUND: Final = "neither moves that make room nor a proof that there are none were found within the limit"
@@ -145,7 +147,8 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     answers = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
     plan, moves = min(answers, key=lambda answer: (sum(move.cost for move in answer[1]), len(answer[1])))
     cost = sum(move.cost for move in moves)
-    bound = 0 if f.problem.truncated else min(bound, cost)
+    # Moves below the bound would show the model to be wrong: it proves nothing then.
+    bound = 0 if f.problem.truncated or cost < bound else bound
     status = MovesStatus.OPTIMAL if cost == bound else MovesStatus.FEASIBLE
     if status is MovesStatus.FEASIBLE:
         plan = replace(plan, notes=(*unseen(f.problem, "a cheaper way"), *plan.notes))
@@ -158,22 +161,21 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
 
 def _narrowed(problem: Problem, f: StayOrMove, solved: Solved) -> Problem:
     """The problem in which every guest lies on the nodes that were chosen for it."""
-    chosen: dict[str, set[tuple[tuple[NodeId, ...], bool]]] = {}
+    chosen: dict[str, set[_Way]] = {}
     for u, unit in enumerate(f.units):
-        ways = {
-            (tuple(option.nodes), option.keep is not None)
-            for option, count in f.options(u)
-            if count.value(solved.solution)
-        }
+        ways = {_way(option) for option, count in f.options(u) if count.value(solved.solution)}
         for name in unit.names if ways else ():
             chosen[name] = ways
 
     def narrow(guests: GuestClass) -> GuestClass:
         ways = {way for guest in guests.members for way in chosen[guest.name]}
-        options = tuple(o for o in guests.options if (tuple(o.nodes), o.keep is not None) in ways)
-        return replace(guests, options=options)
+        return replace(guests, options=tuple(option for option in guests.options if _way(option) in ways))
 
     return replace(problem, classes=tuple(narrow(guests) for guests in problem.classes))
+
+
+def _way(option: Option) -> _Way:
+    return option.nodes, option.memory, option.keep is not None
 
 
 def _plan(

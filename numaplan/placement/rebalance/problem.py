@@ -95,7 +95,9 @@ def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) 
 
     def with_ways(guests: GuestClass) -> GuestClass:
         name = guests.request.name
-        return _as_it_lies(guests, by_name[name]) if name in by_name else guests
+        if name not in by_name:
+            return guests
+        return _memory_left(_as_it_lies(guests, by_name[name]), by_name[name])
 
     problem = build_problem(request, facts)
     return replace(problem, classes=tuple(map(with_ways, problem.classes)))
@@ -188,6 +190,9 @@ def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, keeps_fun
         if same and keeps_functions:
             return None
         nodes = memory_nodes(standing) or nodes
+    elif not all(cell.strict for cell in unit.guests.cells):
+        # Memory may go anywhere; that it stays is a way of its own.
+        nodes = option.memory or ()
     kind = kind_of_move(standing, nodes, devices_change=not keeps_functions)
     return kind if kind is MoveKind.CONFIGURE or same else MoveKind.RESTART
 
@@ -204,3 +209,15 @@ def _as_it_lies(guests: GuestClass, standing: Standing) -> GuestClass:
     ordered = tuple(chain.from_iterable(sorted(nodes[k] for k in cells) for _, cells in equal))
     like = [replace(option, nodes=nodes) for option in guests.options if option.nodes == ordered and not option.keep]
     return replace(guests, options=(*guests.options, *like))
+
+
+def _memory_left(guests: GuestClass, standing: Standing) -> GuestClass:
+    """Also with its memory left where it is, where a cell may have it on another node than its vCPUs."""
+    nodes = memory_nodes(standing)
+    free = not all(cell.strict for cell in guests.cells)
+    if nodes is None or not free or not names_pages(guests.request) or not same_shape(standing, guests.request):
+        return guests
+    strict = [k for k, cell in enumerate(guests.cells) if cell.strict]
+    moved = [option for option in guests.options if option.keep is None]
+    left = [replace(option, memory=nodes) for option in moved if all(option.nodes[k] == nodes[k] for k in strict)]
+    return replace(guests, options=(*guests.options, *left))
