@@ -292,3 +292,21 @@ def test_where_two_guests_share_a_cpu_and_neither_can_go_it_is_told_which() -> N
         ("a", 'is there and lies badly: it has CPU 1 together with "b"'),
         ("b", 'is there and lies badly: it has CPU 1 together with "a"'),
     ]
+
+
+@pytest.mark.parametrize("others", [[], [there("c", ["2"], emulator="0")]])
+def test_two_guests_on_one_cpu_that_cannot_be_moved_are_the_conflict(others: list[Guest]) -> None:
+    a, b = (there(name, ["1"], memory=NODE0, emulator="0", page_kib=16384) for name in "ab")
+    snapshot = host("1n:4c:1t", guests=[a, b, *others])
+    reason = "it has pages of 16384 KiB, which no request can ask for; --keep a --keep b leaves both as they are"
+    conflict = moves_of(ask(reserved="0"), snapshot).plan.conflict
+    assert conflict is not None
+    assert [(member.vm, member.sentence) for member in conflict.members] == [
+        ("a", f'it has CPU 1 together with "b", and it cannot be moved: {reason}'),
+        ("b", f'it has CPU 1 together with "a", and it cannot be moved: {reason}'),
+    ]
+    assert moves_of(ask(reserved="0"), snapshot, "a", "b").status is MovesStatus.NOTHING_TO_DO
+    movable = replace(snapshot, guests=(a, there("b", ["1"], emulator="0"), *others))
+    kept = moves_of(ask(reserved="0"), movable, "b").plan.conflict
+    assert kept is not None
+    assert ["it is to be kept as it is;" in member.sentence for member in kept.members] == [False, True]

@@ -27,12 +27,22 @@ def why_impossible(question: Rebalancing) -> Conflict:
     stuck = [each for each in question.fixed if each.guest.name in question.mend.leave]
     if stuck:
         return Conflict((_stuck(question, stuck[0]),))
+    if (pair := fixed_pair(question)) is not None:
+        return Conflict(tuple(_stuck_together(one, other, pair) for one, other in (pair, pair[::-1])))
     names = [guest.name for guest in question.asked.guests]
     names += [each.guest.name for each in question.movable]
     prober = _Prober(question)
     found = smallest(names, prober.impossible)
     members = (_member(question, name, alone=len(found) == 1) for name in names if name in found)
     return Conflict(tuple(replace(member, proven=prober.sure) for member in members))
+
+
+def fixed_pair(question: Rebalancing) -> tuple[Standing, Standing] | None:
+    """Two guests that cannot be moved and one of whom must go."""
+    fixed = {each.guest.name: each for each in question.fixed}
+    return next(
+        ((fixed[one], fixed[other]) for one, other in question.mend.pairs if {one, other} <= fixed.keys()), None
+    )
 
 
 class _Prober:
@@ -63,6 +73,13 @@ def _stuck(question: Rebalancing, standing: Standing) -> ConflictMember:
     return ConflictMember(name, "stays", sentence)
 
 
+def _stuck_together(standing: Standing, other: Standing, pair: tuple[Standing, Standing]) -> ConflictMember:
+    reason = standing.reason or "it is to be kept as it is"
+    keep = " ".join(f"--keep {each.guest.name}" for each in pair)
+    sentence = f"{_together(standing, other)}, and it cannot be moved: {reason}; {keep} leaves both as they are"
+    return ConflictMember(standing.guest.name, "stays", sentence)
+
+
 def _member(question: Rebalancing, name: str, *, alone: bool) -> ConflictMember:
     asked = next((guest for guest in question.asked.guests if guest.name == name), None)
     if asked is None:
@@ -86,8 +103,12 @@ def _shared(question: Rebalancing, standing: Standing) -> str | None:
     for pair in question.mend.pairs:
         if name in pair:
             other = next(one for one in pair if one != name)
-            return f'it has {shared_cpus(standing, there[other]).named} together with "{other}"'
+            return _together(standing, there[other])
     return None
+
+
+def _together(standing: Standing, other: Standing) -> str:
+    return f'it has {shared_cpus(standing, other).named} together with "{other.guest.name}"'
 
 
 def _no_place(question: Rebalancing, guest: GuestRequest) -> str | None:

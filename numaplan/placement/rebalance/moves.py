@@ -16,7 +16,7 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.objective import cross_node_cost
 from numaplan.placement.problem import GuestClass, Option, Problem
-from numaplan.placement.rebalance.conflict import why_impossible
+from numaplan.placement.rebalance.conflict import fixed_pair, why_impossible
 from numaplan.placement.rebalance.defects import find_defects
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.names import rename_cores
@@ -57,7 +57,7 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     Guests in `keep` stay as they are. Deterministic.
     """
     question = _question(asked, snapshot, frozenset(keep))
-    if any(each.guest.name in question.mend.leave for each in question.fixed) or _fixed_pair(question):
+    if any(each.guest.name in question.mend.leave for each in question.fixed) or fixed_pair(question):
         return _impossible(question)
     f = stay_or_move(question)
     solved, bound = _solve(f, question)
@@ -88,11 +88,6 @@ def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebal
         fixed,
         wanted,
     )
-
-
-def _fixed_pair(question: Rebalancing) -> bool:
-    names = {each.guest.name for each in question.fixed}
-    return any(names.issuperset(pair) for pair in question.mend.pairs)
 
 
 def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
