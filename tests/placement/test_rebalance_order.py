@@ -1,11 +1,14 @@
 """Orders of changes: circles, and memory that must be free before it is taken."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import permutations
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
-from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, World, order
+from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, World
+from numaplan.placement.rebalance.order import order
 
 NODE0, NODE1 = NodeId(0), NodeId(1)
 SMALL = 4
@@ -102,3 +105,31 @@ def test_many_that_wait_for_each_other_are_brought_to_an_end() -> None:
     steps = order(circle, world(cpus="0-39"))
     assert [step.action for step in steps].count(Action.STOP) == 1
     assert len(steps) == 41
+
+
+def test_room_in_a_pool_that_two_want_goes_to_the_one_whose_leaving_helps() -> None:
+    first = replace(change("a", MoveKind.REPIN, ("", "")), after=Footprint(pool=((NODE0, 1),)), parking=())
+    second = replace(change("b", MoveKind.REPIN, ("1", "")), after=Footprint(pool=((NODE0, 1),)), parking=())
+    third = replace(change("c", MoveKind.REPIN, ("", "1")), before=Footprint(pool=((NODE0, 1),)), parking=())
+    around = replace(world(shared="7"), pool_room={NODE0: 2})
+    for changes in permutations([first, second, third]):
+        assert said(list(changes), around) == ["do b", "do c", "do a"]
+
+
+def test_who_waits_takes_the_pool_where_its_nearest_place_is_waited_for() -> None:
+    waiting = replace(change("a", MoveKind.REPIN, ("4-5", "0-1")), parking=())
+    steps = order([waiting, change("b", MoveKind.REPIN, ("1", "5"))], world(cpus="0-1,4-5", shared="7"))
+    assert [f"{step.action} {step.vm}" for step in steps] == ["park b", "do a", "do b"]
+    assert [str(cpus) for cpus in steps[0].parked] == ["7"]
+
+
+def test_of_many_circles_one_guest_each_is_stopped() -> None:
+    """Far more sets of guests can be stopped than there is work for."""
+    circles = [
+        change(f"g{circle}{n}", MoveKind.REPIN, (str(8 * circle + n), str(8 * circle + (n + 1) % 8)))
+        for circle in range(8)
+        for n in range(8)
+    ]
+    steps = order(circles, world(cpus="0-63"))
+    assert [step.vm[:2] for step in steps if step.action is Action.STOP] == [f"g{circle}" for circle in range(8)]
+    assert len(steps) == 64 + 8

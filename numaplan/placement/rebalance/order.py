@@ -6,134 +6,34 @@ stop that costs a restart, in this order.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from numaplan.cpuset import EMPTY, CpuId, CpuSet
-from numaplan.model.devices import PciAddress
-from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
-from numaplan.placement.rebalance.standing import Place
+from numaplan.placement.rebalance.changes import PRICES, Action, Change, Held, Step, World
+from numaplan.placement.rebalance.situation import Phase, Situation, State
 
-# What a step costs, by its kind; a live move of pages costs 1 more for each GiB. docs/rebalancing.md says why.
-PRICES: Final[Mapping[MoveKind, int]] = {
-    MoveKind.CONFIGURE: 0,
-    MoveKind.START: 0,
-    MoveKind.REPIN: 1,
-    MoveKind.MOVE_PAGES: 10,
-    MoveKind.REPLUG: 10_000,
-    MoveKind.RESTART: 1_000_000,
-}
-
-# Beyond so many states the guests that still wait are stopped together and started together.
+# Beyond so many states, or changes in all that follow them, one way is gone without looking back.
 MAX_STATES: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What a guest holds in one place: CPUs, siblings that stay idle, shared vCPUs, KiB of memory, PCI functions."""
-
-    cpus: CpuSet = EMPTY
-    idle: CpuSet = EMPTY
-    pool: tuple[tuple[NodeId, int], ...] = ()
-    memory: tuple[tuple[Place, int], ...] = ()
-    devices: frozenset[PciAddress] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One guest that runs, from where it is to where it goes.
-
-    `parking` is what it needs to wait somewhere else: (node, dedicated CPUs) for each cell; () where it cannot.
-    """
-
-    vm: str
-    kind: MoveKind
-    price: int
-    before: Footprint
-    after: Footprint
-    parking: tuple[tuple[NodeId, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything around the changes: guests that stay, memory that is free now, room in the pools, CPUs by node."""
-
-    staying: tuple[Footprint, ...]
-    free_kib: Mapping[Place, int]
-    pool_room: Mapping[NodeId, int]
-    cpus: Mapping[NodeId, CpuSet]
-    shared: Mapping[NodeId, CpuSet]
-
-
-class Action(StrEnum):
-    """What a step does with a change: all of it, its two halves, or a place for the moment."""
-
-    DO = "do"
-    STOP = "stop"
-    START = "start"
-    PARK = "park"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """`cost` is what the step adds; `parked` are the CPUs for the moment, cell by cell."""
-
-    vm: str
-    action: Action
-    cost: int
-    parked: tuple[CpuSet, ...] = ()
-
-
-class Phase(StrEnum):
-    """How far a change is."""
-
-    BEFORE = "before"
-    DOWN = "down"
-    PARKED = "parked"
-    AFTER = "after"
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    phases: tuple[Phase, ...]
-    parked: tuple[tuple[CpuSet, ...], ...]
-
-    @classmethod
-    def first(cls, changes: Sequence[Change]) -> "_State":
-        return cls((Phase.BEFORE,) * len(changes), ((),) * len(changes))
-
-    def to(self, i: int, phase: Phase, parked: tuple[CpuSet, ...] = ()) -> "_State":
-        phases, places = list(self.phases), list(self.parked)
-        phases[i], places[i] = phase, parked
-        return _State(tuple(phases), tuple(places))
-
-    @property
-    def pending(self) -> list[int]:
-        return [i for i, phase in enumerate(self.phases) if phase is not Phase.AFTER]
+MAX_WORK: Final = 1_000_000
 
 
 def order(changes: Sequence[Change], world: World) -> tuple[Step, ...]:
-    """The steps, cheapest first; every one of them possible after those before it, where the whole outcome is."""
+    """Steps that are possible one after the other, where the whole outcome is: the cheapest that are found.
+
+    Where that search takes too long, guests are stopped one by one until the others can go.
+    """
     run = _Order(changes, world)
-    queue: list[tuple[_Rank, _State, tuple[Step, ...]]] = [(_Rank(0, 0, 0, 0), _State.first(changes), ())]
-    seen: set[_State] = set()
-    number = 0
-    while queue and len(seen) < MAX_STATES:
-        rank, state, steps = heapq.heappop(queue)
-        if not state.pending:
-            return steps
-        if state in seen:
-            continue
-        seen.add(state)
-        for extra, step, following in run.successors(state):
-            number += 1
-            stops = rank.stops + (step.action is Action.STOP)
-            place = _Rank(rank.extra + extra, stops, rank.left - 1, number)
-            heapq.heappush(queue, (place, following, (*steps, step)))
-    return run.all_at_once()
+    found = run.cheapest()
+    return run.straight_on() if found is None else found
+
+
+class _Trail(NamedTuple):
+    """The last step on a way, and those before it."""
+
+    step: Step
+    before: "_Trail | None"
 
 
 class _Rank(NamedTuple):
@@ -151,141 +51,95 @@ class _Order:
     def __init__(self, changes: Sequence[Change], world: World) -> None:
         self.changes = tuple(changes)
         self.world = world
+        self.staying = Held(world.staying)
         self.memory = Counter(world.free_kib)
         for change in changes:
             self.memory.update(dict(change.before.memory))
 
-    def successors(self, state: _State) -> Iterator[tuple[int, Step, _State]]:
-        """What can be done next, and its cost beyond the change's price; what harms nobody is done before all else."""
-        able = [i for i in state.pending if self._fits(state, i)]
-        harmless = next((i for i in able if self._is_harmless(state, i)), None)
+    def cheapest(self) -> tuple[Step, ...] | None:
+        """The cheapest way to the end; None where it is not found within the limits."""
+        queue: list[tuple[_Rank, State, _Trail | None]] = [(_Rank(0, 0, 0, 0), State.first(self.changes), None)]
+        seen: set[State] = set()
+        number = work = 0
+        while queue and len(seen) < MAX_STATES and work < MAX_WORK:
+            rank, state, trail = heapq.heappop(queue)
+            if not state.pending:
+                return _steps(trail)
+            if state in seen:
+                continue
+            seen.add(state)
+            for extra, step, following in self.successors(state):
+                number += 1
+                work += len(self.changes)
+                stops = rank.stops + (step.action is Action.STOP)
+                place = _Rank(rank.extra + extra, stops, rank.left - 1, number)
+                heapq.heappush(queue, (place, following, _Trail(step, trail)))
+            work += len(self.changes)
+        return None
+
+    def straight_on(self) -> tuple[Step, ...]:
+        """Whatever can be done is done; where nothing can, the cheapest is taken that lets another guest go on.
+
+        It comes to an end: whoever is stopped can start when all others are stopped or done.
+        """
+        state = State.first(self.changes)
+        steps: list[Step] = []
+        while state.pending:
+            ways = sorted(self.successors(state, again=True), key=lambda way: way[0])
+            helping = (way for way in ways if way[1].action in _ENDS or self._helps(state, way[2]))
+            stops = (way for way in ways if way[1].action is Action.STOP)
+            way = next(helping, None) or next(stops, None)
+            if way is None:
+                return (*steps, *(self._done(state, i) for i in state.pending))
+            _, step, state = way
+            steps.append(step)
+        return tuple(steps)
+
+    def successors(self, state: State, *, again: bool = False) -> Iterator[tuple[int, Step, State]]:
+        """What can be done next, and its cost beyond the change's price; what harms nobody is done before all else.
+
+        `again`: who waits somewhere may also be stopped.
+        """
+        now = self._situation(state)
+        able = [i for i in now.pending if now.fits(i)]
+        harmless = next((i for i in able if now.is_harmless(i)), None)
         for i in able if harmless is None else [harmless]:
             yield 0, self._done(state, i), state.to(i, Phase.AFTER)
         if harmless is not None:
             return
         restart = PRICES[MoveKind.RESTART]
-        for i in state.pending:
+        for i in now.pending:
             change = self.changes[i]
-            if state.phases[i] is not Phase.BEFORE:
-                continue
-            yield restart - change.price, Step(change.vm, Action.STOP, restart), state.to(i, Phase.DOWN)
-            if parked := self._parking(state, i):
-                cost = PRICES[MoveKind.REPIN]
-                yield cost, Step(change.vm, Action.PARK, cost, parked), state.to(i, Phase.PARKED, parked)
+            if state.phases[i] is Phase.BEFORE or (again and state.phases[i] is Phase.PARKED):
+                yield restart - change.price, Step(change.vm, Action.STOP, restart), state.to(i, Phase.DOWN)
+        cost = PRICES[MoveKind.REPIN]
+        # Everybody's best place comes before anybody's next one.
+        for places in zip_longest(*(now.parkings(i) for i in now.pending)):
+            for i, place in zip(now.pending, places, strict=True):
+                if place is not None:
+                    yield cost, Step(self.changes[i].vm, Action.PARK, cost, place), state.to(i, Phase.PARKED, place)
 
-    def all_at_once(self) -> tuple[Step, ...]:
-        """Every guest stopped, then every guest started: possible whenever the outcome is."""
-        stops = tuple(Step(change.vm, Action.STOP, PRICES[MoveKind.RESTART]) for change in self.changes)
-        return stops + tuple(Step(change.vm, Action.START, 0) for change in self.changes)
+    def _situation(self, state: State) -> Situation:
+        return Situation(self.changes, self.world, state, staying=self.staying, total=self.memory)
 
-    def _done(self, state: _State, i: int) -> Step:
+    def _helps(self, state: State, following: State) -> bool:
+        """Whether somebody else can be brought to its end then."""
+        then = self._situation(following)
+        return any(then.fits(i) for i in then.pending if state.phases[i] is following.phases[i])
+
+    def _done(self, state: State, i: int) -> Step:
         change = self.changes[i]
         if state.phases[i] is Phase.DOWN:
             return Step(change.vm, Action.START, 0)
         return Step(change.vm, Action.DO, change.price)
 
-    def _footprint(self, state: _State, i: int) -> Footprint:
-        change = self.changes[i]
-        match state.phases[i]:
-            case Phase.BEFORE:
-                return change.before
-            case Phase.DOWN:
-                return Footprint()
-            case Phase.AFTER:
-                return change.after
-            case Phase.PARKED:
-                return _parked(change, state.parked[i], self.world)
 
-    def _others(self, state: _State, i: int) -> list[Footprint]:
-        return [*self.world.staying, *(self._footprint(state, j) for j in range(len(self.changes)) if j != i)]
-
-    def _free(self, state: _State) -> Counter[Place]:
-        free = Counter(self.memory)
-        for i in range(len(self.changes)):
-            free.subtract(dict(self._footprint(state, i).memory))
-        return free
-
-    def _fits(self, state: _State, i: int) -> bool:
-        """Whether the change can be carried through now."""
-        free = self._free(state)
-        return _beside(self.changes[i].after, self._others(state, i), self.world) and all(
-            size <= free[place] for place, size in self._taken(state, i)
-        )
-
-    def _taken(self, state: _State, i: int) -> list[tuple[Place, int]]:
-        """The memory that it needs where it has none; on another node that must be free before its old is."""
-        now = self._footprint(state, i).memory
-        return list((Counter(dict(self.changes[i].after.memory)) - Counter(dict(now))).items())
-
-    def _is_harmless(self, state: _State, i: int) -> bool:
-        """Whether nobody can come to lack the memory that it takes; its CPUs and devices are in nobody else's way."""
-        wanted: Counter[Place] = Counter()
-        for j in state.pending:
-            wanted.update(dict(self._taken(state, j)))
-        free = self._free(state)
-        return all(wanted[place] <= free[place] for place, _ in self._taken(state, i))
-
-    def _parking(self, state: _State, i: int) -> tuple[CpuSet, ...]:
-        """CPUs for the moment: its own that nobody is to get and free ones of the nodes where it is, else the pool
-        there, else free ones anywhere; () where it has none that another one waits for.
-        """
-        change = self.changes[i]
-        others = self._others(state, i)
-        held = CpuSet(cpu for one in others for cpu in one.cpus | one.idle)
-        pending = [self.changes[j].after for j in state.pending if j != i]
-        wanted = CpuSet(cpu for after in pending for cpu in after.cpus | after.idle)
-        before = change.before
-        own = EMPTY if before.idle else before.cpus - held - wanted
-        if not change.parking or own == before.cpus:
-            return ()
-        gone = held | (before.cpus - own) | before.idle
-        # Whoever waits stays where it can, and out of the way of others.
-        free = {
-            node: sorted(cpus - gone, key=lambda cpu: (cpu not in own, cpu in wanted, cpu))
-            for node, cpus in self.world.cpus.items()
-        }
-        if near := _chosen(change.parking, free, anywhere=False):
-            return near
-        pools = tuple(self.world.shared[node] if count else EMPTY for node, count in change.parking)
-        floating = _parked(change, pools, self.world)
-        enough = all(pools[k] for k, (_, count) in enumerate(change.parking) if count)
-        if enough and _beside(floating, others, self.world):
-            return pools
-        return _chosen(change.parking, free, anywhere=True)
+_ENDS: Final = (Action.DO, Action.START)
 
 
-def _chosen(
-    parking: Sequence[tuple[NodeId, int]], free: Mapping[NodeId, Sequence[CpuId]], *, anywhere: bool
-) -> tuple[CpuSet, ...]:
-    """Free CPUs for each cell, the best first; () where there are too few."""
-    chosen: list[CpuSet] = []
-    for home, count in parking:
-        nodes = [home, *(node for node in free if node != home and anywhere)]
-        ranked = [cpu for node in nodes for cpu in free[node] if not any(cpu in cpus for cpus in chosen)]
-        chosen.append(CpuSet(ranked[:count]))
-    enough = all(len(cpus) == count for cpus, (_, count) in zip(chosen, parking, strict=True))
-    return tuple(chosen) if enough else ()
-
-
-def _parked(change: Change, cpus: tuple[CpuSet, ...], world: World) -> Footprint:
-    """What a guest holds while it waits: its own CPUs are others, or it floats on the pool."""
-    pool = Counter(dict(change.before.pool))
-    own = EMPTY
-    for (node, count), chosen in zip(change.parking, cpus, strict=True):
-        if count and chosen == world.shared[node]:
-            pool[node] += count
-        else:
-            own |= chosen
-    return Footprint(own, EMPTY, tuple(sorted(pool.items())), change.before.memory, change.before.devices)
-
-
-def _beside(footprint: Footprint, others: Sequence[Footprint], world: World) -> bool:
-    """Whether a place can be taken beside the others; memory apart."""
-    pool: Counter[NodeId] = Counter(dict(footprint.pool))
-    for other in others:
-        if not footprint.cpus.isdisjoint(other.cpus | other.idle) or not footprint.idle.isdisjoint(other.cpus):
-            return False
-        if not footprint.devices.isdisjoint(other.devices):
-            return False
-        pool.update(dict(other.pool))
-    return all(pool[node] <= world.pool_room.get(node, 0) for node, count in footprint.pool if count)
+def _steps(trail: _Trail | None) -> tuple[Step, ...]:
+    steps = []
+    while trail is not None:
+        steps.append(trail.step)
+        trail = trail.before
+    return tuple(reversed(steps))

@@ -15,7 +15,8 @@ from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
-from numaplan.placement.rebalance.order import PRICES, Action, Change, Footprint, Step, World, order
+from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, Step, World
+from numaplan.placement.rebalance.order import order
 from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead, vcpu_cpus
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
 

@@ -12,7 +12,7 @@ from numaplan.model.moves import CellSpot, Move, MoveKind, Spot
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.rebalance.order import Action, Step
+from numaplan.placement.rebalance.changes import Action, Step
 from numaplan.placement.rebalance.standing import Standing
 
 
