@@ -24,6 +24,7 @@ from numaplan.model.guest import (
     VcpuPin,
 )
 from numaplan.model.host import NodeId
+from numaplan.model.request import ThreadPolicy
 from numaplan.records.document import Form
 from numaplan.records.fields import Address, Count, CpuList, Id, NumberKey, Size, SlitEntry, Text
 from numaplan.records.guest_tuning_form import (
@@ -154,7 +155,7 @@ class GuestForm(Form):
     hugepages: list[HugepageForm] = Field(default_factory=list)
     interfaces: list[GuestInterfaceForm] = Field(default_factory=list)
     hostdevs: list[HostdevForm] = Field(default_factory=list)
-    thread_policy: Text | None = None
+    thread_policy: Annotated[ThreadPolicy, Field(strict=False)] | None = None
     shared_vcpus: list[Count] = Field(default_factory=list)
     loose_devices: list[Address] = Field(default_factory=list)
     schedulers: list[SchedulerForm] = Field(default_factory=list)
@@ -211,7 +212,7 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
             GuestHostdev(hostdev.pci, hostdev.line, hostdev.alias, hostdev.address, hostdev.managed)
             for hostdev in form.hostdevs
         ),
-        thread_policy=form.thread_policy,
+        thread_policy=None if form.thread_policy is None else form.thread_policy.value,
         running=form.running,
         shared_vcpus=tuple(VcpuId(vcpu) for vcpu in sorted(form.shared_vcpus)),
         loose_devices=tuple(form.loose_devices),

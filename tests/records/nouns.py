@@ -14,6 +14,7 @@ from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.guest import Guest, GuestThread, RunningGuest
 from numaplan.model.host import MemoryAccess, NodeId
 from numaplan.model.kernel import Kernel
+from numaplan.model.request import ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import OpenVswitch
 from tests.hosts import host
@@ -28,6 +29,7 @@ ADDRESSES = st.builds(
 )
 # Two lone surrogates may pair up; the samples have one.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+_POLICIES = [policy.value for policy in ThreadPolicy]
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: NUMBERS,
@@ -145,6 +147,7 @@ def _guest(guest: Guest) -> Guest:
         vcpu_pins=_distinct(guest.vcpu_pins, key=lambda pin: pin.vcpu),
         iothread_pins=_distinct(guest.iothread_pins, key=lambda pin: pin.iothread),
         shared_vcpus=tuple(sorted(guest.shared_vcpus)),
+        thread_policy=None if guest.thread_policy is None else _POLICIES[len(guest.thread_policy) % len(_POLICIES)],
         live=guest.live and _live(guest.live),
     )
 

@@ -262,7 +262,6 @@ def evil_snapshot(text: str) -> Snapshot:
         file=text,
         uuid=text,
         memory=MemoryBinding(None, text, (NodeId(0),), 20),
-        thread_policy=text,
         interfaces=(GuestInterface(text, 1, text, text, text, target=text, socket=text, model=text),),
         state=text,
         live=RunningGuest(threads=(GuestThread(ThreadKind.OTHER, EMPTY, name=text),)),

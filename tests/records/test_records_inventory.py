@@ -209,6 +209,10 @@ WRONG_TYPES: list[tuple[Edit, str]] = [
     (lambda d: d.update(kernel=[]), "kernel: expected an object, found a list"),
     (lambda d: d.update(kernel={"isolcpus": {"cpus": "a"}}), "kernel.isolcpus.cpus: expected a CPU list (no CPU list"),
     (lambda d: d.update(kernel={"cpusets": [{"path": 3}]}), "kernel.cpusets[0].path: expected a string, found 3"),
+    (
+        lambda d: d.update(guests=[{"name": "a", "vcpus": 1, "memory_kib": 1, "thread_policy": "bogus"}]),
+        "guests[0].thread_policy: expected 'prefer', 'require' or 'isolate', found 'bogus'",
+    ),
     (lambda d: d.update(openvswitch={"pmds": [{"cpu": 8192}]}), "pmds[0].cpu: expected a number of 8191 or less"),
 ]
 
