@@ -1,8 +1,9 @@
 """Which of equal cores is which: guests that move keep the CPUs that they can keep, and get in nobody's way."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.guest import VcpuId
@@ -44,38 +45,81 @@ def rename_cores(
     }
     renamed: dict[CpuId, CpuId] = {}
     for cores in groups.values():
-        renamed |= _matched(cores, before, after, now)
+        renamed |= matched(cores, before, after, now)
     return tuple(_renamed(placement, renamed) for placement in placements)
 
 
-def _matched(
+def matched(
     cores: Sequence[Core], before: Mapping[Thread, CpuId], after: Mapping[CpuId, Thread], now: Mapping[CpuId, set[str]]
 ) -> dict[CpuId, CpuId]:
     """A new name for each CPU of equal cores: the best pairs of a core and its new name first, empty cores last."""
-    ranked = sorted(
-        (not any(cpu in after for cpu in old), -_worth(old, new, before, after, now), i != j, i, j)
-        for i, old in enumerate(cores)
-        for j, new in enumerate(cores)
-    )
+    free = _Free(cores, now)
+
+    def best(i: int) -> tuple[int, bool, int, int]:
+        """The best new name that is left for a core: what it is worth, then its own, then the lowest."""
+        threads = [after[cpu] for cpu in cores[i] if cpu in after]
+        names = {i, *free.of(before[thread] for thread in threads if thread in before)}
+        names |= free.lowest({name for name, _ in threads})
+        left = (j for j in names if j not in free.taken)
+        return min((-worth(cores[i], cores[j], before, after, now), i != j, i, j) for j in left)
+
     chosen: dict[int, int] = {}
-    taken: set[int] = set()
-    for *_, i, j in ranked:
-        if i not in chosen and j not in taken:
+    queue = [best(i) for i, core in enumerate(cores) if any(cpu in after for cpu in core)]
+    heapify(queue)
+    while queue:
+        *_, i, j = heappop(queue)
+        if j in free.taken:
+            heappush(queue, best(i))
+        else:
             chosen[i] = j
-            taken.add(j)
+            free.taken.add(j)
+    empty = [i for i in range(len(cores)) if i not in chosen]
+    chosen |= {i: i for i in empty if i not in free.taken}
+    taken = {*free.taken, *chosen.values()}
+    chosen |= zip((i for i in empty if i in free.taken), (j for j in range(len(cores)) if j not in taken), strict=True)
     return {old: new for i, j in chosen.items() for old, new in zip(cores[i], cores[j], strict=True)}
 
 
-def _worth(
+class _Free:
+    """Names of cores that are left, found by who is on them; all alike but for their numbers are looked at as one."""
+
+    def __init__(self, cores: Sequence[Core], now: Mapping[CpuId, set[str]]) -> None:
+        self.taken: set[int] = set()
+        self._number = {cpu: j for j, core in enumerate(cores) for cpu in core}
+        holders = [tuple(frozenset(now.get(cpu, ())) for cpu in core) for core in cores]
+        self._by_threads: dict[tuple[bool, ...], deque[int]] = defaultdict(deque)
+        alike: dict[tuple[frozenset[str], ...], deque[int]] = defaultdict(deque)
+        for j, names in enumerate(holders):
+            self._by_threads[tuple(map(bool, names))].append(j)
+            alike[names].append(j)
+        self._by_guest: dict[str, list[deque[int]]] = defaultdict(list)
+        for names, numbers in alike.items():
+            for guest in sorted({guest for held in names if len(held) == 1 for guest in held}):
+                self._by_guest[guest].append(numbers)
+
+    def of(self, cpus: Iterable[CpuId]) -> set[int]:
+        """The cores of some CPUs, those that are among these."""
+        return {self._number[cpu] for cpu in cpus if cpu in self._number}
+
+    def lowest(self, guests: Collection[str]) -> set[int]:
+        """The lowest that is left of each kind that can differ for these guests."""
+        groups = [*self._by_threads.values(), *(group for guest in guests for group in self._by_guest.get(guest, ()))]
+        for group in groups:
+            while group and group[0] in self.taken:
+                group.popleft()
+        return {group[0] for group in groups if group}
+
+
+def worth(
     old: Core, new: Core, before: Mapping[Thread, CpuId], after: Mapping[CpuId, Thread], now: Mapping[CpuId, set[str]]
 ) -> int:
     """One for each vCPU that stays where it is, less three for each that comes to where another guest still is."""
-    worth = 0
+    gain = 0
     for was, becomes in zip(old, new, strict=True):
         thread = after.get(was)
         if thread is not None:
-            worth += (before.get(thread) == becomes) - 3 * bool(now.get(becomes, set()) - {thread[0]})
-    return worth
+            gain += (before.get(thread) == becomes) - 3 * bool(now.get(becomes, set()) - {thread[0]})
+    return gain
 
 
 def _pins(standing: Standing) -> list[tuple[VcpuId, CpuId]]:
