@@ -7,7 +7,6 @@ from math import gcd
 from typing import Final
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
@@ -291,7 +290,7 @@ class Stretch:
             if supply.thing is Thing.BANDWIDTH:
                 load = total(n * mbps for _, i, n, mbps in uses if f.problem.device_kinds[i].pf == supply.pf)
                 more = f.model.integer(0, self._within_reach(supply))
-                f.model.at_most(load - more, link_speed(self.base.problem.facts, supply.pf) or 0)
+                f.model.at_most(load - more, self.base.problem.facts.link_speed(supply.pf) or 0)
                 slacks.append(_Slack(supply, more))
         return slacks
 
@@ -379,12 +378,6 @@ def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) 
 def _ways_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[tuple[NodeId, ...]]:
     ways = [way for u, unit in enumerate(f.units) if unit.number == asked.number for way in f.options(u)]
     return frozenset(option.nodes for option, count in ways if count.value(solution))
-
-
-def link_speed(facts: HostFacts, pf: PciAddress | None) -> int | None:
-    """What the link of a PF carries in Mbit/s; None where the host does not say."""
-    links = facts.links.get(pf, ()) if pf is not None else ()
-    return max((link.speed_mbps for link in links if link.speed_mbps and link.speed_mbps > 0), default=None)
 
 
 def _without(kind: CoreKind, new: CpuSet) -> CoreKind:

@@ -11,7 +11,7 @@ from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.request import CellRequest, DeviceRequest, InterfaceRequest, PageSize, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
-from numaplan.placement.capacity.elastic import Stretch, link_speed
+from numaplan.placement.capacity.elastic import Stretch
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
@@ -113,7 +113,7 @@ def _supplies(asked: CopiesProblem) -> Iterator[Supply]:
     rates = any(demand.mbps for guests in asked.problem.classes for demand in guests.devices)
     for pf, node_id in _pfs(asked):
         yield Supply(5, Thing.VF, node_id, pf=pf)
-        if rates and link_speed(facts, pf) is not None:
+        if rates and facts.link_speed(pf) is not None:
             yield Supply(6, Thing.BANDWIDTH, node_id, pf=pf)
 
 
@@ -231,7 +231,7 @@ def _most_left(asked: CopiesProblem, supply: Supply) -> int:
         kib = facts.capacity_kib.get((supply.node, supply.size_kib or SMALL_PAGE_KIB), 0)
         return kib // (supply.size_kib or 1)
     if supply.thing is Thing.BANDWIDTH:
-        return link_speed(facts, supply.pf) or 0
+        return facts.link_speed(supply.pf) or 0
     if supply.thing is Thing.VF:
         return sum(vf.physfn == supply.pf and vf.address not in facts.held_devices for vf in facts.snapshot.pci)
     return sys.maxsize
