@@ -17,7 +17,7 @@ from numaplan.placement.why.beside import Beside, Host, given_devices
 from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.devices import devices_lack, serve_devices
 from numaplan.placement.why.lack import Lack, Nodes, for_cells, listed
-from numaplan.placement.why.memory import memory_lack, serve_memory
+from numaplan.placement.why.memory import memory_lack, memory_want, serve_memory
 from numaplan.units import format_count, format_size
 
 # So many cells, nodes and PFs compete that counting gave up.
@@ -150,6 +150,7 @@ class _Counting:
         self.guests = host.class_of[vm]
         self.steps = Steps()
         self._cells: dict[tuple[NodeId, tuple[int, ...]], Lack | None] = {}
+        self._wants: dict[tuple[int, NodeId], Want] = {}
         self._memory: dict[tuple[tuple[NodeId, bool, int, tuple[int, ...]], ...], Service] = {}
         self._devices: dict[frozenset[NodeId], Service] = {}
         self._no_devices: dict[frozenset[NodeId], Lack] = {}
@@ -219,8 +220,14 @@ class _Counting:
         pairs = zip(self.guests.cells, nodes, strict=True)
         key = tuple(sorted((node, cell.strict, cell.memory_kib, cell.page_sizes_kib) for cell, node in pairs))
         if key not in self._memory:
-            self._memory[key] = serve_memory(self.host.problem, self.beside, self.guests, nodes=nodes)
+            wants = [self._memory_want(k, node) for k, node in enumerate(nodes)]
+            self._memory[key] = serve_memory(self.host.problem, self.beside, self.guests, nodes=nodes, wants=wants)
         return self._memory[key]
+
+    def _memory_want(self, k: int, node: NodeId) -> Want:
+        if (k, node) not in self._wants:
+            self._wants[k, node] = memory_want(self.host.problem, self.guests.cells[k], node)
+        return self._wants[k, node]
 
     def _serve_devices(self, nodes: Nodes) -> Service:
         key = frozenset(nodes)

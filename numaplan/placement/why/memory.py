@@ -1,25 +1,30 @@
 """Whether a guest finds its memory on the nodes of a way with all others held, and what is missing there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside
 from numaplan.placement.why.cheapest import Offer, Service, Stock, Want
 from numaplan.placement.why.lack import Lack, Nodes, for_cells
 from numaplan.units import format_count, format_size
 
 
-def serve_memory(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes) -> Service:
-    """Its cells' memory out of what is left; one question for all ways that ask the same of every node."""
-    wants = []
-    for cell, node in zip(guests.cells, nodes, strict=True):
-        offers = [
-            Offer(problem.memory_cost(cell, node, other), (((other, size), cell.memory_kib),))
-            for other in ((node,) if cell.strict else problem.facts.nodes)
-            for size in cell.page_sizes_kib
-        ]
-        wants.append(Want(1, tuple(sorted(offers, key=lambda offer: offer.cost))))
+def memory_want(problem: Problem, cell: CellDemand, node: NodeId) -> Want:
+    """The memory of a cell on `node`: there, or where it may be elsewhere on any node."""
+    offers = [
+        Offer(problem.memory_cost(cell, node, other), (((other, size), cell.memory_kib),))
+        for other in ((node,) if cell.strict else problem.facts.nodes)
+        for size in cell.page_sizes_kib
+    ]
+    return Want(1, tuple(sorted(offers, key=lambda offer: offer.cost)))
+
+
+def serve_memory(
+    problem: Problem, beside: Beside, guests: GuestClass, *, nodes: Nodes, wants: Sequence[Want]
+) -> Service:
+    """What its cells on `nodes` want of memory, out of what is left."""
     return Service(wants, _memory_left(problem, beside, guests, nodes=nodes))
 
 

@@ -22,7 +22,7 @@ _NO_CHEAPEST: Final = "which other place is the cheapest was not found out"
 def explain_places(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> tuple[Why, ...]:
     """For each placed guest, in the order of `placements`, what binds it to its nodes and where it would go next.
 
-    Counted, not searched: a few milliseconds a guest, and a part of a second where it can lie in thousands of ways.
+    Counted, not searched: a few milliseconds a guest, and up to some seconds where it can lie in thousands of ways.
     """
     host = Host(request, facts, placements)
     return tuple(_explain(host, placement) for placement in placements)
