@@ -310,3 +310,12 @@ def test_two_guests_on_one_cpu_that_cannot_be_moved_are_the_conflict(others: lis
     kept = moves_of(ask(reserved="0"), movable, "b").plan.conflict
     assert kept is not None
     assert ["it is to be kept as it is;" in member.sentence for member in kept.members] == [False, True]
+
+
+def test_memory_moves_where_pins_alone_would_be_cheaper_but_for_a_stop() -> None:
+    """Each guest has its memory on the other's node, and there is no CPU on which one could wait."""
+    a = there("a", ["1"], memory=NODE1, memory_gib=1, running=True, emulator="0")
+    b = there("b", ["2"], memory=NODE0, memory_gib=1, running=True, emulator="0")
+    moves = moves_of(ask(reserved="0,3"), host("2n:2c:1t", guests=[a, b]))
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("b", MoveKind.MOVE_PAGES)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.FEASIBLE, 22, 2)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.model.moves import Move, Moves, MovesStatus, Unmovable
+from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus, Unmovable
 from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.cpsat import Outcome, Solved
+from numaplan.placement.cpsat import Linear, Outcome, Solved, total
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import expand
 from numaplan.placement.facts import HostFacts
@@ -24,6 +24,7 @@ from numaplan.placement.rebalance.problem import (
     Rebalancing,
     cost_of_moves,
     facts_beside,
+    live_choices,
     number_most,
     number_of_moves,
     problem_of,
@@ -41,6 +42,10 @@ from numaplan.placement.unseen import unseen
 # CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
 WORK: Final = 10.0
 WORK_ON_DISTANCE: Final = 1.0
+
+# How often other moves are asked for where the order makes some dearer, and the time for each.
+AGAIN: Final = 3
+WORK_AGAIN: Final = 2.0
 
 # Nodes are decided by then, so there is little left to search.
 LEVELS: Final = Budget(scale=0.25)
@@ -60,12 +65,38 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     if any(each.guest.name in question.mend.leave for each in question.fixed) or fixed_pair(question):
         return _impossible(question)
     f = stay_or_move(question)
-    solved, bound = _solve(f, question)
+    solved, cost, bound = _solve(f, question, work=WORK)
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
         return _impossible(question)
     if not solved.solution:
         return _unknown(question, f.problem)
-    return _answer(question, f, solved, bound)
+    moves = _answer(question, f, solved, bound)
+    return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound)
+
+
+def _less_dear(question: Rebalancing, f: StayOrMove, solved: Solved, *, moves: Moves, bound: int) -> Moves:
+    """Cheaper moves, if others are found in whose order fewer guests stop that could move while they run."""
+    there = (*question.movable, *question.returning)
+    best = moves
+    barred: list[Linear] = []
+    for _ in range(AGAIN):
+        choices = live_choices(f, there, solved.solution)
+        stopped = [choices[move.vm] for move in moves.moves if move.kind is MoveKind.STOP and move.vm in choices]
+        if not stopped:
+            break
+        barred += stopped
+        f = stay_or_move(question)
+        f.model.at_most(total(barred), 0)
+        solved, cost, _ = _solve(f, question, work=WORK_AGAIN)
+        if not solved.solution or cost >= best.cost:
+            break
+        moves = _answer(question, f, solved, bound)
+        if moves.status is MovesStatus.UNKNOWN:
+            break
+        best = min(best, moves, key=lambda each: each.cost)
+        if moves.cost <= cost:
+            break
+    return best
 
 
 def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebalancing:
@@ -90,23 +121,24 @@ def _question(asked: Request, snapshot: Snapshot, keep: frozenset[str]) -> Rebal
     )
 
 
-def _solve(f: StayOrMove, question: Rebalancing) -> tuple[Solved, int]:
-    """The cheapest moves, of these the fewest, of these the nearest; and what no moves are cheaper than."""
+def _solve(f: StayOrMove, question: Rebalancing, *, work: float) -> tuple[Solved, int, int]:
+    """The cheapest moves, of these the fewest, of these the nearest; what they cost; what no moves are cheaper than."""
     cost, number = cost_of_moves(f, question), number_of_moves(f)
     scale = number_most(f) + 1
     goal = cost * scale + number
     stay = {stays.terms[0][0]: 1 for stays in f.stays.values()}
-    solved = f.model.solve(goal, maximize=False, work=WORK, hint=stay)
+    solved = f.model.solve(goal, maximize=False, work=work, hint=stay)
     if not solved.solution:
-        return solved, 0
+        return solved, 0, 0
     bound = max(0, -((number_most(f) - solved.bound) // scale))
     if solved.outcome is Outcome.OPTIMAL:
         bound = cost.value(solved.solution)
+    least = cost.value(solved.solution)
     f.model.at_most(goal, goal.value(solved.solution))
     near = f.model.solve(
         cross_node_cost(f), maximize=False, work=WORK_ON_DISTANCE, hint=dict(enumerate(solved.solution))
     )
-    return (replace(solved, solution=near.solution) if near.solution else solved), bound
+    return (replace(solved, solution=near.solution) if near.solution else solved), least, bound
 
 
 def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) -> Moves:

@@ -134,12 +134,36 @@ def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
         name = unit.guest.name
         for option, count in f.options(u):
             if name in f.standing and option.keep is None:
-                change = u != f.variants[name][0]
-                kind = kind_of_move(f.standing[name], option.nodes, devices_change=change)
-                parts.append(count * price(f.standing[name], kind))
+                parts.append(count * price(f.standing[name], _kind_of_going(f, u, option)))
             elif name in there:
                 parts.append(_price_of_return(f, there[name], unit, option=option, chosen=count))
     return total(parts)
+
+
+def live_choices(f: StayOrMove, there: Collection[Standing], solution: Sequence[int]) -> dict[str, Linear]:
+    """The choice that was made for each guest of `there` which is to go elsewhere while it runs."""
+    by_name = {each.guest.name: each for each in there}
+    found = {}
+    for u, unit in enumerate(f.units):
+        name = unit.guest.name
+        for option, count in f.options(u):
+            if name in by_name and option.keep is None and count.value(solution):
+                own = names_its_functions(f.problem.facts, unit.guest, by_name[name])
+                returning = name not in f.standing
+                kind = (
+                    _kind_of_return(by_name[name], unit, option, keeps_functions=own)
+                    if returning
+                    else _kind_of_going(f, u, option)
+                )
+                if kind is not MoveKind.RESTART:
+                    found[name] = count
+    return found
+
+
+def _kind_of_going(f: StayOrMove, u: int, option: Option) -> MoveKind:
+    """A guest that may move, and goes."""
+    name = f.units[u].guest.name
+    return kind_of_move(f.standing[name], option.nodes, devices_change=u != f.variants[name][0])
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
