@@ -150,6 +150,36 @@ def test_cpus_that_the_host_keeps_or_that_nobody_shares_are_named() -> None:
     assert shared[:2] == ["add CPU 3 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
 
 
+def test_siblings_that_would_only_be_idle_stay_reserved() -> None:
+    said = sentences(host("1n:4c:2t"), vm(vcpus=3, thread_policy="isolate"), reserved_cpus="0-2,4-6")
+    assert said[0] == "reserve CPUs 1-2 no longer: cost 40"
+
+
+def test_a_cpu_that_makes_a_core_whole_is_given_up_before_a_core_that_is_reserved() -> None:
+    said = sentences(host("1n:4c:2t"), vm(vcpus=4, thread_policy="require"), reserved_cpus="0-3,4,7")
+    assert said[0] == "reserve CPUs 1-2 no longer: cost 40"
+
+
+def test_a_cpu_of_each_of_two_nodes_is_given_up_where_more_of_one_are_needed() -> None:
+    guests = [vm("a", 3, thread_policy="require"), vm("b", 2, thread_policy="isolate")]
+    snapshot = host("2n:4c:2t")
+    first, *_ = fixes(snapshot, *guests, reserved_cpus="0-2,4-6,8-10,12-14")
+    assert first.sentence == "reserve CPUs 2,6 no longer: cost 40"
+    assert first.patch == (Operation("replace", "/host/reserved_cpus", "0-1,4-5,8-10,12-14"),)
+    for back in ("0-2,4-5,8-10,12-14", "0-1,4-6,8-10,12-14"):
+        assert place(ask(snapshot, *guests, reserved_cpus=back)).plan.status is Status.INFEASIBLE
+
+
+def test_cpus_that_are_given_up_beside_something_else_are_told_as_one_set_and_none_is_idle() -> None:
+    guests = [vm(name, 3, thread_policy="isolate", memory="2GiB", page_size="2MiB") for name in "ab"]
+    snapshot = host("2n:4c:2t", memory_gib=8)
+    said = sentences(snapshot, *guests, reserved_cpus="0-2,4-6,8-10,12-14", reserved_memory="7GiB")
+    assert said[0] == (
+        "let a's page_size and b's page_size be 4KiB, reserve CPUs 1-2,5-6 no longer"
+        " and reserve 6 GiB instead of 7 GiB of memory on each node: cost 90"
+    )
+
+
 def test_thread_policies_and_cpus_of_qemu_are_given_up_as_far_as_needed() -> None:
     snapshot = host("1n:2c:2t")
     said = sentences(snapshot, vm(vcpus=3, thread_policy="isolate", emulator="isolate"))

@@ -1,16 +1,19 @@
-"""Every fix that is named, carried out on the documents and asked again, is enough, and of pages and VFs the least."""
+"""Every fix that is named, carried out on the documents and asked again, is enough, and no page, VF or CPU too much."""
 
 import json
 import re
 from typing import Any
 
 from hypothesis import given, settings
+from ruamel.yaml import YAML
 
 from numaplan.api.fixes import with_fixes
 from numaplan.api.place import place
 from numaplan.api.question import Question
-from numaplan.model.plan import Document, Fix, Status
-from tests.placement.fixes_cases import after, applied, inventory, on_host, questions
+from numaplan.cpuset import CpuSet
+from numaplan.model.plan import Document, Fix, Operation, Status
+from numaplan.placement.facts import host_facts
+from tests.placement.fixes_cases import after, applied, inventory, on_host, question, questions
 
 # A deeper run: 3,000 and more, by hand.
 EXAMPLES = 40
@@ -30,14 +33,25 @@ def fixes_of(asked: Question) -> tuple[Fix, ...]:
 
 @settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
 @given(questions())
-def test_every_fix_carried_out_is_enough_and_no_page_or_vf_of_it_is_too_many(asked: Question) -> None:
+def test_every_fix_carried_out_is_enough_and_no_page_vf_or_cpu_of_it_is_too_many(asked: Question) -> None:
     fixes = fixes_of(asked)
     assert [fix.cost for fix in fixes] == sorted(fix.cost for fix in fixes)
     for fix in fixes:
         assert place(after(asked, fix)).plan.status in FOUND, fix
-        if fix.document is Document.INVENTORY:
-            for less in one_less(asked, fix):
-                assert place(less).plan.status is Status.INFEASIBLE, fix
+        for less in one_less(asked, fix) if fix.document is Document.INVENTORY else one_more_reserved(asked, fix):
+            assert place(less).plan.status is Status.INFEASIBLE, fix
+
+
+def one_more_reserved(asked: Question, fix: Fix) -> list[Question]:
+    """What the fix makes of vnf.yaml, with one of the CPUs that it takes from reserved_cpus there again, for each."""
+    changed = after(asked, fix)
+    left = changed.request.policy.reserved_cpus
+    if left is None or left == asked.request.policy.reserved_cpus:
+        return []
+    before = host_facts(asked.request, asked.snapshot).reserved
+    texts = [Operation("add", "/host/reserved_cpus", str(left | CpuSet((cpu,)))) for cpu in sorted(before - left)]
+    document = YAML(typ="safe", pure=True).load(changed.text)
+    return [question(applied(document, (text,)), asked.snapshot) for text in texts]
 
 
 def one_less(asked: Question, fix: Fix) -> list[Question]:

@@ -14,12 +14,18 @@ _MOST_IN_TURN: Final = 8
 
 
 class Least:
-    """Tries `levers` on a case."""
+    """Tries `levers` on a case, no more often than `cases`."""
 
-    def __init__(self, case: Case, probe: Probe, levers: Sequence[Lever]) -> None:
+    def __init__(self, case: Case, probe: Probe, levers: Sequence[Lever], *, cases: int | None = None) -> None:
         self._case = case
         self._probe = probe
         self._levers = levers
+        self._last = None if cases is None else probe.cases + cases
+
+    @property
+    def spent(self) -> bool:
+        """Whether every further answer is no."""
+        return self._probe.spent or (self._last is not None and self._probe.cases >= self._last)
 
     def singles(self, even: Levels) -> list[dict[int, int]]:
         """The cheapest levers that help alone, each as little as it can be; `even`: what `evenly` says, if asked."""
@@ -60,7 +66,7 @@ class Least:
     def holds(self, levels: Levels) -> bool:
         """Whether it is proven that these levels are enough."""
         # To pull thousands of levers takes longer than to hear no.
-        return not self._probe.spent and self._probe.holds(pulled(self._case, self._levers, levels))
+        return not self.spent and self._probe.holds(pulled(self._case, self._levers, levels))
 
     def _least(self, others: Levels, number: int, most: int) -> int:
         """The least level of a lever, of `most`, that helps with `others` as they are; 0: none does."""
@@ -82,13 +88,13 @@ class Least:
                 low = middle
         return high
 
-    def fewest(self, enough: Levels) -> dict[int, int]:
-        """Levels none of which can be lower with the others as they are; dear levers are given up first."""
+    def fewest(self, enough: Levels, *, order: Sequence[int] = ()) -> dict[int, int]:
+        """Levels none of which can be lower with the others as they are; given up in an `order`, or dear ones first."""
         levels, levers = dict(enough), self._levers
 
         def settle(numbers: Sequence[int], *, needed: bool) -> None:
             """`needed`: it is known that not all of these can be given up."""
-            if self._probe.spent:
+            if self.spent:
                 return
             given_up = frozenset(numbers)
             without = {number: level for number, level in levels.items() if number not in given_up}
@@ -103,7 +109,18 @@ class Least:
                 settle(numbers[:half], needed=False)
                 settle(numbers[half:], needed=levels.keys().isdisjoint(numbers[:half]))
 
-        settle(sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number)), needed=True)
+        dear = sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
+        settle([number for number in order if number in levels] or dear, needed=True)
+        return levels
+
+    def leanest(self, enough: Levels) -> dict[int, int]:
+        """The same of nested levers of which little is too much; the first are given up first."""
+        levels = dict(enough)
+        for number in sorted(enough):
+            if self.holds({**levels, number: levels[number] - 1}):
+                level = levels.pop(number) - 1
+                if level and not self.holds(levels):
+                    levels[number] = self._lowered(levels, number, level)
         return levels
 
     def trimmed(self, cheapest: Levels) -> dict[int, int]:

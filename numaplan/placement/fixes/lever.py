@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.change import Drop, Edit
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
@@ -74,8 +75,8 @@ Edits = tuple[Edit | Drop, ...]
 # So many things of which the same is said are told by name; the patch has them all.
 _MOST_TOLD: Final = 8
 
-# A form with {} where things of which the same is said stand together, and the thing.
-Sentence = tuple[str, str]
+# A form with {} where things of which the same is said stand together, and the thing, or CPUs, told as one set.
+Sentence = tuple[str, str | CpuSet]
 
 
 def _no_edits(_case: Case, _level: int) -> Edits:
@@ -121,21 +122,29 @@ class Lever:
         return self if self.within is None else self.within(case)
 
 
+# How far each lever of some is pulled, by its number.
+Levels = Mapping[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Levers of one kind: each changes elsewhere what the others change here.
 
-    `joint`: where some of them pulled as far as they go do not help, none of these does.
+    `joint`: where some of them pulled as far as they go do not help, none of these does. `parts`: levers that do the
+    same in smaller steps, given up in this order; `in_parts`: how far these are pulled where `levers` are so far.
     """
 
     name: str
     document: Document
     levers: tuple[Lever, ...]
     joint: bool = True
+    parts: tuple[Lever, ...] = ()
+    in_parts: Callable[[Levels], dict[int, int]] = dict
 
-
-# How far each lever of some is pulled, by its number.
-Levels = Mapping[int, int]
+    @property
+    def finest(self) -> tuple[Lever, ...]:
+        """The levers of the smallest steps."""
+        return self.parts or self.levers
 
 
 def pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
@@ -159,8 +168,13 @@ def begun(amount: int, unit: int) -> int:
 def told(sentences: Iterable[Sentence]) -> str:
     """One sentence of all of them: "let a, b and c be preferred"."""
     forms: dict[str, list[str]] = {}
+    cpus: dict[str, CpuSet] = {}
     for form, thing in sentences:
-        forms.setdefault(form, []).append(thing)
+        if isinstance(thing, CpuSet):
+            cpus[form] = cpus.get(form, CpuSet()) | thing
+            forms[form] = [cpus[form].named]
+        else:
+            forms.setdefault(form, []).append(thing)
     return _listed([form.replace("{}", _listed(things), 1) for form, things in forms.items()])
 
 

@@ -12,6 +12,7 @@ from numaplan.model.request import GuestRequest, HostPolicy
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, begun
+from numaplan.placement.fixes.reserved import reserved_cpus
 from numaplan.units import format_size
 
 # Steps in which reserved memory is given up.
@@ -22,7 +23,7 @@ _RATIO_LIMIT: Final = 4096
 def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
     """Levers of the policy that could help `guests`."""
     groups = [
-        Group("reserved_cpus", Document.VNF, _reserved_cpus(facts)),
+        reserved_cpus(facts),
         Group("reserved_memory", Document.VNF, _reserved_memory(facts.policy)),
     ]
     wanted = sum(guest.vcpus - len(guest.dedicated_vcpus) for guest in guests)
@@ -33,32 +34,6 @@ def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Grou
     if wanted:
         groups.append(Group("shared_ratio", Document.VNF, _shared_ratio(facts, wanted)))
     return groups
-
-
-def _reserved_cpus(facts: HostFacts) -> tuple[Lever, ...]:
-    """One a node: its highest cores first, siblings together; the host keeps its first one."""
-    kept = facts.reserved & next((core.cpus for core in facts.snapshot.cores if core.cpus & facts.reserved), CpuSet())
-    named = facts.policy.reserved_cpus
-    return tuple(
-        _giving_up(given, facts.reserved if named is None else named)
-        for node in facts.nodes
-        if (given := _by_core(facts, (facts.reserved - kept) & facts.online(node)))
-    )
-
-
-def _giving_up(given: tuple[CpuId, ...], reserved: CpuSet) -> Lever:
-    def pull(case: Case, level: int) -> Case:
-        policy = case.request.policy
-        now = reserved if policy.reserved_cpus is None else policy.reserved_cpus
-        return case.with_policy(replace(policy, reserved_cpus=now - CpuSet(given[:level])))
-
-    return Lever(
-        most=len(given),
-        pull=pull,
-        sentence=lambda level: ("reserve {} no longer", CpuSet(given[:level]).named),
-        price=lambda level: price.RESERVED_CPU * level,
-        edits=lambda case, _level: (Edit(None, ("reserved_cpus",), str(case.request.policy.reserved_cpus)),),
-    )
 
 
 def _by_core(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:

@@ -6,6 +6,7 @@ enough.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from numaplan.model.change import Proposal
@@ -23,6 +24,8 @@ from numaplan.placement.fixes.probe import COST_WORK, Probe
 from numaplan.placement.fixes.supply import supply_groups
 
 _A_FEW: Final = 2
+# So often is asked whether CPUs of several nodes are cheaper than those of one.
+_FOR_A_MIX: Final = 30
 
 
 def proposals(
@@ -86,7 +89,7 @@ def _by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRe
 
 def _all_of(groups: Sequence[Group]) -> tuple[tuple[Lever, ...], dict[int, int]]:
     """The levers of all groups, and all of them pulled as far as they go."""
-    levers = tuple(lever for group in groups for lever in group.levers)
+    levers = tuple(lever for group in groups for lever in group.finest)
     return levers, furthest(levers)
 
 
@@ -108,9 +111,27 @@ class _Search:
         if group.joint and len(group.levers) > 1 and not even:
             return
         hits = least.singles(even)
+        if group.parts:
+            self._add(replace(group, levers=group.parts), self._in_parts(group, hits, even))
+            return
         if len(group.levers) > 1 and (several := self._several(group.levers, least, hits, even)):
             hits = [several, *hits][:MOST_OF_A_GROUP]
         self._add(group, hits)
+
+    def _in_parts(self, group: Group, hits: Sequence[Levels], even: Levels) -> list[dict[int, int]]:
+        """The cheapest of what is enough in parts: of each lever that helps alone, and of all of them up to a price."""
+        least = self._least(group.parts)
+        found = [least.leanest(group.in_parts(hit)) for hit in hits]
+        if not found:
+            return [least.fewest(group.in_parts(even), order=range(len(group.parts)))] if even else []
+        # Two steps on two levers are no cheaper than two on one, nor are less than all have who then do not help.
+        least_steps = min(sum(levels.values()) for levels in found)
+        if even and least_steps > max(_A_FEW, *even.values()):
+            brief = Least(self._case, self._probe, group.parts, cases=_FOR_A_MIX)
+            mixed = brief.fewest(group.in_parts(even), order=range(len(group.parts)))
+            if not brief.spent and mixed not in found:
+                found.append(mixed)
+        return sorted(found, key=least.price)[:MOST_OF_A_GROUP]
 
     def _several(self, levers: Sequence[Lever], least: Least, hits: Sequence[Levels], even: Levels) -> dict[int, int]:
         """Several levers that are cheaper together than each that helps alone, if any does; {}: none are known."""
