@@ -86,7 +86,8 @@ class _Order:
         steps: list[Step] = []
         while state.pending:
             ways = sorted(self.successors(state, again=True), key=lambda way: way[0])
-            helping = (way for way in ways if way[1].action in _ENDS or self._helps(state, way[2]))
+            now = self._situation(state)
+            helping = (way for way in ways if way[1].action in _ENDS or self._helps(now, way[2]))
             stops = (way for way in ways if way[1].action is Action.STOP)
             way = next(helping, None) or next(stops, None)
             if way is None:
@@ -122,10 +123,13 @@ class _Order:
     def _situation(self, state: State) -> Situation:
         return Situation(self.changes, self.world, state, staying=self.staying, total=self.memory)
 
-    def _helps(self, state: State, following: State) -> bool:
+    def _helps(self, now: Situation, following: State) -> bool:
         """Whether somebody else can be brought to its end then."""
+        (i,) = (i for i in now.pending if now.state.phases[i] is not following.phases[i])
+        if following.phases[i] is Phase.DOWN:
+            return now.lets_go(i)
         then = self._situation(following)
-        return any(then.fits(i) for i in then.pending if state.phases[i] is following.phases[i])
+        return any(then.fits(j) for j in then.pending if j != i)
 
     def _done(self, state: State, i: int) -> Step:
         change = self.changes[i]

@@ -62,6 +62,7 @@ class Situation:
         for footprint in self._now:
             self._held.add(footprint)
             self._free.subtract(dict(footprint.memory))
+        self._open: dict[NodeId, list[CpuId]] | None = None
         self._wanted = Held(changes[i].after for i in self.pending)
 
     def fits(self, i: int) -> bool:
@@ -70,6 +71,16 @@ class Situation:
         beside = self._held.admits(self._changes[i].after, self._world.pool_room)
         self._held.add(self._now[i])
         return beside and all(size <= self._free[place] for place, size in self._taken(i).items())
+
+    def lets_go(self, i: int) -> bool:
+        """Whether another change could be carried through if this one held nothing."""
+        now, memory = self._now[i], dict(self._now[i].memory)
+        self._held.add(now, -1)
+        self._free.update(memory)
+        found = any(self.fits(j) for j in self.pending if j != i)
+        self._free.subtract(memory)
+        self._held.add(now)
+        return found
 
     def is_harmless(self, i: int) -> bool:
         """Whether nobody can come to lack the memory or the room in a pool that it takes, be it to wait there.
@@ -97,10 +108,14 @@ class Situation:
         change, now = self._changes[i], self._now[i]
         if not change.parking or not self._may_wait(i):
             return []
+        if self._open is None:
+            self._open = {
+                node: [cpu for cpu in cpus if not self._held.has(cpu)] for node, cpus in self._world.cpus.items()
+            }
         self._held.add(now, -1)
         self._wanted.add(change.after, -1)
         try:
-            return self._places(change)
+            return self._places(change, self._open)
         finally:
             self._held.add(now)
             self._wanted.add(change.after)
@@ -131,7 +146,7 @@ class Situation:
         self._held.add(now)
         return then <= before or free >= max((sum(count for _, count in parking) for parking in waiting), default=0)
 
-    def _places(self, change: Change) -> list[tuple[CpuSet, ...]]:
+    def _places(self, change: Change, open_: Mapping[NodeId, Sequence[CpuId]]) -> list[tuple[CpuSet, ...]]:
         """Those of a guest that is not counted among those who hold and want something."""
         held, wanted, before = self._held, self._wanted, change.before
         own = EMPTY if before.idle else CpuSet(c for c in before.cpus if not held.has(c) and not wanted.has(c))
@@ -140,7 +155,9 @@ class Situation:
         gone = (before.cpus - own) | before.idle
         # Whoever waits stays where it can, and out of the way of others.
         free: dict[NodeId, list[tuple[bool, bool, CpuId]]] = {
-            node: sorted((cpu not in own, wanted.has(cpu), cpu) for cpu in cpus - gone if not held.has(cpu))
+            node: sorted(
+                (cpu not in own, wanted.has(cpu), cpu) for cpu in (*open_[node], *(own & cpus)) if cpu not in gone
+            )
             for node, cpus in self._world.cpus.items()
         }
         found = [_chosen(change.parking, free, anywhere=False)]
