@@ -1,6 +1,6 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -269,10 +269,15 @@ def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
 
 
 def _kept_idle(staying: list[Guest], snapshot: Snapshot, allocatable: CpuSet) -> CpuSet:
-    """The cores that guests which stay have to themselves by policy isolate: what else is on them goes to nobody."""
-    guests = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE]
-    alone = CpuSet(cpu for guest in guests for cpu in _taken_by(guest, snapshot.cpus.online)) & allocatable
-    return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus)
+    """The cores that guests which stay have to themselves by policy isolate: what else is on them goes to nobody.
+
+    Where somebody else is on a core, be it a guest of the request, there is nothing left to keep.
+    """
+    held = {guest.name: CpuSet(_taken_by(guest, snapshot.cpus.online)) for guest in snapshot.guests}
+    holders = Counter(cpu for cpus in held.values() for cpu in cpus)
+    alone = CpuSet(c for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE for c in held[guest.name])
+    cores = [core.cpus for core in snapshot.cores if core.cpus & alone & allocatable]
+    return CpuSet(cpu for cpus in cores if sum(holders[cpu] for cpu in cpus) == 1 for cpu in cpus)
 
 
 def _pool_room(

@@ -328,3 +328,13 @@ def test_a_guest_that_stays_is_not_robbed_of_its_idle_siblings_where_whole_cores
     plan = solve(Request(POLICY, (guest("a", 6),)), snapshot, budget=Budget())
     assert plan.status is Status.INFEASIBLE
     assert solve(Request(POLICY, (guest("a", 5),)), snapshot, budget=Budget()).status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("other", ["a", "stranger"], ids=["of the request", "that stays"])
+def test_where_another_guest_is_on_the_core_nothing_is_left_to_keep_idle(other: str) -> None:
+    pins = (VcpuPin(VcpuId(0), CpuSet.parse("2"), 1),)
+    stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=pins, thread_policy="isolate")
+    snapshot = host("1n:4c:2t", guests=(stays, Guest(other, "other.xml", 1, GIB, vcpu_pins=pins)))
+    sibling = next(core.cpus for core in snapshot.cores if CpuId(2) in core.cpus) - CpuSet.parse("2")
+    assert sibling <= facts_of(snapshot).free
+    assert not found(Request(POLICY, (guest("a", 1),)), snapshot, placed("a", cell(0, str(sibling)), emulator="0"))

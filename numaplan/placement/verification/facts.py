@@ -52,13 +52,7 @@ class Facts:
         self._holders = dict.fromkeys(switch_cpus(snapshot) & (self.online - self.reserved), "Open vSwitch")
         self._holders |= {cpu: f'guest "{guest.name}"' for guest in self.staying for cpu in _pinned(guest, self.online)}
         self.taken = CpuSet(self._holders)
-        self._idle_beside = {
-            sibling: guest.name
-            for guest in self.staying
-            if guest.thread_policy == ThreadPolicy.ISOLATE.value
-            for cpu in CpuSet(_pinned(guest, self.online)) & self.allocatable
-            for sibling in self.core(cpu)
-        }
+        self._idle_beside = self._kept_idle()
         self._floating = self._count_floating()
 
     def asked(self, name: str) -> GuestRequest | None:
@@ -72,6 +66,18 @@ class Facts:
     def taker(self, cpu: CpuId) -> str | None:
         """Who has a thread there for good: a guest that stays, or Open vSwitch."""
         return self._holders.get(cpu)
+
+    def _kept_idle(self) -> dict[CpuId, str]:
+        """The CPUs of each core on which one thread of a staying guest with policy isolate is all there is."""
+        pinned = Counter(cpu for guest in self.snapshot.guests for cpu in _pinned(guest, self.online))
+        return {
+            sibling: guest.name
+            for guest in self.staying
+            if guest.thread_policy == ThreadPolicy.ISOLATE.value
+            for cpu in _pinned(guest, self.online) & self.allocatable
+            if sum(pinned[other] for other in self.core(cpu)) == 1
+            for sibling in self.core(cpu)
+        }
 
     def isolated_for(self, cpu: CpuId) -> str | None:
         """The guest that stays and has the core of that CPU to itself, by policy isolate."""
