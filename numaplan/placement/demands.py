@@ -124,15 +124,10 @@ def needs(guest: GuestRequest) -> GuestRequest:
     return replace(guest, name="", vm="", interfaces=interfaces)
 
 
-def uplink_node(facts: HostFacts, bridge: str | None) -> NodeId | None:
-    """The node of the physical ports below a bridge that the request names; None where it is not known or not one."""
-    return None if bridge is None else facts.uplinks.get(bridge)
-
-
 def ports_in_reach(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> bool:
     """Whether the bridges of its virtio and vhost-user ports lead out near enough to `nodes`."""
     return all(
-        near_enough(facts, port.affinity, uplink_node(facts, port.bridge), nodes)
+        near_enough(facts, port.affinity, facts.uplink_node(port.bridge), nodes)
         for port in guest.interfaces
         if port.type.is_port
     )
@@ -205,6 +200,6 @@ def node_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) 
     cost = sum(costs.cell * facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
     for interface in guest.interfaces:
         if interface.type.is_port:
-            uplink = uplink_node(facts, interface.bridge)
+            uplink = facts.uplink_node(interface.bridge)
             cost += costs.vf * min(facts.distance(uplink, node) for node in nodes)
     return cost

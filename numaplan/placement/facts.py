@@ -41,8 +41,7 @@ class HostFacts:
     that stay, `busy_devices` those that the host itself uses, and why.
     `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
     `vf_indexes` are those of configured VFs. `port_nodes` has the nodes of the physical ports of each bridge that is
-    asked for, as far as they are known, and `uplinks` that node where it is one. `guest_nodes` are the nodes that the
-    vCPUs of staying guests run on.
+    asked for, as far as they are known. `guest_nodes` are the nodes that the vCPUs of staying guests run on.
     """
 
     snapshot: Snapshot
@@ -73,7 +72,6 @@ class HostFacts:
     port_names: Mapping[PciAddress, frozenset[str]]
     vf_indexes: Mapping[PciAddress, int]
     port_nodes: Mapping[str, frozenset[NodeId]]
-    uplinks: Mapping[str, NodeId | None]
     guest_nodes: Mapping[str, frozenset[NodeId]]
     notes: tuple[str, ...]
 
@@ -103,6 +101,11 @@ class HostFacts:
         """What the fastest network interface of a function carries in Mbit/s; None where the host does not say."""
         links = () if pf is None else self.links.get(pf, ())
         return max((link.speed_mbps for link in links if link.speed_mbps and link.speed_mbps > 0), default=None)
+
+    def uplink_node(self, bridge: str | None) -> NodeId | None:
+        """The node of the physical ports below a bridge that is asked for; None where it is not known or not one."""
+        nodes = () if bridge is None else self.port_nodes.get(bridge, ())
+        return next(iter(nodes)) if len(nodes) == 1 else None
 
     def device_node(self, device: PciDevice) -> NodeId | None:
         """Its node, a VF's being its PF's; None where the host does not say."""
@@ -171,7 +174,6 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
             for index, vf in enumerate(device.sriov.vfs)
         },
         port_nodes=below,
-        uplinks={bridge: next(iter(nodes)) if len(nodes) == 1 else None for bridge, nodes in below.items()},
         guest_nodes={
             guest.name: frozenset(
                 node_of[cpu] for vcpu in _vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
@@ -273,9 +275,12 @@ def _kept_idle(staying: list[Guest], snapshot: Snapshot, allocatable: CpuSet) ->
 
     Where somebody else is on a core, be it a guest of the request, there is nothing left to keep.
     """
+    isolated = {guest.name for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE}
+    if not isolated:
+        return CpuSet()
     held = {guest.name: CpuSet(_taken_by(guest, snapshot.cpus.online)) for guest in snapshot.guests}
     holders = Counter(cpu for cpus in held.values() for cpu in cpus)
-    alone = CpuSet(c for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE for c in held[guest.name])
+    alone = CpuSet(cpu for name in isolated for cpu in held[name])
     cores = [core.cpus for core in snapshot.cores if core.cpus & alone & allocatable]
     return CpuSet(cpu for cpus in cores if sum(holders[cpu] for cpu in cpus) == 1 for cpu in cpus)
 

@@ -176,7 +176,7 @@ def _device_facts(facts: HostFacts, used: frozenset[PciAddress]) -> Iterator[Pai
 
 def _bridge_facts(facts: HostFacts, bridges: Iterable[str]) -> Iterator[Pair]:
     for bridge in bridges:
-        node = facts.uplinks.get(bridge)
+        node = facts.uplink_node(bridge)
         if node is not None:
             yield fact_of(PartFact.UPLINK, f"bridge {bridge}"), f"node {node}"
 

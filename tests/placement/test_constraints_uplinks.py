@@ -67,7 +67,7 @@ def switch(*bridges: tuple[str, Sequence[OvsInterface]], bonded: bool = False) -
 def uplink(snapshot: Snapshot, bridge: str = "br0") -> int | None:
     """What search and proof say alike."""
     request = Request(ALL, (guest("a", 1, interfaces=(port(bridge),)),))
-    searched = host_facts(request, snapshot).uplinks[bridge]
+    searched = host_facts(request, snapshot).uplink_node(bridge)
     assert Facts(request, snapshot).uplinks.node(bridge) == searched
     return searched
 

@@ -6,7 +6,7 @@ from itertools import islice
 from numaplan.cpuset import format_id_list
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, InterfaceRequest
-from numaplan.placement.demands import MAX_OPTIONS, fitting_nodes, ports_in_reach, uplink_node
+from numaplan.placement.demands import MAX_OPTIONS, fitting_nodes, ports_in_reach
 from numaplan.placement.lacks import cell_lack
 from numaplan.placement.problem import GuestClass, Problem, near_enough
 from numaplan.placement.ways import ways
@@ -29,12 +29,12 @@ def no_port_near(problem: Problem, guests: GuestClass) -> str | None:
     for port in bound:
         if not any(_is_near(problem, port, nodes) for nodes in open_ways):
             return f'interface "{port.name}" needs {_wish(port)}: {_where(problem, guests, port)}'
-    said = ", ".join(f'interface "{p.name}" {_wish(p)} (node {uplink_node(facts, p.bridge)})' for p in bound)
+    said = ", ".join(f'interface "{p.name}" {_wish(p)} (node {facts.uplink_node(p.bridge)})' for p in bound)
     return f"its ports are not near each other: {said}, and no way to lie on nodes is near all of them"
 
 
 def _is_near(problem: Problem, port: InterfaceRequest, nodes: Sequence[NodeId]) -> bool:
-    return near_enough(problem.facts, port.affinity, uplink_node(problem.facts, port.bridge), tuple(nodes))
+    return near_enough(problem.facts, port.affinity, problem.facts.uplink_node(port.bridge), tuple(nodes))
 
 
 def _wish(port: InterfaceRequest) -> str:
@@ -43,7 +43,7 @@ def _wish(port: InterfaceRequest) -> str:
 
 def _where(problem: Problem, guests: GuestClass, port: InterfaceRequest) -> str:
     facts = problem.facts
-    uplink = uplink_node(facts, port.bridge)
+    uplink = facts.uplink_node(port.bridge)
     if several := facts.port_nodes.get(port.bridge or "") if uplink is None else None:
         return f"its ports lie on several nodes ({format_id_list(several)})"
     if uplink is None:

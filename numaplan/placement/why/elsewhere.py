@@ -10,7 +10,7 @@ from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
-from numaplan.placement.demands import ports_in_reach, uplink_node
+from numaplan.placement.demands import ports_in_reach
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.why.beside import Beside, Host, given_devices
@@ -249,7 +249,7 @@ def _cells_cost(problem: Problem, nodes: Nodes) -> int:
 
 def _uplinks_cost(problem: Problem, guests: GuestClass, nodes: Nodes) -> int:
     facts = problem.facts
-    ports = [uplink_node(facts, interface.bridge) for interface in guests.request.interfaces if interface.type.is_port]
+    ports = [facts.uplink_node(interface.bridge) for interface in guests.request.interfaces if interface.type.is_port]
     return facts.policy.costs.vf * sum(min(facts.distance(port, node) for node in nodes) for port in ports)
 
 
