@@ -3,22 +3,9 @@
 import pytest
 
 from numaplan.domxml.metadata import OWNERS
-from numaplan.domxml.read import read_guest
-from numaplan.errors import InputError
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import CellId, Guest, GuestController, Owner
-from tests.domxml.plans import domain
-
-
-def read(*inside: str, devices: tuple[str, ...] = ()) -> Guest:
-    return read_guest(domain(*inside, devices=devices), "fw1.xml")
-
-
-def refusal(*inside: str, devices: tuple[str, ...] = ()) -> str:
-    with pytest.raises(InputError) as caught:
-        read(*inside, devices=devices)
-    return str(caught.value)
-
+from numaplan.model.guest import CellId, GuestController, Owner
+from tests.domxml.reading import read, refusal
 
 # Devices
 
