@@ -12,6 +12,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from tests.audit.carried_out import guests_of
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest, vfs
@@ -23,7 +24,9 @@ def grave(request: Request, snapshot: Snapshot) -> list[str]:
     return [f"{hit.rule}: {hit.message}" for hit in report.findings if hit.severity is not Severity.INFO]
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=draws(60), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(requests_and_hosts(existing=False))
 def test_a_plan_of_any_kind_leaves_nothing_above_info(case: Case) -> None:
     assert grave(case.request, case.snapshot) == []

@@ -17,10 +17,9 @@ from numaplan.errors import BackendError
 from numaplan.records.plan import plan_json, read_plan
 from tests.cli.applying import apply, texts
 from tests.cli.running import DOMAINS, HOST, Ran, numaplan
+from tests.depth import draws
 from tests.patching import applied
 
-# How many tampered plans are drawn; a deeper run raises it.
-EXAMPLES = 8
 ROUTER = (DOMAINS / "router.xml").read_text()
 Document = dict[str, Any]
 
@@ -132,7 +131,7 @@ def values(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str
         yield from values(value, (*path, key))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=draws(8), deadline=None, derandomize=True)
 @given(st.data())
 def test_whatever_number_of_a_placement_is_changed_nothing_is_written(data: st.DataObject) -> None:
     document = json.loads(EXAMPLE.read_text())

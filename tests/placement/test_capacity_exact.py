@@ -15,12 +15,11 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
+from tests.depth import draws
 from tests.placement.bruteforce import optimum
 from tests.placement.growing import with_more
 from tests.placement.random_cases import Case, requests_and_hosts
 
-# For a deep run: NUMBER * 20.
-NUMBER: Final = 25
 # Trying everything takes too long for more guests.
 MOST_GUESTS: Final = 3
 
@@ -30,7 +29,9 @@ LINKS: Final = st.sampled_from([(False, False), (False, False), (True, False), (
 # As on hosts of many nodes, where copies are looked for in neighbourhoods.
 MANY: Final = st.booleans()
 
-deterministic = settings(max_examples=NUMBER, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+deterministic = settings(
+    max_examples=draws(12), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 def with_number(request: Request, number: int, *, together: bool, apart: bool) -> Request:

@@ -1,6 +1,5 @@
 """What counting proves is true, and what it counts: QEMU's own memory too."""
 
-import os
 from dataclasses import replace
 from typing import Final
 
@@ -13,12 +12,12 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
+from tests.depth import draws
 from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-# How many draws; NUMAPLAN_COUNT_DRAWS=5000 is for a deeper run by hand.
-DRAWS: Final = int(os.environ.get("NUMAPLAN_COUNT_DRAWS", "100"))
+DRAWS: Final = draws(50)
 
 
 @settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)

@@ -1,6 +1,5 @@
 """A conflict is impossible, and each thing less is possible: tried on hosts and requests drawn at random."""
 
-import os
 from dataclasses import replace
 from typing import Final
 
@@ -17,13 +16,13 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest, vfs
 
-# How many draws; NUMAPLAN_CONFLICT_DRAWS=5000 is for a deeper run by hand.
-DRAWS: Final = int(os.environ.get("NUMAPLAN_CONFLICT_DRAWS", "80"))
+DRAWS: Final = draws(40)
 
 repeatable = settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
 

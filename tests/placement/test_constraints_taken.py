@@ -42,6 +42,7 @@ from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.memory import capacity_kib
 from numaplan.placement.verification.switch import switch_pages
 from numaplan.placement.verify import verify
+from tests.depth import draws
 from tests.hosts import GIB, Nic, host
 from tests.placement.verify_cases import cell, found, guest, placed, sriov
 
@@ -153,7 +154,7 @@ def test_dpdk_takes_large_pages_first_and_the_rest_in_small_ones(
     assert pages_taken(wanted_mib << 10, large=large, small=small) == taken
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=draws(70), deadline=None, derandomize=True)
 @given(st.integers(0, 6 << 20), st.integers(0, 4), st.integers(0, 2048))
 def test_dpdk_takes_enough_where_there_is_enough_and_never_more_than_there_is(
     wanted_kib: int, large: int, small: int

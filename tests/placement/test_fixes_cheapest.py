@@ -18,6 +18,7 @@ from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
 from numaplan.spec.synthetic import parse_synthetic
+from tests.depth import draws
 from tests.placement.fixes_cases import after, question
 
 FOUND = {Status.OPTIMAL, Status.FEASIBLE}
@@ -205,7 +206,7 @@ def with_supply(pages: Sequence[int], vfs: Sequence[int]) -> Snapshot:
     return parse_synthetic(f"{nodes} nodes, {3 * nodes} cores, {32 * nodes}GiB; {huge}{ports}")
 
 
-@settings(deadline=None, derandomize=True, max_examples=30, database=None)
+@settings(deadline=None, derandomize=True, max_examples=draws(10), database=None)
 @given(shortages())
 def test_no_choice_of_more_pages_or_of_more_vfs_is_cheaper_than_the_one_that_is_told(
     drawn: tuple[dict[str, Any], list[int], list[int]],

@@ -7,18 +7,17 @@ from hypothesis import given, settings
 from numaplan.model.snapshot import Snapshot
 from numaplan.records.inventory import inventory_json
 from numaplan.records.revise import inventory_patch
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.placement.fixes_cases import Json, applied
 from tests.placement.random_cases import hosts
-
-EXAMPLES = 40
 
 
 def document(snapshot: Snapshot) -> Json:
     return json.loads(inventory_json(snapshot))
 
 
-@settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+@settings(deadline=None, derandomize=True, max_examples=draws(20))
 @given(hosts(), hosts())
 def test_a_patched_document_is_that_of_the_other_host(old: Snapshot, new: Snapshot) -> None:
     assert applied(document(old), inventory_patch(old, new)) == document(new)

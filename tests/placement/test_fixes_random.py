@@ -13,10 +13,8 @@ from numaplan.api.question import Question
 from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Document, Fix, Operation, Status
 from numaplan.placement.facts import host_facts
+from tests.depth import draws
 from tests.placement.fixes_cases import after, applied, inventory, on_host, question, questions
-
-# A deeper run: 3,000 and more, by hand.
-EXAMPLES = 40
 
 FOUND = {Status.OPTIMAL, Status.FEASIBLE}
 
@@ -31,7 +29,7 @@ def fixes_of(asked: Question) -> tuple[Fix, ...]:
     return conflict.fixes
 
 
-@settings(deadline=None, derandomize=True, max_examples=EXAMPLES)
+@settings(deadline=None, derandomize=True, max_examples=draws(20))
 @given(questions())
 def test_every_fix_carried_out_is_enough_and_no_page_vf_or_cpu_of_it_is_too_many(asked: Question) -> None:
     fixes = fixes_of(asked)

@@ -71,7 +71,7 @@ def test_on_every_machine_a_plan_or_its_refusal_is_proven_and_the_verifier_agree
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=name_of)
 def test_on_every_machine_the_same_request_gives_the_same_plan(capture: Path) -> None:
-    for one in drawn(capture)[:3]:
+    for one in drawn(capture)[:1]:
         assert solve(one.request, one.snapshot, budget=Budget()) == one.plan, one.seed
 
 
@@ -97,7 +97,7 @@ def test_on_every_machine_the_verifier_agrees_too_where_nodes_are_settled_before
     """As on hosts too large for a joint search."""
     monkeypatch.setattr(search, "JOINT_LIMIT", 0)
     for capture in CAPTURES:
-        for one in drawn(capture)[:3]:
+        for one in drawn(capture)[:1]:
             plan = solve(one.request, one.snapshot, budget=Budget())
             assert verify(one.request, one.snapshot, plan) == (), one.seed
             assert plan.levels[:2] == one.plan.levels[:2], one.seed

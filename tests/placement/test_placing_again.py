@@ -14,6 +14,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.levels import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
 
@@ -24,7 +25,6 @@ FUNCTIONS = [*((bus, function) for bus in (0x11, 0x21) for function in range(4))
 VFS = 16
 PHYSNETS: dict[str, tuple[str, ...]] = {"p": ("e0", "e1")}
 RESERVED = "0"
-EXAMPLES = 150
 
 
 def element(function: tuple[int, int], *, mac: str | None, alias: str | None, is_hostdev: bool) -> str:
@@ -112,7 +112,7 @@ def scenes(draw: st.DrawFn) -> tuple[Request, dict[str, bytes]]:
     return ask(*asked, reserved=RESERVED, physnets=PHYSNETS), xml
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=draws(50), deadline=None, derandomize=True)
 @given(scenes())
 def test_placing_again_changes_no_byte(scene: tuple[Request, dict[str, bytes]]) -> None:
     request, xml = scene

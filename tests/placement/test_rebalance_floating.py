@@ -18,12 +18,12 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
 from tests.audit.audited import guest as there
+from tests.depth import draws
 from tests.hosts import host
 from tests.placement.moves_checked import moves_of, steps
 from tests.requests import ask, guest
 
 SHAPES = ("1n:5c:1t", "1n:3c:2t", "2n:3c:1t", "2n:2c:2t")
-CASES = 80
 
 
 def runs(name: str, pins: list[str], node: int, emulator: str) -> Guest:
@@ -85,7 +85,7 @@ def shared_emulators(draw: st.DrawFn) -> tuple[Request, Snapshot]:
     return ask(*asked), replace(empty, guests=tuple(guests))
 
 
-@settings(max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(shared_emulators())
 def test_nobody_moves_where_what_is_asked_for_fits_beside_all_as_they_are(case: tuple[Request, Snapshot]) -> None:
     request, snapshot = case

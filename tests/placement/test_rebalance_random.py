@@ -8,14 +8,12 @@ from numaplan.model.moves import Moves, MovesStatus
 from numaplan.placement.rebalance.moves import rebalance
 from numaplan.placement.verify import verify
 from tests.audit.carried_out import guests_of
+from tests.depth import draws
 from tests.placement.rebalance_cases import Case, cases, cheapest, costly, mending, returning
 from tests.placement.replay import Replay
 
-# Of each kind; for a deeper run some thousands.
-CASES = 100
-
 thorough = settings(
-    max_examples=CASES,
+    max_examples=draws(50),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

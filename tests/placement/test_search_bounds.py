@@ -17,12 +17,12 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.solve import solve
 from numaplan.placement.start import starts
 from numaplan.placement.verify import verify
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-EXAMPLES = 60
-DRAWS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
 
 
 @DRAWS

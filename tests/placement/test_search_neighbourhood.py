@@ -17,10 +17,10 @@ from numaplan.placement.levels import Budget, Progress, Run, Turn, hold
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.options import build_problem
 from numaplan.placement.start import starts
+from tests.depth import draws
 from tests.placement.random_cases import Case, requests_and_hosts
 
-EXAMPLES = 60
-DRAWS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
 # One that no solution of these reaches.
 FAR = 10**6
 

@@ -11,13 +11,13 @@ from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.options import build_problem
 from numaplan.placement.packing import counted_priority
+from tests.depth import draws
 from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-EXAMPLES = 60
 WORK = 5.0
-DRAWS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
 
 
 def best_priority(request: Request, snapshot: Snapshot, *, counted: bool) -> Solved:

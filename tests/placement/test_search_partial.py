@@ -19,6 +19,7 @@ from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
 from numaplan.report.plan import plan_table
 from tests.audit.audited import guest as there
+from tests.depth import draws
 from tests.hosts import host
 from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
@@ -26,9 +27,9 @@ from tests.requests import ask, guest
 
 # So few ways that most guests have more.
 FEW: Final = 1
-NUMBER: Final = 200
-
-deterministic = settings(max_examples=NUMBER, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+deterministic = settings(
+    max_examples=draws(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 @deterministic

@@ -23,12 +23,12 @@ from numaplan.placement.packing import counted_priority
 from numaplan.placement.search import search
 from numaplan.placement.start import starts
 from numaplan.placement.symmetry import Symmetry
+from tests.depth import draws
 from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-EXAMPLES = 60
-DRAWS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
 EVERYTHING = 1.0
 
 

@@ -1,6 +1,5 @@
 """Why guests are left out of a plan: the words, and that a lack is told exactly where nothing would do."""
 
-import os
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +11,12 @@ from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.why.beside import Host
 from numaplan.placement.why.unplaced import what_is_missing
+from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.why_bruteforce import cheapest_ways
 from tests.requests import ask, guest, vfs
 
-# NUMAPLAN_EXAMPLES=2000 for a deeper run.
-EXAMPLES: Final = int(os.environ.get("NUMAPLAN_EXAMPLES", "60"))
 BESIDE: Final = "beside the guests that are placed, "
 
 
@@ -74,7 +72,7 @@ def test_a_guest_of_priority_0_that_has_no_place_is_told_what_it_lacks() -> None
     assert "its priority is 0" in left_out(request, host("2n:8c:1t"))["e"]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(requests_and_hosts(existing=False))
 def test_a_guest_that_is_left_out_lacks_something_exactly_where_it_has_no_place(case: Case) -> None:
     plan = solve(case.request, case.snapshot, budget=Budget())

@@ -30,16 +30,16 @@ from numaplan.placement.verification.grants import is_dedicated
 from numaplan.placement.verification.memory import memory_violations
 from numaplan.placement.verification.objective import level_values
 from numaplan.placement.verify import objective, placement_violations, verify
+from tests.depth import draws
 from tests.hosts import GIB, Nic, host
 from tests.placement.bruteforce import Values, differences, optimum, rank
 from tests.placement.bruteforce_options import cell_choices, skeleton
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.verify_cases import POLICY, guest, plan, sriov
 
-# For deeper runs: ten times as many take a few minutes.
-NAIVE = 30
-ODD = 12
-VALID = 40
+NAIVE = draws(20)
+ODD = draws(12)
+VALID = draws(30)
 
 BARE = replace(POLICY, reserved_cpus=CpuSet.parse("0"), shared_cpus=None)
 

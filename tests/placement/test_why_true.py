@@ -1,6 +1,5 @@
 """The reasons against trying everything: on small random hosts each way costs what we say, or does not exist."""
 
-import os
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +11,13 @@ from numaplan.placement.solve import solve
 from numaplan.placement.why.beside import Host
 from numaplan.placement.why.elsewhere import UNDECIDED, canonical, cost_now, other_ways
 from numaplan.placement.why.places import explain_places
+from tests.depth import draws
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.why_bruteforce import cheapest_ways
 
-# NUMAPLAN_EXAMPLES=2000 for a deeper run.
-EXAMPLES: Final = int(os.environ.get("NUMAPLAN_EXAMPLES", "60"))
-QUICK: Final = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK: Final = settings(
+    max_examples=draws(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 def planned(case: Case) -> Plan:

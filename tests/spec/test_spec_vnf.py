@@ -1,3 +1,5 @@
+import pytest
+
 from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import VcpuId
@@ -17,6 +19,7 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
+from numaplan.spec import vnf
 from tests.spec.reading import PROFILES, guest, interface, read, refused, vm
 
 GIB = 1 << 20
@@ -317,11 +320,12 @@ def test_pairs_of_guests_are_bounded() -> None:
     assert "more than 1,000,000 pairs" in refused(vm("count: 1001\nanti_affinity: [fw1]"))
 
 
-def test_long_defaults_count_again_for_every_vm_that_has_them() -> None:
-    defaults = "{vcpus: 1, memory: 1GiB, devices: [" + "".join(f"{{name: d{i}, address: 1:0.0}}," for i in range(2500))
+def test_long_defaults_count_again_for_every_vm_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vnf, "MERGED_LIMIT", 50_000)
+    defaults = "{vcpus: 1, memory: 1GiB, devices: [" + "".join(f"{{name: d{i}, address: 1:0.0}}," for i in range(250))
     vms = "".join(f"  - {{name: v{i}}}\n" for i in range(101))
     text = f"apiVersion: numaplan/v1\ndefaults: {defaults.replace('1:0.0', '01:00.0')}]}}\nvms:\n"
-    assert "the vms say more than 500,000 values" in refused(text + vms)
+    assert "the vms say more than 50,000 values" in refused(text + vms)
     assert len(read(text + vms[: vms.index("  - {name: v2}")]).guests) == 2
 
 

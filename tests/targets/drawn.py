@@ -36,10 +36,10 @@ from numaplan.model.request import (
     Realtime,
     ThreadPolicy,
 )
+from tests.depth import draws
 from tests.hosts import Nic, host
 
-# More examples in a deeper run.
-EXAMPLES = 25
+EXAMPLES = draws(25)
 
 HOST = host("3n:8c:2t", nics=[Nic("eth0", 0, 6), Nic("eth1", 1, 6), Nic("eth2", None, 6)])
 CPUS = tuple(HOST.cpus.online)

@@ -1,0 +1,10 @@
+"""How many cases a test draws."""
+
+import os
+
+_DEPTH = int(os.environ.get("NUMAPLAN_TEST_DEPTH", "1"))
+
+
+def draws(everyday: int) -> int:
+    """So many every day, and ``NUMAPLAN_TEST_DEPTH`` times as many in a deeper run."""
+    return everyday * _DEPTH
