@@ -1,6 +1,6 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -271,18 +271,10 @@ def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
 
 
 def _kept_idle(staying: list[Guest], snapshot: Snapshot, allocatable: CpuSet) -> CpuSet:
-    """The cores that guests which stay have to themselves by policy isolate: what else is on them goes to nobody.
-
-    Where somebody else is on a core, be it a guest of the request, there is nothing left to keep.
-    """
-    isolated = {guest.name for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE}
-    if not isolated:
-        return CpuSet()
-    held = {guest.name: CpuSet(_taken_by(guest, snapshot.cpus.online)) for guest in snapshot.guests}
-    holders = Counter(cpu for cpus in held.values() for cpu in cpus)
-    alone = CpuSet(cpu for name in isolated for cpu in held[name])
-    cores = [core.cpus for core in snapshot.cores if core.cpus & alone & allocatable]
-    return CpuSet(cpu for cpus in cores if sum(holders[cpu] for cpu in cpus) == 1 for cpu in cpus)
+    """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them."""
+    isolated = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE]
+    alone = CpuSet(cpu for guest in isolated for cpu in _taken_by(guest, snapshot.cpus.online)) & allocatable
+    return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus) if alone else alone
 
 
 def _pool_room(

@@ -203,13 +203,12 @@ def cheapest(case: Case) -> int | None:
 
 
 def idle(case: Case, of: Guest) -> CpuSet:
-    """The siblings that a guest with policy isolate has to itself as things are."""
+    """The siblings that a guest with policy isolate keeps idle as things are."""
     if of.thread_policy != "isolate":
         return CpuSet()
     others = CpuSet(c for g in case.snapshot.guests if g.name != of.name for c in pinned(g))
     own = pinned(of)
-    cores = [core.cpus for core in case.snapshot.cores if len(core.cpus & own) == 1 and core.cpus.isdisjoint(others)]
-    return CpuSet(cpu for core in cores for cpu in core - own)
+    return CpuSet(cpu for core in case.snapshot.cores if core.cpus & own for cpu in core.cpus - own - others)
 
 
 def pinned(of: Guest) -> CpuSet:

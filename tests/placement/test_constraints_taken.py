@@ -331,11 +331,27 @@ def test_a_guest_that_stays_is_not_robbed_of_its_idle_siblings_where_whole_cores
     assert solve(Request(POLICY, (guest("a", 5),)), snapshot, budget=Budget()).status is Status.OPTIMAL
 
 
-@pytest.mark.parametrize("other", ["a", "stranger"], ids=["of the request", "that stays"])
-def test_where_another_guest_is_on_the_core_nothing_is_left_to_keep_idle(other: str) -> None:
-    pins = (VcpuPin(VcpuId(0), CpuSet.parse("2"), 1),)
-    stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=pins, thread_policy="isolate")
-    snapshot = host("1n:4c:2t", guests=(stays, Guest(other, "other.xml", 1, GIB, vcpu_pins=pins)))
-    sibling = next(core.cpus for core in snapshot.cores if CpuId(2) in core.cpus) - CpuSet.parse("2")
-    assert sibling <= facts_of(snapshot).free
-    assert not found(Request(POLICY, (guest("a", 1),)), snapshot, placed("a", cell(0, str(sibling)), emulator="0"))
+def pinned(name: str, cpus: str, policy: str | None = None) -> Guest:
+    pins = (VcpuPin(VcpuId(0), CpuSet.parse(cpus), 1),)
+    return Guest(name, f"{name}.xml", 1, GIB, vcpu_pins=pins, thread_policy=policy)
+
+
+def test_nobody_joins_an_isolated_guest_on_a_core_that_another_is_on_already() -> None:
+    """The verifier lets who is there be: where moves are planned, nobody has to go who need not."""
+    request = Request(POLICY, (guest("a", 1),))
+    snapshot = host("1n:2c:4t", guests=(pinned("old", "1", "isolate"), pinned("stranger", "3"), pinned("a", "5")))
+    facts = facts_of(snapshot)
+    assert next(core.cpus for core in snapshot.cores if CpuId(1) in core.cpus) == CpuSet.parse("1,3,5,7")
+    assert facts.free.isdisjoint(CpuSet.parse("1,3,5,7"))
+    assert not found(request, snapshot, placed("a", cell(0, "5"), emulator="0"))
+    told = found(request, snapshot, placed("a", cell(0, "7"), emulator="0"))
+    assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
+
+
+def test_what_a_guest_gives_back_beside_an_isolated_one_goes_to_nobody() -> None:
+    snapshot = host("1n:4c:2t", guests=(pinned("old", "2", "isolate"), pinned("a", "6")))
+    asked = Request(HostPolicy(CpuSet.parse("0-1,4-5")), (guest("a", 2), guest("b", 1)))
+    assert solve(asked, snapshot, budget=Budget()).status is Status.INFEASIBLE
+    fewer = replace(asked, guests=(guest("a", 1), guest("b", 1)))
+    plan = solve(fewer, snapshot, budget=Budget())
+    assert {str(cpus) for one in plan.placements for _, cpus in one.cells[0].vcpus} == {"3", "7"}

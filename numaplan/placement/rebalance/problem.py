@@ -84,9 +84,13 @@ def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tu
 
 
 def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Standing]) -> HostFacts:
-    """The host for `request`, siblings that a guest of `staying` keeps idle left alone."""
+    """The host for `request`, siblings that a guest of `staying` keeps idle left alone.
+
+    Unlike where guests are placed, who is on such a sibling already may stay there.
+    """
     facts = host_facts(request, snapshot)
-    return replace(facts, free=facts.free - CpuSet(cpu for each in staying for cpu in each.idle))
+    idle = CpuSet(cpu for each in staying for cpu in each.idle)
+    return replace(facts, free=(facts.allocatable & CpuSet(facts.node_of)) - facts.taken - idle)
 
 
 def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) -> Problem:

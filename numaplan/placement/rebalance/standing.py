@@ -183,9 +183,10 @@ def _memory_node(guest: Guest, cell: CellId) -> NodeId | None:
 
 
 def _idle(facts: HostFacts, held: CpuSet, others: CpuSet) -> CpuSet:
-    """The siblings of its CPUs on cores that nobody else has a thread on: a promise that holds is kept."""
-    cores = [core.cpus for core in facts.snapshot.cores if len(core.cpus & held) == 1]
-    return CpuSet(cpu for core in cores if core.isdisjoint(others) for cpu in core - held)
+    """The siblings of its CPUs that nobody else has a thread on."""
+    alone = held & facts.allocatable
+    cores = [core.cpus for core in facts.snapshot.cores if core.cpus & alone] if alone else []
+    return CpuSet(cpu for core in cores for cpu in core - held - others)
 
 
 def _requests(

@@ -68,15 +68,14 @@ class Facts:
         return self._holders.get(cpu)
 
     def _kept_idle(self) -> dict[CpuId, str]:
-        """The CPUs of each core on which one thread of a staying guest with policy isolate is all there is."""
-        pinned = Counter(cpu for guest in self.snapshot.guests for cpu in _pinned(guest, self.online))
+        """The CPUs of the cores of staying guests with policy isolate on which nobody is now."""
+        isolated = [guest for guest in self.staying if guest.thread_policy == ThreadPolicy.ISOLATE.value]
+        pinned = CpuSet(cpu for guest in self.snapshot.guests for cpu in _pinned(guest, self.online))
         return {
             sibling: guest.name
-            for guest in self.staying
-            if guest.thread_policy == ThreadPolicy.ISOLATE.value
+            for guest in isolated
             for cpu in _pinned(guest, self.online) & self.allocatable
-            if sum(pinned[other] for other in self.core(cpu)) == 1
-            for sibling in self.core(cpu)
+            for sibling in self.core(cpu) - pinned
         }
 
     def isolated_for(self, cpu: CpuId) -> str | None:
