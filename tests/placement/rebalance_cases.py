@@ -207,7 +207,8 @@ def idle(case: Case, of: Guest) -> CpuSet:
     if of.thread_policy != "isolate":
         return CpuSet()
     others = CpuSet(c for g in case.snapshot.guests if g.name != of.name for c in pinned(g))
-    own = pinned(of)
+    policy = case.request.policy
+    own = pinned(of) - (policy.reserved_cpus or CpuSet()) - (policy.shared_cpus or CpuSet())
     return CpuSet(cpu for core in case.snapshot.cores if core.cpus & own for cpu in core.cpus - own - others)
 
 
