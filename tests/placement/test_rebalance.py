@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from numaplan.audit.audit import audit
 from numaplan.cpuset import CpuSet
+from numaplan.model.finding import Severity
 from numaplan.model.guest import EmulatorPin, Guest, IothreadId, IothreadPin
 from numaplan.model.moves import MoveKind, MovesStatus
 from numaplan.model.request import Request
@@ -38,6 +40,20 @@ def test_ordinary_memory_moves_live_with_its_vcpus_and_costs_by_the_gib() -> Non
     moves = moves_of(ask(guest("new", 6, interfaces=[vfs("x", "ens1")]), shared=POOLS), snapshot)
     assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
     assert moves.cost == 10 + 4
+
+
+def test_memory_elsewhere_is_mended_unless_that_was_chosen_or_cannot_be_helped() -> None:
+    def moved(mode: str, memory_gib: int = 8) -> list[str]:
+        found = there("a", ["0"], memory=(mode, [1]), running=True, emulator="3")
+        snapshot = host(SHAPE, guests=[found])
+        first, second = snapshot.nodes
+        snapshot = replace(snapshot, nodes=(replace(first, memory_kib=memory_gib * GIB), second))
+        assert any(f.severity is not Severity.INFO for f in audit(snapshot).findings if f.rule == "NP102") == (
+            (mode, memory_gib) == ("strict", 8)
+        )
+        return [move.vm for move in moves_of(ask(shared=POOLS), snapshot).moves]
+
+    assert (moved("strict"), moved("preferred"), moved("strict", 0)) == (["a"], [], [])
 
 
 @pytest.mark.parametrize(

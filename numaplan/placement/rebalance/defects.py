@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from numaplan.cpuset import CpuId, CpuSet
+from numaplan.model.host import NodeId
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.model import Mend
-from numaplan.placement.rebalance.standing import Standing, is_near, vcpu_cpus
+from numaplan.placement.rebalance.standing import Standing, StandingCell, is_near, vcpu_cpus
 
 
 def find_defects(facts: HostFacts, standing: Sequence[Standing]) -> Mend:
@@ -28,7 +29,7 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
         nodes = {facts.node_of[cpu] for cpus in bound for cpu in cpus if cpu in facts.node_of}
         if len(nodes) > 1:
             return f"cell {k} has vCPUs on nodes {', '.join(str(node) for node in sorted(nodes))}"
-        if nodes and cell.memory_node in set(facts.nodes) - nodes:
+        if _is_memory_far(facts, cell, nodes):
             return f"cell {k} has vCPUs on node {min(nodes)} and its memory on node {cell.memory_node}"
         if cell.vcpus and not nodes:
             reached |= set(facts.nodes)
@@ -39,6 +40,13 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
     vcpus = vcpu_cpus(standing.guest)
     twice = {cpu for cpu in vcpus if vcpus.count(cpu) > 1}
     return f"CPU {min(twice)} is pinned by two of its vCPUs" if twice else None
+
+
+def _is_memory_far(facts: HostFacts, cell: StandingCell, nodes: set[NodeId]) -> bool:
+    """As the audit has it: not where that was chosen, nor where its vCPUs' nodes have no memory."""
+    if cell.may_be_far or not nodes or cell.memory_node not in set(facts.nodes) - nodes:
+        return False
+    return any(node.memory_kib != 0 for node in facts.snapshot.nodes if node.id in nodes)
 
 
 def shared_cpus(one: Standing, other: Standing) -> CpuSet:

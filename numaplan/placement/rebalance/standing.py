@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import CellId, Guest, VcpuId
+from numaplan.model.guest import CellId, Guest, MemoryBinding, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
     Affinity,
@@ -30,7 +30,10 @@ Place = tuple[NodeId, int]
 
 @dataclass(frozen=True, slots=True)
 class StandingCell:
-    """A cell as it is. `node` None: its vCPUs are on several nodes, or anywhere; `memory_node` None: not known."""
+    """A cell as it is. `node` None: its vCPUs are on several nodes, or anywhere; `memory_node` None: not known.
+
+    `may_be_far`: its memory is said to be preferred where it is (``<numatune>`` mode preferred), and not required.
+    """
 
     vcpus: tuple[VcpuId, ...]
     cpus: CpuSet
@@ -38,6 +41,7 @@ class StandingCell:
     memory_kib: int
     memory_node: NodeId | None
     page_kib: int | None
+    may_be_far: bool = False
 
     @property
     def page_size(self) -> PageSize | None:
@@ -171,11 +175,12 @@ def _cell(
     nodes = {facts.node_of.get(cpu) for cpu in cpus}
     node = nodes.pop() if len(nodes) == 1 else None
     page_kib = cell_page_kib(guest, number) or _default_page(facts)
-    return StandingCell(vcpus, cpus, node, memory_kib, _memory_node(guest, number), page_kib)
+    binding = next((memnode for memnode in guest.memnodes if memnode.cell == number), guest.memory)
+    may_be_far = binding is not None and binding.mode == "preferred"
+    return StandingCell(vcpus, cpus, node, memory_kib, _memory_node(guest, binding), page_kib, may_be_far)
 
 
-def _memory_node(guest: Guest, cell: CellId) -> NodeId | None:
-    binding = next((memnode for memnode in guest.memnodes if memnode.cell == cell), guest.memory)
+def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
     if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
         return binding.nodes[0]
     found = {memory.node for memory in guest.live.memory} if guest.live is not None else set()
