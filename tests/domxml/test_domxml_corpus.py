@@ -37,7 +37,7 @@ from tests.requests import guest
 
 GIB = 1 << 20
 # All documents take minutes: without --every-document one of so many is patched, and workers share them.
-EVERY = 24
+EVERY = 40
 PARTS = 4
 
 
