@@ -3,7 +3,8 @@
 Usage: .venv/bin/python benchmarks/placement.py [--seeds N] [--hosts 0,1,2,3,4] [--fills 0.5,0.8,0.95,1.05] [--limit S].
 Each instance has a process of its own, and so its own peak of memory. With N = 1 (the default) some minutes; `--limit`
 solves with a wall-clock limit instead of a limit of work. A row is a kind of host at a fill: sums over its seeds,
-medians and maxima of times. `--repeat 20` instead plans each of the hosts so often, two at a time, and compares bytes.
+medians and maxima of times. `--repeat 20` instead plans each of the hosts so often, two at a time, and compares bytes;
+`--cases` sets our plans of small instances from the field (tests/cases) beside the same first fits.
 
 columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, of
 the same; the cost of exactly the guests of the best first fit, ours : its own; instances of which priority and cost are
@@ -34,6 +35,7 @@ from numaplan.placement.search import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import objective, placement_violations, verify
+from tests.placement.case_files import cases, load, request_of, snapshot_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 # A scale at which hardly anything but the start is left of the search.
@@ -158,6 +160,24 @@ def _print_row(name: str, rows: list[Row]) -> None:
     )
 
 
+def _print_cases() -> None:
+    """Guests placed of each instance of the field, and how many of the orders of first fit place them all."""
+    print(f"{'instance':40} {'guests':>6} {'placed : ff : plain':>20} {'orders that place all':>22}")
+    for path in cases():
+        if not path.stem.startswith("instance-"):
+            continue
+        case = load(path)
+        snapshot = snapshot_of(case)
+        request = request_of(case, snapshot)
+        placed = len(solve(request, snapshot, budget=Budget()).placements)
+        runs = all_first_fits(request, snapshot)
+        facts = Facts(request, snapshot)
+        counts = [0 if any(placement_violations(facts, run)) else len(run) for run in runs]
+        asked, plain = len(request.guests), max(counts[: len(NODE_ORDERS)])
+        beside = f"{placed} : {max(counts)} : {plain}"
+        print(f"{path.stem:40} {asked:>6} {beside:>20} {counts.count(asked):>16} of {len(runs)}")
+
+
 def _answer(instance: Instance) -> str:
     plan = solve(instance.request, instance.snapshot, budget=Budget())
     return hashlib.sha256(repr(plan).encode()).hexdigest()
@@ -186,6 +206,7 @@ def main() -> None:
     parser.add_argument("--fills", default=",".join(str(fill) for fill in FILLS))
     parser.add_argument("--limit", type=float)
     parser.add_argument("--repeat", type=int)
+    parser.add_argument("--cases", action="store_true")
     parser.add_argument("--one")
     parser.add_argument("--answer")
     asked = parser.parse_args()
@@ -193,6 +214,9 @@ def main() -> None:
         kind, fill, seed = (asked.one or asked.answer).split(",")
         instance = make_instance(HOSTS[int(kind)], float(fill), int(seed))
         print(json.dumps(measure(instance, asked.limit)) if asked.one else _answer(instance))
+        return
+    if asked.cases:
+        _print_cases()
         return
     kinds = [int(part) for part in asked.hosts.split(",")]
     fills = [float(part) for part in asked.fills.split(",")]
