@@ -129,6 +129,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     pools = _pool_room(policy, snapshot, shared, staying=staying, online=online)
     switch = switch_share(snapshot, reserved)
     taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online))) | switch.cpus
+    idle = _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
     ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
@@ -154,7 +155,9 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         allocatable=allocatable,
         taken=taken,
         left=CpuSet(),
-        free=(allocatable & CpuSet(node_of)) - taken - _kept_idle(staying, snapshot, allocatable),
+        free=(allocatable & CpuSet(node_of))
+        - taken
+        - _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared),
         pool_left={node: max(0, room) for node, room in pools.items()},
         pool_owed={node: max(0, -room) for node, room in pools.items()},
         capacity_kib=_capacity(policy, snapshot, returning, switch),
@@ -264,16 +267,27 @@ def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
 
 def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
     """The CPUs that its threads cannot leave; on what is offline none can be."""
-    affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
-    affinities.append(guest.effective_emulator_affinity())
+    affinities = [guest.effective_emulator_affinity()]
     affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    return [*_taken_by_vcpus(guest, online), *_single(affinities, online)]
+
+
+def _taken_by_vcpus(guest: Guest, online: CpuSet) -> list[CpuId]:
+    return _single([guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)], online)
+
+
+def _single(affinities: Sequence[CpuSet | None], online: CpuSet) -> list[CpuId]:
     return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
 
 
-def _kept_idle(staying: list[Guest], snapshot: Snapshot, allocatable: CpuSet) -> CpuSet:
-    """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them."""
-    isolated = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE]
-    alone = CpuSet(cpu for guest in isolated for cpu in _taken_by(guest, snapshot.cpus.online)) & allocatable
+def _kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet, shared: CpuSet) -> CpuSet:
+    """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them.
+
+    An emulator or iothread on CPUs for all isolates nothing.
+    """
+    isolated, online = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE], snapshot.cpus.online
+    alone = CpuSet(cpu for guest in isolated for cpu in _taken_by_vcpus(guest, online)) - shared
+    alone |= CpuSet(cpu for guest in isolated for cpu in _taken_by(guest, online)) & allocatable
     return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus) if alone else alone
 
 

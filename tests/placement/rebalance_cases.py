@@ -209,6 +209,7 @@ def idle(case: Case, of: Guest) -> CpuSet:
     others = CpuSet(c for g in case.snapshot.guests if g.name != of.name for c in pinned(g))
     policy = case.request.policy
     own = pinned(of) - (policy.reserved_cpus or CpuSet()) - (policy.shared_cpus or CpuSet())
+    own |= CpuSet(pin.cpus.lowest for pin in of.vcpu_pins) - (policy.shared_cpus or CpuSet())
     return CpuSet(cpu for core in case.snapshot.cores if core.cpus & own for cpu in core.cpus - own - others)
 
 

@@ -348,6 +348,14 @@ def test_nobody_joins_an_isolated_guest_on_a_core_that_another_is_on_already() -
     assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
 
 
+def test_a_vcpu_on_a_reserved_cpu_is_isolated_too() -> None:
+    snapshot = host("1n:4c:2t", guests=(pinned("old", "0", "isolate"),))
+    request = Request(POLICY, (guest("a", 1),))
+    assert facts_of(snapshot).free == CpuSet.parse("1-3,5-7")
+    told = found(request, snapshot, placed("a", cell(0, "4"), emulator="0"))
+    assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
+
+
 def test_what_a_guest_gives_back_beside_an_isolated_one_goes_to_nobody() -> None:
     snapshot = host("1n:4c:2t", guests=(pinned("old", "2", "isolate"), pinned("a", "6")))
     asked = Request(HostPolicy(CpuSet.parse("0-1,4-5")), (guest("a", 2), guest("b", 1)))

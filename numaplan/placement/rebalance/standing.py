@@ -108,7 +108,7 @@ def _standing(
 ) -> Standing:
     """`others` are the CPUs that some other guest holds; `policy` is its thread policy, or the one asked for."""
     cells = standing_cells(facts, guest)
-    idle = _idle(facts, held, others) if policy == ThreadPolicy.ISOLATE else EMPTY
+    idle = _idle(facts, guest, held, others=others) if policy == ThreadPolicy.ISOLATE else EMPTY
     known = Standing(guest, cells, held, idle, _memory(facts, guest), (), None)
     try:
         return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
@@ -187,9 +187,9 @@ def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _idle(facts: HostFacts, held: CpuSet, others: CpuSet) -> CpuSet:
+def _idle(facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet) -> CpuSet:
     """The siblings of its CPUs that nobody else has a thread on."""
-    alone = held & facts.allocatable
+    alone = (held & facts.allocatable) | (CpuSet(vcpu_cpus(guest)) & held - facts.shared)
     cores = [core.cpus for core in facts.snapshot.cores if core.cpus & alone] if alone else []
     return CpuSet(cpu for core in cores for cpu in core - held - others)
 

@@ -74,7 +74,7 @@ class Facts:
         return {
             sibling: guest.name
             for guest in isolated
-            for cpu in _pinned(guest, self.online) & self.allocatable
+            for cpu in (_pinned(guest, self.online) & self.allocatable) | (_vcpus(guest, self.online) - self.shared)
             for sibling in self.core(cpu) - pinned
         }
 
@@ -174,9 +174,16 @@ def bound_node(guest: Guest, cell: CellId) -> NodeId | None:
 
 def _pinned(guest: Guest, online: CpuSet) -> CpuSet:
     """The CPUs of its threads whose effective affinity is one CPU that is online."""
-    threads = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
-    threads += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+    threads = [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     threads.append(guest.effective_emulator_affinity())
+    return _vcpus(guest, online) | _single(threads, online)
+
+
+def _vcpus(guest: Guest, online: CpuSet) -> CpuSet:
+    return _single([guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)], online)
+
+
+def _single(threads: Iterable[CpuSet | None], online: CpuSet) -> CpuSet:
     return CpuSet(cpu for cpus in threads if cpus is not None and len(cpus & online) == 1 for cpu in cpus & online)
 
 
