@@ -155,9 +155,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         allocatable=allocatable,
         taken=taken,
         left=CpuSet(),
-        free=(allocatable & CpuSet(node_of))
-        - taken
-        - _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared),
+        free=(allocatable & CpuSet(node_of)) - taken - idle,
         pool_left={node: max(0, room) for node, room in pools.items()},
         pool_owed={node: max(0, -room) for node, room in pools.items()},
         capacity_kib=_capacity(policy, snapshot, returning, switch),
