@@ -15,6 +15,8 @@ from tests.hosts import Nic, host
 from tests.placement.fixes_cases import question
 
 GIB = 1 << 20
+# Guests whose memory is no number of pages of 1 GiB, nor always one of pages of 2 MiB.
+WRONG = (("b", 512), ("c", 513), ("d", 514))
 
 
 def vm(name: str = "a", vcpus: int = 2, **keys: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever vnf.yaml takes
@@ -230,6 +232,26 @@ def test_one_guest_is_left_out_and_others_make_do_where_leaving_out_alone_takes_
         "let a be left out (required: false), let b's emulator be share and reserve CPU 8 no longer: cost 1030",
         "let a and b be left out (required: false): cost 2000",
     ]
+
+
+def test_what_many_guests_need_each_for_itself_is_told_of_them_alone() -> None:
+    snapshot = host("2n:44c:1t", pages={"1GiB": 20, "2MiB": 8192}, memory_gib=64)
+    # Half a page on each of two nodes.
+    guests = [vm(f"g{i}", 2, page_size="1GiB", cells=1 + i % 2) for i in range(40)]
+    fix = fixes(snapshot, *guests)[0]
+    assert fix.sentence == (
+        "let g1's page_size, g3's page_size, g5's page_size, g7's page_size, g9's page_size, g11's page_size, "
+        "g13's page_size, g15's page_size and 12 more be 2MiB: cost 40"
+    )
+    assert [operation.path for operation in fix.patch] == [f"/vms/{i}/page_size" for i in range(1, 40, 2)]
+
+
+def test_guests_that_all_need_another_value_get_the_first_that_is_enough_for_each() -> None:
+    snapshot = host("1n:10c:1t", pages={"1GiB": 4, "2MiB": 2048}, memory_gib=32)
+    guests = [vm("a", page_size="1GiB"), *(vm(name, memory=f"{mib}MiB", page_size="1GiB") for name, mib in WRONG)]
+    assert sentences(snapshot, *guests)[0] == (
+        "let b's page_size and d's page_size be 2MiB and let c's page_size be 4KiB: cost 6"
+    )
 
 
 def test_a_plan_that_is_not_infeasible_stays_as_it_is() -> None:

@@ -75,6 +75,7 @@ def _values(
         edits=lambda _case, level: (Edit(vm, path, choices[level - 1][0]),),
         nested=False,
         far=vm if path[-1] in ("affinity", "memory_policy") else None,
+        vm=vm,
     )
 
 
@@ -96,6 +97,7 @@ def _switch(
         price=lambda _level: cost,
         edits=lambda _case, _level: (Edit(vm, path, value),),
         far=far,
+        vm=vm,
     )
 
 

@@ -1,6 +1,7 @@
 """How little of some levers is enough to make a case possible, alone and together."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -27,9 +28,13 @@ class Least:
         """Whether every further answer is no."""
         return self._probe.spent or (self._last is not None and self._probe.cases >= self._last)
 
-    def singles(self, even: Levels) -> list[dict[int, int]]:
-        """The cheapest levers that help alone, each as little as it can be; `even`: what `evenly` says, if asked."""
+    def singles(self, even: Levels, *, joint: bool = False) -> list[dict[int, int]]:
+        """The cheapest levers that help alone, each as little as it can be; `even`: what `evenly` says, if asked.
+
+        `joint`: as a group has it.
+        """
         hits: list[dict[int, int]] = []
+        unknown = self._probe.unknown
         # Below an even price not even all of them help: one that does at that price is the cheapest.
         while even and not self._probe.tired and (hit := self._one_of(even)):
             hits.append(hit)
@@ -37,10 +42,13 @@ class Least:
                 return hits
             even = self.evenly(without=hit)
 
+        # Halves of them were pulled as far as they go, and helped no more than that.
+        are_furthest = all(level == self._levers[number].most for number, level in even.items())
+        refuted = even if joint and are_furthest and self._probe.unknown == unknown else {}
         for number, lever in enumerate(self._levers[:_MOST_SINGLES]):
             if self._probe.tired:
                 break
-            most = 0 if any(number in hit for hit in hits) else lever.most
+            most = 0 if number in refuted or any(number in hit for hit in hits) else lever.most
             if len(hits) == MOST_OF_A_GROUP:
                 # Only what is cheaper than the dearer of those that are known is of use.
                 most = min(most, _within_price(lever, self.price(hits[-1]) - 1))
@@ -91,6 +99,7 @@ class Least:
     def fewest(self, enough: Levels, *, order: Sequence[int] = ()) -> dict[int, int]:
         """Levels none of which can be lower with the others as they are; given up in an `order`, or dear ones first."""
         levels, levers = dict(enough), self._levers
+        vital = self._vital(levels)
 
         def settle(numbers: Sequence[int], *, needed: bool) -> None:
             """`needed`: it is known that not all of these can be given up."""
@@ -110,8 +119,31 @@ class Least:
                 settle(numbers[half:], needed=levels.keys().isdisjoint(numbers[:half]))
 
         dear = sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
-        settle([number for number in order if number in levels] or dear, needed=True)
+        if settled := [number for number in order or dear if number in levels and number not in vital]:
+            settle(settled, needed=not vital)
+        self._lower(levels, sorted(vital))
         return levels
+
+    def _vital(self, enough: Levels) -> frozenset[int]:
+        """Those of the levels without any one of which a vm has no place even alone."""
+        if self.spent:
+            return frozenset()
+        vms = Counter(self._levers[number].vm for number in enough)
+        own = {number: vm for number in enough if (vm := self._levers[number].vm) is not None and vms[vm] == 1}
+        if not own:
+            return frozenset()
+        others = {number: level for number, level in enough.items() if number not in own}
+        homeless = self._probe.homeless(pulled(self._case, self._levers, others))
+        return frozenset(number for number, vm in own.items() if vm in homeless)
+
+    def _lower(self, levels: dict[int, int], numbers: Sequence[int]) -> None:
+        """Lowers those of the levels that need not be as high: all of them to the first at once, or each in turn."""
+        high = [number for number in numbers if levels[number] > 1]
+        if high and self.holds({**levels, **dict.fromkeys(high, 1)}):
+            levels.update(dict.fromkeys(high, 1))
+            return
+        for number in high:
+            levels[number] = self._lowered(levels, number, levels[number]) or levels[number]
 
     def leanest(self, enough: Levels) -> dict[int, int]:
         """The same of nested levers of which little is too much; the first are given up first."""

@@ -105,6 +105,7 @@ class Lever:
     change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
     that may then lie further apart, whose cross-node cost counts too. `within`: the lever as it is in a case that
     others have changed before it; None where these change nothing for it. `adds`: all that it does is to add that.
+    `vm`: the only one whose ways to lie it changes.
     """
 
     most: int
@@ -116,6 +117,7 @@ class Lever:
     far: str | None = None
     within: "Callable[[Case], Lever] | None" = None
     adds: Addition | None = None
+    vm: str | None = None
 
     def among(self, case: Case) -> "Lever":
         """The lever as it is in a case."""

@@ -68,6 +68,12 @@ class Probe:
         self.cases += len(request.guests) // _GUESTS
         return self._solved(build_problem(request, facts))
 
+    def homeless(self, case: Case) -> frozenset[str]:
+        """The vms that have no place even alone."""
+        self.cases += 1 + len(case.request.guests) // _GUESTS
+        classes = (guests for guests in self.problem(case).classes if not guests.options)
+        return frozenset(guest.vm for guests in classes for guest in guests.members if guest.required)
+
     def distance(self, case: Case, vms: Collection[str]) -> int:
         """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
         problem = self.problem(case)

@@ -110,7 +110,7 @@ class _Search:
         even = least.evenly() if len(group.levers) > 1 else {}
         if group.joint and len(group.levers) > 1 and not even:
             return
-        hits = least.singles(even)
+        hits = least.singles(even, joint=group.joint)
         if group.parts:
             self._add(replace(group, levers=group.parts), self._in_parts(group, hits, even))
             return
