@@ -171,14 +171,16 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
 
 
 def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:
-    """Nothing, `most`, and what lies between them and makes a difference: of memory, what more cells can use."""
-    if supply.thing not in (Thing.PAGE, Thing.ORDINARY) or supply.node is None:
-        return range(most + 1)
+    """Nothing, `most`, and what lies between them and makes a difference: what is there and more is a sum of uses."""
     problem = host.asked.problem
-    size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
-    uses = {cell.memory_kib for guests in problem.classes for cell in guests.cells if size in cell.page_sizes_kib}
-    if size == SMALL_PAGE_KIB:
-        uses.add(problem.facts.policy.guest_overhead_kib)
+    there, uses, each = 0, set[int](), 1
+    if supply.thing is Thing.BANDWIDTH:
+        there = problem.facts.link_speed(supply.pf) or 0
+        uses = {demand.mbps for guests in problem.classes for demand in guests.devices}
+    elif supply.thing in (Thing.PAGE, Thing.ORDINARY) and supply.node is not None:
+        size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
+        there = problem.facts.capacity_kib.get((supply.node, size), 0)
+        uses = {cell.memory_kib for guests in problem.classes for cell in guests.cells if size in cell.page_sizes_kib}
+        uses |= {problem.facts.policy.guest_overhead_kib} if size == SMALL_PAGE_KIB else set()
     step = max(1, gcd(*uses) // each)
-    there = problem.facts.capacity_kib.get((supply.node, size), 0) // each
-    return [0, *range(step - there % step, most, step), most]
+    return [0, *range(step - there // each % step, most, step), most]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from math import gcd
 from typing import Final
 
@@ -57,7 +56,7 @@ class Stretched:
 
 @dataclass(frozen=True, slots=True)
 class _Slack:
-    """`amount` steps of a supply, less what is there already and no whole step; memory in KiB, the rest one by one."""
+    """`amount` steps of a supply, less what is there already and no whole step; memory in KiB, most else one by one."""
 
     supply: Supply
     amount: Linear
@@ -250,13 +249,10 @@ class Stretch:
             each = supply.size_kib if supply.thing is Thing.PAGE else 1
             size = supply.size_kib if supply.thing is Thing.PAGE else SMALL_PAGE_KIB
             grown_kib = f.problem.facts.capacity_kib.get((supply.node, size), 0)
-            there = grown_kib - self._within_reach(supply) * each
+            reach = self._within_reach(supply) * each
             parts = used.get((supply.node, size))
             if parts:
-                unit = reduce(gcd, (kib for _, kib in parts))
-                more = f.model.integer(0, max(0, grown_kib - there) // unit + 1)
-                use_at_most(f, total(n * (kib // unit) for n, kib in parts), there // unit, more)
-                slacks.append(_Slack(supply, more, unit, there % unit))
+                slacks.append(_in_steps(f, supply, parts, there=grown_kib - reach, reach=reach))
         return slacks
 
     def _pools(self, f: Formulation) -> list[_Slack]:
@@ -285,13 +281,13 @@ class Stretch:
 
     def _links(self, f: Formulation) -> list[_Slack]:
         slacks = []
-        uses = device_uses(f)
+        kinds = f.problem.device_kinds
+        uses = [(kinds[i].pf, n, mbps) for _, i, n, mbps in device_uses(f) if mbps]
         for supply in self.supplies:
-            if supply.thing is Thing.BANDWIDTH:
-                load = total(n * mbps for _, i, n, mbps in uses if f.problem.device_kinds[i].pf == supply.pf)
-                more = f.model.integer(0, self._within_reach(supply))
-                f.model.at_most(load - more, self.base.problem.facts.link_speed(supply.pf) or 0)
-                slacks.append(_Slack(supply, more))
+            parts = [(n, mbps) for pf, n, mbps in uses if pf == supply.pf]
+            if supply.thing is Thing.BANDWIDTH and parts:
+                speed = self.base.problem.facts.link_speed(supply.pf) or 0
+                slacks.append(_in_steps(f, supply, parts, there=speed, reach=self._within_reach(supply)))
         return slacks
 
     def _floats(self, f: Formulation, slacks: Sequence[_Slack]) -> None:
@@ -313,6 +309,17 @@ class Stretch:
                 for option, count in f.options(u):
                     near = total(rooms[node] for node in sorted(set(option.nodes)))
                     f.model.at_most(count - near * unit.count, 0)
+
+
+def _in_steps(f: Formulation, supply: Supply, uses: Sequence[tuple[Linear, int]], *, there: int, reach: int) -> _Slack:
+    """As much as `reach` more of a supply than is `there`, for so many that take so much of it each.
+
+    All together take a sum of that, so what is no whole step makes no difference.
+    """
+    step = gcd(*(each for _, each in uses))
+    more = f.model.integer(0, max(0, reach) // step + 1)
+    use_at_most(f, total(n * (each // step) for n, each in uses), there // step, more)
+    return _Slack(supply, more, step, there % step)
 
 
 def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> HostFacts:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.model.request import Request
+from numaplan.model.request import Costs, Request
 from numaplan.placement.capacity.copies import Copies
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.totals import resources
@@ -117,9 +117,18 @@ def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> Copies
     staying = tuple(guest for guest in facts.snapshot.guests if guest.name not in copies.present)
     facts = replace(facts, snapshot=replace(facts.snapshot, guests=staying))
     one = replace(copies.guest, name=name)
-    problem = build_problem(replace(request, guests=(*others, one)), facts)
+    problem = _without_costs(build_problem(replace(request, guests=(*others, one)), facts))
     number = next(c for c, guests in enumerate(problem.classes) if guests.request.name == name)
     return CopiesProblem(problem, copies, number)
+
+
+def _without_costs(problem: Problem) -> Problem:
+    """The problem in which devices and memory cost the same everywhere: the question is only whether there is room.
+
+    Guests on different nodes that may have them from anywhere are then the same to the model.
+    """
+    policy = replace(problem.facts.policy, costs=Costs(vf=0, cell=0, memory_gib=0))
+    return replace(problem, facts=replace(problem.facts, policy=policy))
 
 
 def formulate_copies(
