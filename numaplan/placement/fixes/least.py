@@ -121,7 +121,8 @@ class Least:
         dear = sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
         if settled := [number for number in order or dear if number in levels and number not in vital]:
             settle(settled, needed=not vital)
-        self._lower(levels, sorted(vital))
+        if high := [number for number in sorted(vital) if levels[number] > 1]:
+            self._lower(levels, high)
         return levels
 
     def _vital(self, enough: Levels) -> frozenset[int]:
@@ -137,13 +138,18 @@ class Least:
         return frozenset(number for number, vm in own.items() if vm in homeless)
 
     def _lower(self, levels: dict[int, int], numbers: Sequence[int]) -> None:
-        """Lowers those of the levels that need not be as high: all of them to the first at once, or each in turn."""
-        high = [number for number in numbers if levels[number] > 1]
-        if high and self.holds({**levels, **dict.fromkeys(high, 1)}):
-            levels.update(dict.fromkeys(high, 1))
+        """Lowers those of the levels that need not be as high, to the first as many at once as can be."""
+        if self.spent:
             return
-        for number in high:
+        if len(numbers) == 1:
+            (number,) = numbers
             levels[number] = self._lowered(levels, number, levels[number]) or levels[number]
+        elif self.holds({**levels, **dict.fromkeys(numbers, 1)}):
+            levels.update(dict.fromkeys(numbers, 1))
+        else:
+            half = len(numbers) // 2
+            self._lower(levels, numbers[:half])
+            self._lower(levels, numbers[half:])
 
     def leanest(self, enough: Levels) -> dict[int, int]:
         """The same of nested levers of which little is too much; the first are given up first."""
