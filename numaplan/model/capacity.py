@@ -10,8 +10,8 @@ from numaplan.model.plan import Placement
 class Shortage:
     """A resource of which there is too little for one more copy; memory in pages, ordinary memory in KiB.
 
-    `need` less `have` is the least addition of it that makes room. `have` is what is left there beside everybody else,
-    packed so that one more copy needs least; `need` is what has to be free there.
+    `need` less `have` is the least addition of it that makes room. `need` is what has to be free there; `have` is what
+    of it everybody else leaves once one more copy has its place, less what is added.
     """
 
     resource: str

@@ -65,6 +65,16 @@ def test_one_kind_of_cores_is_named_where_it_is_enough(
     assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
 
 
+def test_what_is_there_is_told_as_the_others_leave_it_where_they_use_what_is_added() -> None:
+    """Without it, they leave nothing: on the added core one of theirs has no sibling that idles."""
+    request = ask(guest("fw", 2), guest("alone", 2, thread_policy="isolate"), reserved="0,3")
+    snapshot = host("1n:3c:2t")
+    found = counted(request, snapshot)
+    assert (found.fit, found.next.sentence) == (0, "one more fw needs 1 more free CPU on node 0 (have 1, need 2)")
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+
+
 def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:
     built = host("1n:2c:1t", nics=[Nic("ens0", 0, 1)])
     snapshot = replace(built, links=(Link("br0", "bridge", lowers=("ens0",)), *built.links))
