@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from numaplan.audit.host import gather
-from numaplan.model.finding import Severity
+from numaplan.model.finding import Evidence, Severity
 from numaplan.model.guest import CellId, HugepageRequest
+from numaplan.model.host import HugepagePool
 from tests.audit.audited import VF0, VF1, findings, guest, on, only, severities, unchecked
 from tests.hosts import GIB, host
 
@@ -75,6 +76,31 @@ def test_a_page_element_of_4_kib_is_no_hugepage() -> None:
 def test_a_pool_must_hold_the_pages_of_a_guest(options: dict[str, object], expected: list[Severity]) -> None:
     snapshot = on(guest(**{"page_kib": GIB, **options}))  # type: ignore[arg-type]  # options of all types
     assert severities(snapshot, "NP302") == expected
+
+
+def test_of_a_page_size_that_the_host_lacks_no_file_is_named_that_is_not_there() -> None:
+    snapshot = on(guest(page_kib=16 << 10, memory_gib=1, memory=("strict", [0])))
+    node = replace(snapshot.nodes[0], hugepages=(HugepagePool(2048, 0, 0), HugepagePool(GIB, 0, 0)))
+    finding = only(replace(snapshot, nodes=(node, *snapshot.nodes[1:])), "NP302")
+    assert finding.message == "node 0 has no pages of 16 MiB, but of 2 MiB and 1 GiB; cell 0 needs 64"
+    assert finding.evidence[-1] == Evidence(
+        "page sizes of node 0", "2 MiB and 1 GiB", "sys/devices/system/node/node0/hugepages"
+    )
+    assert finding.wanted == "pages of a size that node 0 has"
+    assert (
+        finding.fix == "give the guest pages of 2 MiB or 1 GiB, or set page_size in vnf.yaml and run `numaplan place`"
+    )
+
+
+def test_only_nodes_with_a_pool_of_that_size_can_get_more_pages() -> None:
+    snapshot = on(guest(page_kib=GIB, memory_gib=64))
+    first, second = snapshot.nodes
+    other = replace(second, hugepages=(HugepagePool(2048, 0, 0),))
+    finding = only(replace(snapshot, nodes=(first, other)), "NP302")
+    where = "sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages"
+    assert finding.fix is not None
+    assert f" more there ({where}), bind" in finding.fix
+    assert finding.evidence[-1] == Evidence("page sizes of node 1", "2 MiB", "sys/devices/system/node/node1/hugepages")
 
 
 def test_an_unknown_page_size_and_an_unread_pool_are_not_checked() -> None:

@@ -63,18 +63,16 @@ def _finding(
     size, where = format_size(size_kib), numbered("node", (node.id for node in nodes))
     subject = numbered("cell", (cell.id for cell in cells))
     lines = [page.line for page in view.guest.hugepages if page.size_kib == size_kib]
-    pools = [
-        Evidence(f"{size} pages of node {node.id}", str(_total(node, size_kib)), _path(node, size_kib))
-        for node in nodes
-    ]
     bindings = {cell.memory for cell in cells if cell.memory is not None}
+    pools = [node for node in nodes if node.pool(size_kib) is not None]
+    has, needs = "has" if len(nodes) == 1 else "have", "needs" if len(cells) == 1 else "need"
+    there = format_count(have, f"{size} page") if pools else f"no pages of {size}, but of {_sizes(nodes)}"
     return Finding(
         rule="NP302",
         severity=Severity.WARNING,
         guest=view.guest.name,
         subject=subject,
-        message=f"{where} ha{'s' if len(nodes) == 1 else 've'} {format_count(have, f'{size} page')}; {subject} need"
-        f"{'s' if len(cells) == 1 else ''} {need}",
+        message=f"{where} {has} {there}; {subject} {needs} {need}",
         evidence=first(
             [
                 Evidence("hugepages", f"{need} of {size}", at(view.guest, min(lines, default=0))),
@@ -84,13 +82,41 @@ def _finding(
                         ((memory, at(view.guest, memory.line)) for memory in bindings), key=lambda pair: pair[1]
                     )
                 ),
-                *pools,
+                *(_pool(node, size_kib) for node in nodes),
             ]
         ),
-        wanted=f"{format_count(need, f'{size} page')} on {where}",
-        fix=f"reserve {need - have} more there ({listed([_path(node, size_kib) for node in nodes], noun='node')}),"
-        " bind the memory to other nodes, or run `numaplan place`",
+        wanted=f"{format_count(need, f'{size} page')} on {where}" if pools else f"pages of a size that {where} {has}",
+        fix=_reserve(pools, size_kib, need - have) if pools else _resize(cells, nodes),
     )
+
+
+def _pool(node: NumaNode, size_kib: int) -> Evidence:
+    """How many pages of that size a node has; where it cannot have any, of which sizes it can."""
+    if node.pool(size_kib) is None:
+        return Evidence(f"page sizes of node {node.id}", _sizes([node]), _directory(node))
+    return Evidence(
+        f"{format_size(size_kib)} pages of node {node.id}", str(_total(node, size_kib)), _path(node, size_kib)
+    )
+
+
+def _reserve(pools: list[NumaNode], size_kib: int, missing: int) -> str:
+    paths = listed([_path(node, size_kib) for node in pools], noun="node")
+    return f"reserve {missing} more there ({paths}), bind the memory to other nodes, or run `numaplan place`"
+
+
+def _resize(cells: list[CellView], nodes: list[NumaNode]) -> str:
+    """Other sizes, of those the ones that divide the memory of every cell."""
+    fitting = [size for size in _listed_kib(nodes) if not any(cell.memory_kib % size for cell in cells)]
+    pages = f"pages of {' or '.join(map(format_size, fitting))}" if fitting else "ordinary pages"
+    return f"give the guest {pages}, or set page_size in vnf.yaml and run `numaplan place`"
+
+
+def _sizes(nodes: list[NumaNode]) -> str:
+    return listed([format_size(size) for size in _listed_kib(nodes)], noun="size")
+
+
+def _listed_kib(nodes: list[NumaNode]) -> list[int]:
+    return sorted({pool.size_kib for node in nodes for pool in node.hugepages})
 
 
 def _total(node: NumaNode, size_kib: int) -> int:
@@ -99,7 +125,11 @@ def _total(node: NumaNode, size_kib: int) -> int:
 
 
 def _path(node: NumaNode, size_kib: int) -> str:
-    return f"sys/devices/system/node/node{node.id}/hugepages/hugepages-{size_kib}kB/nr_hugepages"
+    return f"{_directory(node)}/hugepages-{size_kib}kB/nr_hugepages"
+
+
+def _directory(node: NumaNode) -> str:
+    return f"sys/devices/system/node/node{node.id}/hugepages"
 
 
 RULE = Rule(
@@ -126,6 +156,7 @@ the host may be large enough, yet on the wrong node, which the totals of /proc/m
 </memoryBacking>
 <numatune><memory mode='strict' nodeset='0'/></numatune>""",
     fix="""Reserve more pages on that node (at boot: hugepagesz=1G hugepages=0:32,1:16; later memory is fragmented),
-or bind the guest to a node that has them.""",
+or bind the guest to a node that has them. Of a size that the host does not list none can be reserved: give the guest
+another page size.""",
     check=check,
 )
