@@ -36,6 +36,18 @@ def alike(said: Iterable[tuple[int, Said]]) -> dict[Said, list[int]]:
     return groups
 
 
+def huge_pages(facts: HostFacts) -> str:
+    """``no huge pages``, ``huge pages of 2 MiB and 1 GiB only``: the sizes that a host lists, be any free or not."""
+    sizes = " and ".join(format_size(size) for size in huge_sizes_kib(facts))
+    return f"huge pages of {sizes} only" if sizes else "no huge pages"
+
+
+def huge_sizes_kib(facts: HostFacts) -> list[int]:
+    """The sizes of huge pages that a host lists; of `facts` for a question those that it adds are not among them."""
+    pools = (pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages)
+    return sorted({size for size in pools if size > SMALL_PAGE_KIB})
+
+
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:
     isolable = sum(len(kind.cores) for kind in here if kind.isolable)
     whole = sum(len(kind.cores) for kind in here if kind.whole)
@@ -61,7 +73,7 @@ def _pool_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
 
 def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:
     if not cell.page_sizes_kib:
-        return f"no pages of a size that it may use and that divides {format_size(cell.memory_kib)}"
+        return _undivided(facts, cell.memory_kib)
     overhead = facts.policy.guest_overhead_kib
     small = facts.capacity_kib.get((node, SMALL_PAGE_KIB), 0)
     have = {size: facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib}
@@ -69,6 +81,8 @@ def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None
         have[SMALL_PAGE_KIB] -= overhead
     best = max(have, key=lambda size: (have[size], size))
     if cell.strict and have[best] < cell.memory_kib:
+        if best > SMALL_PAGE_KIB and best not in huge_sizes_kib(facts):
+            return f"{huge_pages(facts)}, needs {cell.memory_kib // best} of {format_size(best)}"
         if best > SMALL_PAGE_KIB:
             pages = format_count(have[best] // best, f"free {format_size(best)} page")
             return f"{pages}, needs {cell.memory_kib // best}"
@@ -76,6 +90,14 @@ def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None
             facts, node, format_size(cell.memory_kib) + (f" and {_own(overhead)}" if overhead else "")
         )
     return _ordinary_lack(facts, node, _own(overhead)) if small < overhead else None
+
+
+def _undivided(facts: HostFacts, memory_kib: int) -> str:
+    """Why no page size is left; where ordinary pages hold the memory whole, it was huge ones that were asked for."""
+    lack = f"no pages of a size that it may use and that divides {format_size(memory_kib)}"
+    if memory_kib % SMALL_PAGE_KIB:
+        return lack
+    return f"{lack} (the host has {huge_pages(facts)})" if huge_sizes_kib(facts) else huge_pages(facts)
 
 
 def _own(overhead_kib: int) -> str:

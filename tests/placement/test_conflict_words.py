@@ -67,6 +67,44 @@ def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None
     assert found["b", "page_size"].endswith(free)
 
 
+NO_PAGES = "no pages of a size that it may use and that divides"
+
+
+@pytest.mark.parametrize(
+    ("page_size", "pages", "needs", "has", "lack"),
+    [
+        ("large", None, "huge pages", "the host has no huge pages", "no huge pages"),
+        (
+            "large",
+            {"2MiB": 4, "1GiB": 4},
+            "huge pages",
+            "no page size that it may use divides that; the host has huge pages of 2 MiB and 1 GiB only",
+            f"{NO_PAGES} 1 MiB (the host has huge pages of 2 MiB and 1 GiB only)",
+        ),
+        ("2MiB", None, "pages of no other size", "the host has no huge pages", "no huge pages"),
+    ],
+)
+def test_huge_pages_that_memory_has_none_of_are_told_by_what_the_host_has(
+    page_size: str, pages: dict[str, int] | None, needs: str, has: str, lack: str
+) -> None:
+    asked = guest("a", 1, page_size=page_size)
+    asked = replace(asked, cells=(replace(asked.cells[0], memory_kib=1024),))
+    request, snapshot = ask(asked, reserved="0"), host("2n:4c:1t", pages=pages)
+    assert reason(request, snapshot) == f"no node can take it: nodes 0-1 each: {lack}"
+    assert sentences(request, snapshot)["a", "page_size"] == f"page_size {page_size}: needs {needs}; {has}"
+
+
+@pytest.mark.parametrize(
+    ("pages", "has"), [(None, "no huge pages"), ({"2MiB": 4}, "huge pages of 2 MiB only")], ids=["none", "others"]
+)
+def test_a_named_page_size_that_the_host_lacks_is_told_with_those_that_it_has(
+    pages: dict[str, int] | None, has: str
+) -> None:
+    request, snapshot = ask(guest("a", 1, page_size="1GiB"), reserved="0"), host("2n:4c:1t", pages=pages)
+    assert reason(request, snapshot) == f"no node can take it: nodes 0-1 each: {has}, needs 1 of 1 GiB"
+    assert sentences(request, snapshot)["a", "page_size"] == f"page_size 1GiB: needs 1 such page; the host has {has}"
+
+
 def test_a_range_of_vfs_is_named_with_its_pf() -> None:
     asked = InterfaceRequest("i", InterfaceType.SRIOV, pf="eth1", vf_indexes=frozenset({2, 3, 9}))
     assert choice(asked, 1) == "1 VF with pf eth1#2-3,9"

@@ -12,16 +12,18 @@ from numaplan.model.request import (
     InterfaceRequest,
     InterfaceType,
     IothreadPolicy,
+    PageSize,
 )
 from numaplan.placement.conflict.aspects import Aspect, Kind
 from numaplan.placement.conflict.entry import choice, given, group_bound, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.kinds import bound_to_groups, entries
-from numaplan.placement.lacks import alike
+from numaplan.placement.lacks import alike, huge_pages, huge_sizes_kib
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
 
 _MOST_NAMED: Final = 5
+_HUGE: Final = frozenset({PageSize.LARGE, PageSize.HUGE_2M, PageSize.HUGE_1G})
 
 Amount = TypeVar("Amount", int, str)
 
@@ -127,12 +129,20 @@ def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:
 def _free_pages(problem: Problem, guests: GuestClass) -> str:
     """What there is in each page size that it may use: pages of a huge size, else MiB."""
     sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
-    return free_memory(problem, sizes) if sizes else "no page size that it may use divides that"
+    if sizes:
+        return free_memory(problem, sizes)
+    none = "no page size that it may use divides that"
+    if not all(cell.page_size in _HUGE for cell in guests.request.cells):
+        return none
+    has = f"the host has {huge_pages(problem.facts)}"
+    return f"{none}; {has}" if huge_sizes_kib(problem.facts) else has
 
 
 def free_memory(problem: Problem, sizes: Sequence[int]) -> str:
     """What each node has in pages of these sizes, in ascending order: pages of a huge size, else MiB."""
     if len(sizes) == 1 and sizes[0] > SMALL_PAGE_KIB:
+        if sizes[0] not in huge_sizes_kib(problem.facts):
+            return f"the host has {huge_pages(problem.facts)}"
         capacity = problem.facts.capacity_kib
         have = {node: capacity.get((node, sizes[0]), 0) // sizes[0] for node in problem.facts.nodes}
         return f"free {format_size(sizes[0])} pages: {by_node(have)}"
@@ -160,8 +170,9 @@ def _page_size(problem: Problem, guests: GuestClass, _: int) -> str:
     sizes = ", ".join(dict.fromkeys(cell.page_size.value for cell in guests.request.cells))
     pages = [cell.memory_kib // cell.page_sizes_kib[0] for cell in guests.cells if len(cell.page_sizes_kib) == 1]
     whole = len(pages) == len(guests.cells) and guests.cells[0].page_sizes_kib[0] > SMALL_PAGE_KIB
-    count = f"needs {format_count(sum(pages), 'such page')}" if whole else "needs pages of no other size"
-    return f"page_size {sizes}: {count}; {_free_pages(problem, guests)}"
+    other = "huge pages" if sizes == PageSize.LARGE else "pages of no other size"
+    needs = format_count(sum(pages), "such page") if whole else other
+    return f"page_size {sizes}: needs {needs}; {_free_pages(problem, guests)}"
 
 
 def _memory_policy(problem: Problem, guests: GuestClass, _: int) -> str:
