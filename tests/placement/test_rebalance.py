@@ -9,7 +9,7 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.finding import Severity
 from numaplan.model.guest import EmulatorPin, Guest, IothreadId, IothreadPin
 from numaplan.model.moves import MoveKind, MovesStatus
-from numaplan.model.request import Request
+from numaplan.model.request import PageSize, Request
 from numaplan.placement.rebalance.moves import rebalance
 from tests.audit.audited import guest as there
 from tests.hosts import GIB, Nic, host
@@ -161,9 +161,26 @@ def test_no_moves_help_where_all_together_need_more_than_there_is() -> None:
     assert [each.vm for each in moves.plan.unplaced] == ["new"]
     assert moves.plan.conflict is not None
     assert [(member.vm, member.sentence) for member in moves.plan.conflict.members] == [
-        ("new", "is to be placed; needs 11 dedicated vCPUs, 1 GiB in pages of 4KiB, 1 GiB in pages of 4KiB"),
-        ("a", "is there, and has to stay on the host; needs 2 dedicated vCPUs, 4 GiB in pages of 4KiB"),
+        ("new", "is to be placed; needs 11 dedicated vCPUs, cells 0-1: 1 GiB each in 4 KiB pages"),
+        ("a", "is there, and has to stay on the host; needs 2 dedicated vCPUs, 4 GiB in 4 KiB pages"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (["large", "large"], "cells 0-1: 1 GiB each in huge pages"),
+        (["2MiB", "2MiB"], "cells 0-1: 1 GiB each in 2 MiB pages"),
+        (["2MiB", "any"], "cell 0: 1 GiB in 2 MiB pages, cell 1: 1 GiB in pages of any size"),
+    ],
+)
+def test_memory_of_who_has_no_place_is_told_by_cell_and_pages(sizes: list[str], said: str) -> None:
+    new = guest("new", [6, 5])
+    cells = (replace(cell, page_size=PageSize(size)) for cell, size in zip(new.cells, sizes, strict=True))
+    snapshot = host(SHAPE, guests=[runs("a", ["0", "1"]), runs("b", ["4"], NODE1)], pages={"2MiB": 1024})
+    moves = moves_of(ask(replace(new, cells=tuple(cells)), shared=POOLS), snapshot)
+    assert moves.plan.conflict is not None
+    assert moves.plan.conflict.members[0].sentence == f"is to be placed; needs 11 dedicated vCPUs, {said}"
 
 
 def test_a_guest_that_lies_badly_and_cannot_be_moved_is_named() -> None:
@@ -234,8 +251,8 @@ def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
     moves = moves_of(ask(asked, reserved="0"), host("1n:5c:1t", guests=[busy]))
     assert moves.plan.conflict is not None
     assert [member.sentence.split("; ")[1] for member in moves.plan.conflict.members] == [
-        "needs 2 dedicated vCPUs, 1 CPU for its iothreads, 1 GiB in pages of 4KiB",
-        "needs 1 dedicated vCPU, 1 CPU for its emulator, 4 GiB in pages of 4KiB",
+        "needs 2 dedicated vCPUs, 1 CPU for its iothreads, 1 GiB in 4 KiB pages",
+        "needs 1 dedicated vCPU, 1 CPU for its emulator, 4 GiB in 4 KiB pages",
     ]
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.plan import Conflict, ConflictMember
-from numaplan.model.request import GuestRequest, IothreadPolicy
+from numaplan.model.request import GuestRequest, IothreadPolicy, PageSize
 from numaplan.placement.conflict.entry import choice
 from numaplan.placement.conflict.reasons import why_not_alone
 from numaplan.placement.conflict.subsets import smallest
@@ -135,7 +136,7 @@ def _needs(guest: GuestRequest) -> str:
         for count, threads in ((guest.own_emulator_cpus, "emulator"), (own, "iothreads"))
         if count
     ]
-    words += [f"{format_size(cell.memory_kib)} in pages of {cell.page_size.value}" for cell in guest.cells]
+    words += _memory(guest)
     words += [
         choice(entry, getattr(entry, "count", 1))
         if getattr(entry, "vf_indexes", None) is None
@@ -143,3 +144,28 @@ def _needs(guest: GuestRequest) -> str:
         for entry in entries(guest)
     ]
     return "needs " + ", ".join(word for word in words if word)
+
+
+def _memory(guest: GuestRequest) -> list[str]:
+    """The memory of its cells and the pages that it is to be in: cells that ask for the same stand together."""
+    asked: dict[tuple[int, PageSize], list[int]] = {}
+    for number, cell in enumerate(guest.cells):
+        asked.setdefault((cell.memory_kib, cell.page_size), []).append(number)
+    words = []
+    for (memory_kib, pages), cells in asked.items():
+        whose = f"{'cell' if len(cells) == 1 else 'cells'} {format_id_list(cells)}: " if len(guest.cells) > 1 else ""
+        each = " each" if len(cells) > 1 else ""
+        words.append(f"{whose}{format_size(memory_kib)}{each} in {_pages(pages)}")
+    return words
+
+
+def _pages(size: PageSize) -> str:
+    match size:
+        case PageSize.LARGE:
+            return "huge pages"
+        case PageSize.ANY:
+            return "pages of any size"
+        case PageSize.SMALL | PageSize.HUGE_2M | PageSize.HUGE_1G:
+            return f"{format_size(size.size_kib or 0)} pages"
+        case unknown:
+            assert_never(unknown)
