@@ -1,12 +1,13 @@
 """Takes a host in: live, from a capture, or from inventory JSON; its guests from libvirt or from domain XML files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from numaplan.api.where import Where
 from numaplan.domxml.read import read_guest
-from numaplan.errors import BackendError, InputError
+from numaplan.errors import BackendError, InputError, NumaplanError, Problem
 from numaplan.inventory.folding import fold_gaps
 from numaplan.inventory.guests import read_domain_xml, read_guests
 from numaplan.inventory.host import read_host
@@ -17,9 +18,12 @@ from numaplan.sources.hypervisor import read_hypervisor
 from numaplan.sources.opening import empty_store
 from numaplan.sources.store import UnreadableError
 from numaplan.sources.tree import HostTree, open_tree
+from numaplan.units import format_count
 
 XML_LIMIT: Final = 4 << 20
 INVENTORY_LIMIT: Final = 16 << 20
+# As many as a document's mistakes: nobody mends more before the next try.
+LIMIT_BAD_FILES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +79,43 @@ def read_tree(tree: HostTree, connected: object | None = None) -> Taken:
 
 
 def read_domains(directory: Path) -> tuple[DomainFile, ...]:
-    """Every ``*.xml`` of `directory`, in the order of the file names; two of one name raise InputError."""
+    """Every ``*.xml`` of `directory`, in the order of the file names.
+
+    Files that cannot be used, a second one of one name too, are told all at once, as the kind of error of the first:
+    InputError, BackendError.
+    """
     found: dict[str, DomainFile] = {}
+    bad: list[NumaplanError] = []
     for path in list_xml(directory):
-        data = read_bytes(path, limit=XML_LIMIT, what="domain XML")
-        guest = read_guest(data, str(path))
-        if guest.name in found:
-            raise InputError(
-                f'a second domain named "{guest.name}"',
-                str(path),
-                f"{found[guest.name].path} has the first; keep one of them in the directory",
-            )
-        found[guest.name] = DomainFile(path, data, guest)
+        try:
+            domain = _read_domain(path, found)
+        except (InputError, BackendError) as error:
+            bad.append(error)
+        else:
+            found[domain.guest.name] = domain
+    if bad:
+        raise type(bad[0]).of(_told(bad, directory)) from bad[0]
     return tuple(found.values())
+
+
+def _read_domain(path: Path, known: Mapping[str, DomainFile]) -> DomainFile:
+    data = read_bytes(path, limit=XML_LIMIT, what="domain XML")
+    guest = read_guest(data, str(path))
+    if guest.name in known:
+        raise InputError(
+            f'a second domain named "{guest.name}"',
+            str(path),
+            f"{known[guest.name].path} has the first; keep one of them in the directory",
+        )
+    return DomainFile(path, data, guest)
+
+
+def _told(bad: list[NumaplanError], directory: Path) -> tuple[Problem, ...]:
+    """The problems of the first files, and how many more files have some."""
+    problems = [problem for error in bad[:LIMIT_BAD_FILES] for problem in error.problems]
+    if (more := len(bad) - LIMIT_BAD_FILES) > 0:
+        problems.append(Problem(f"and {format_count(more, 'more file')} that cannot be used", str(directory)))
+    return tuple(problems)
 
 
 def _connected(uri: str) -> object:

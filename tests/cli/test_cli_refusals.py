@@ -68,6 +68,28 @@ def test_two_files_with_one_domain_are_refused(tmp_path: Path) -> None:
     assert 'a second domain named "router"' in ran.err
 
 
+def test_all_broken_files_of_a_directory_are_told_at_once_in_their_order(tmp_path: Path) -> None:
+    two = b"<domain><name>a</name><memory>1x</memory><vcpu>4x</vcpu></domain>"
+    domains = copied(tmp_path, router=b"<network/>", control=two)
+    (domains / "zz.xml").write_bytes((DOMAINS / "database.xml").read_bytes())
+    ran = refused(tmp_path, VNF, "--snapshot", HOST, "--domains", domains)
+    assert ran.code == 5
+    said = ran.err.splitlines()
+    places = [line.split(f"{domains}/")[1].split(":")[0] for line in said]
+    assert places == ["control.xml", "control.xml", "router.xml", "zz.xml"]
+    assert f'a second domain named "database"; {domains}/database.xml has the first' in said[-1]
+
+
+def test_of_many_broken_files_the_first_are_told_and_how_many_more_there_are(tmp_path: Path) -> None:
+    for number in range(23):
+        (tmp_path / f"{number:02}.xml").write_bytes(b"<network/>")
+    ran = refused(tmp_path, VNF, "--snapshot", HOST, "--domains", tmp_path)
+    assert ran.code == 5
+    *told, rest = ran.err.splitlines()
+    assert [f"{number:02}.xml:1:" in line for number, line in enumerate(told)] == [True] * 20
+    assert f"{tmp_path}: and 3 more files that cannot be used" in rest
+
+
 def test_an_unknown_guest_is_exit_5(tmp_path: Path) -> None:
     vnf = tmp_path / "vnf.yaml"
     vnf.write_text(VNF.read_text() + "    affinity: [ruter]\n")
