@@ -11,6 +11,7 @@ from tests.hosts import GIB, host
 from tests.placement.verify_cases import POLICY, cell, found, guest, placed, plan
 
 HOST = host("2n:4c:2t", pages={"2MiB": 4096})
+ONE = placed("a", cell(0, "2"))
 
 
 class TestCellsOfTheXml:
@@ -48,6 +49,17 @@ class TestCellsOfTheXml:
         small = replace(self.kept, cells=tuple(replace(one, page_size_kib=4) for one in self.kept.cells))
         wrong = found(self.request, self.snapshot, small)
         assert [violation.constraint for violation in wrong] == ["page_size", "page_size"]
+
+
+def test_missing_cells_are_told() -> None:
+    request = Request(POLICY, (guest("a", 1, cells=2),))
+    assert found(request, HOST, ONE) == (Violation("a", "cells", 'guest "a" has 1 cell, [0]; needs 2'),)
+
+
+def test_missing_vcpus_are_told() -> None:
+    assert found(Request(POLICY, (guest("a", 2),)), HOST, ONE) == (
+        Violation("a", "cells", 'guest "a" cell 0 has vCPUs [0]; it needs [0, 1]'),
+    )
 
 
 def test_cells_on_one_node_are_told_where_distinct_nodes_are_asked() -> None:

@@ -141,17 +141,6 @@ def test_what_nobody_requires_is_not_infeasible() -> None:
     )
 
 
-def test_missing_cells_are_told() -> None:
-    request = Request(POLICY, (guest("a", 1, cells=2),))
-    assert found(request, HOST, A) == (Violation("a", "cells", 'guest "a" has 1 cell, [0]; needs 2'),)
-
-
-def test_missing_vcpus_are_told() -> None:
-    assert found(Request(POLICY, (guest("a", 2),)), HOST, A) == (
-        Violation("a", "cells", 'guest "a" cell 0 has vCPUs [0]; it needs [0, 1]'),
-    )
-
-
 def test_another_memory_than_asked_is_told() -> None:
     assert found(Request(POLICY, (guest("a", 1),)), HOST, placed("a", cell(0, "2", memory_kib=GIB - 4))) == (
         Violation("a", "memory_amount", 'guest "a" cell 0 has 1048572 KiB; it needs 1048576 KiB'),
