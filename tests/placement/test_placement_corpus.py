@@ -63,41 +63,29 @@ def drawn(capture: Path) -> tuple[Drawn, ...]:
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=name_of)
-def test_on_every_machine_a_plan_or_its_refusal_is_proven_and_the_verifier_agrees(capture: Path) -> None:
-    for one in drawn(capture):
+def test_on_every_machine_a_plan_or_its_refusal_is_proven_and_told(
+    capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is asked of a machine is one test: what is drawn is solved once, whoever else runs tests beside."""
+    every = drawn(capture)
+    for one in every:
         assert verify(one.request, one.snapshot, one.plan) == (), one.seed
         assert one.plan.status in {Status.OPTIMAL, Status.INFEASIBLE}, one.seed
-
-
-@pytest.mark.parametrize("capture", CAPTURES, ids=name_of)
-def test_on_every_machine_the_same_request_gives_the_same_plan(capture: Path) -> None:
-    for one in drawn(capture)[:1]:
-        assert solve(one.request, one.snapshot, budget=Budget()) == one.plan, one.seed
-
-
-@pytest.mark.parametrize("capture", CAPTURES, ids=name_of)
-def test_on_every_machine_whoever_has_no_place_is_told_why(capture: Path) -> None:
-    for one in drawn(capture):
         placed = {placement.vm for placement in one.plan.placements}
         told = {unplaced.vm for unplaced in one.plan.unplaced if unplaced.reason}
         assert told == {guest.name for guest in one.request.guests} - placed, one.seed
         assert (one.plan.conflict is not None) == (one.plan.status is Status.INFEASIBLE), one.seed
+    first = every[0]
+    assert solve(first.request, first.snapshot, budget=Budget()) == first.plan, first.seed
+    # As on hosts too large for a joint search: nodes are settled before the lower levels.
+    monkeypatch.setattr(search, "JOINT_LIMIT", 0)
+    plan = solve(first.request, first.snapshot, budget=Budget())
+    assert verify(first.request, first.snapshot, plan) == (), first.seed
+    assert plan.levels[:2] == first.plan.levels[:2], first.seed
 
 
 def test_plans_and_refusals_are_both_drawn_often_enough_to_mean_something() -> None:
-    statuses = [one.plan.status for capture in CAPTURES for one in drawn(capture)]
     assert len(CAPTURES) > 50
+    statuses = [one.plan.status for capture in CAPTURES[::3] for one in drawn(capture)]
     assert statuses.count(Status.INFEASIBLE) > len(statuses) // 5
     assert statuses.count(Status.INFEASIBLE) < len(statuses) * 2 // 3
-
-
-def test_on_every_machine_the_verifier_agrees_too_where_nodes_are_settled_before_the_lower_levels(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As on hosts too large for a joint search."""
-    monkeypatch.setattr(search, "JOINT_LIMIT", 0)
-    for capture in CAPTURES:
-        for one in drawn(capture)[:1]:
-            plan = solve(one.request, one.snapshot, budget=Budget())
-            assert verify(one.request, one.snapshot, plan) == (), one.seed
-            assert plan.levels[:2] == one.plan.levels[:2], one.seed
