@@ -8,3 +8,8 @@ _DEPTH = int(os.environ.get("NUMAPLAN_TEST_DEPTH", "1"))
 def draws(everyday: int) -> int:
     """So many every day, and ``NUMAPLAN_TEST_DEPTH`` times as many in a deeper run."""
     return everyday * _DEPTH
+
+
+def step(everyday: int) -> int:
+    """One in so many every day, and all in a deeper run."""
+    return everyday if _DEPTH == 1 else 1

@@ -13,6 +13,7 @@ from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, USUAL_PA
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices
+from numaplan.placement.lacks import huge_sizes_kib
 from numaplan.units import format_count, format_size
 
 # Steps in which ordinary memory is added.
@@ -46,7 +47,7 @@ def _page_sizes(guests: Sequence[GuestRequest], facts: HostFacts) -> set[int]:
 
     And the usual one beside 1 GiB: a host that is only considered lists what is said of it alone.
     """
-    listed = {pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}
+    listed = set(huge_sizes_kib(facts))
     asked = {cell.page_size.size_kib for guest in guests for cell in guest.cells}
     usual = {USUAL_PAGE_KIB} if listed <= {GIB} else set()
     return (listed or {size for size in asked if size is not None}) | usual
