@@ -43,7 +43,7 @@ HOMES = {
 # Where an import inside a function keeps the start fast: verbs in cli, doors to the live host in sources,
 # and the one place that meets a document only sometimes.
 LATE_IMPORTS = {"cli", "sources"}
-LATE_MODULES = {"numaplan.api.inventory"}
+LATE_MODULES = {"numaplan.api.inventory", "numaplan.placement.lp"}
 
 # The search and its verifier have nothing in common but the nouns.
 VERIFIER = {"numaplan.placement.verify", "numaplan.placement.verification"}

@@ -34,6 +34,40 @@ class Lump:
     nodes: tuple[NodeId, ...]
 
 
+# Nodes of one kind have as much room, for the same lumps.
+NodeKind = tuple[Needs, tuple[Lump, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many of each lump are wanted, and the room that each node has."""
+
+    wanted: Mapping[Lump, int]
+    room: Mapping[NodeId, Needs]
+
+    @classmethod
+    def of(cls, problem: Problem, *, cores_only: bool = False) -> "Load":
+        """All cells of `problem`; `cores_only`: their dedicated CPUs alone."""
+        wanted: Counter[Lump] = Counter()
+        for guests in problem.classes:
+            for _, lump in _lumps(problem, guests, cores_only=cores_only):
+                wanted[lump] += len(guests.members)
+        return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})
+
+    def kind(self, node: NodeId, lumps: Sequence[Lump]) -> NodeKind:
+        """What of `lumps` may lie on a node, and the room for that."""
+        return self.room[node], tuple(lump for lump in lumps if node in lump.nodes)
+
+    def shares(self) -> Mapping[Lump, float]:
+        """The largest part of anything on the roomiest node that each lump needs, where it needs anything."""
+        most = [max(amounts) for amounts in zip(*self.room.values(), strict=True)]
+        return {
+            lump: max(float(need / max(have, 1)) for need, have in zip(lump.needs, most, strict=True))
+            for lump in self.wanted
+            if any(lump.needs)
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Filling:
     """INFEASIBLE: the cells have no place. OPTIMAL: `slots` of a node take so many of each lump; else not known.
@@ -54,17 +88,13 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     """
     if problem.scattered:
         return Filling(Outcome.UNKNOWN)
-    wanted: Counter[Lump] = Counter()
-    for guests in problem.classes:
-        for _, lump in _lumps(problem, guests, cores_only=cores_only):
-            wanted[lump] += len(guests.members)
-    room = {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes}
-    lumps = [lump for lump in wanted if any(lump.needs)]
-    lumps.sort(key=lambda lump: (-_share(lump, room), lump))
+    load = Load.of(problem, cores_only=cores_only)
+    sizes = load.shares()
+    lumps = sorted(sizes, key=lambda lump: (-sizes[lump], lump))
     largest = lumps[:MOST_LUMPS] if whole is None or len(lumps) <= whole else []
-    while largest and len(room) > 1:
-        if (ways := _all_ways(largest, room, wanted)) is not None:
-            found = _chosen(ways, largest, room, wanted=wanted)
+    while largest and len(load.room) > 1:
+        if (ways := _all_ways(load, largest)) is not None:
+            found = _chosen(load, largest, ways)
             # A choice that is blind to the small ones is no good place to start from.
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
         largest = largest[: len(largest) * 3 // 4] if whole is None else []
@@ -105,28 +135,15 @@ def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterato
         yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))))
 
 
-def _share(lump: Lump, room: Mapping[NodeId, Needs]) -> float:
-    """The largest part of anything that the roomiest node has."""
-    most = [max(amounts) for amounts in zip(*room.values(), strict=True)]
-    return max(float(need / max(have, 1)) for need, have in zip(lump.needs, most, strict=True))
-
-
-def _kind(node: NodeId, lumps: Sequence[Lump], room: Mapping[NodeId, Needs]) -> tuple[Needs, tuple[Lump, ...]]:
-    """Nodes of one kind have as much room, for the same lumps."""
-    return room[node], tuple(lump for lump in lumps if node in lump.nodes)
-
-
-def _all_ways(
-    lumps: Sequence[Lump], room: Mapping[NodeId, Needs], wanted: Mapping[Lump, int]
-) -> dict[tuple[Needs, tuple[Lump, ...]], list[tuple[int, ...]]] | None:
+def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[int, ...]]] | None:
     """How often each lump lies on a node that is full, for each kind of node; None where there are too many ways."""
-    found: dict[tuple[Needs, tuple[Lump, ...]], list[tuple[int, ...]]] = {}
+    found: dict[NodeKind, list[tuple[int, ...]]] = {}
     left = MOST_WAYS
-    for node in sorted(room):
-        kind = _kind(node, lumps, room)
+    for node in sorted(load.room):
+        kind = load.kind(node, lumps)
         if kind not in found:
             found[kind] = []
-            for way in _ways(kind[0], [(lump.needs, wanted[lump]) for lump in kind[1]]):
+            for way in _ways(kind[0], [(lump.needs, load.wanted[lump]) for lump in kind[1]]):
                 left -= 1
                 if left < 0:
                     return None
@@ -162,26 +179,20 @@ def _takes_more(way: Sequence[int], rest: Needs, lumps: Sequence[tuple[Needs, in
     )
 
 
-def _chosen(
-    ways: Mapping[tuple[Needs, tuple[Lump, ...]], Sequence[tuple[int, ...]]],
-    lumps: Sequence[Lump],
-    room: Mapping[NodeId, Needs],
-    *,
-    wanted: Mapping[Lump, int],
-) -> Filling:
+def _chosen(load: Load, lumps: Sequence[Lump], ways: Mapping[NodeKind, Sequence[tuple[int, ...]]]) -> Filling:
     """A way for each node, so that every lump has as many slots as are wanted."""
     model = Model()
-    times: dict[tuple[Needs, tuple[Lump, ...]], list[Linear]] = {}
+    times: dict[NodeKind, list[Linear]] = {}
     slots: dict[Lump, list[Linear]] = {lump: [] for lump in lumps}
     for kind, full in ways.items():
-        nodes = sum(_kind(node, lumps, room) == kind for node in room)
+        nodes = sum(load.kind(node, lumps) == kind for node in load.room)
         times[kind] = [model.integer(0, nodes) for _ in full]
         model.at_most(total(times[kind]), nodes)
         for way, often in zip(full, times[kind], strict=True):
             for lump, count in zip(kind[1], way, strict=True):
                 slots[lump].append(often * count)
     for lump, places in slots.items():
-        model.at_least(total(places), wanted[lump])
+        model.at_least(total(places), load.wanted[lump])
     solved = model.solve(ZERO, maximize=False, work=WORK)
     if not solved.solution:
         return Filling(solved.outcome)
@@ -190,8 +201,8 @@ def _chosen(
         for kind, full in ways.items()
     }
     found: dict[tuple[NodeId, Lump], int] = {}
-    for node in sorted(room):
-        kind = _kind(node, lumps, room)
+    for node in sorted(load.room):
+        kind = load.kind(node, lumps)
         way = taken[kind].pop() if taken[kind] else (0,) * len(kind[1])
         found.update({(node, lump): count for lump, count in zip(kind[1], way, strict=True)})
     return Filling(Outcome.OPTIMAL, found)

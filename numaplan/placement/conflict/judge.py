@@ -7,7 +7,8 @@ from typing import Final
 
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
-from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, fill, placed_so
+from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, Load, fill, placed_so
+from numaplan.placement.conflict.weighing import Scales
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.first import plain_plan
 from numaplan.placement.joined import Joined, joined
@@ -64,6 +65,7 @@ class Judge:
         self._silent = 0
         self._lumps = MOST_LUMPS
         self._vain = 0
+        self._scales = Scales()
 
     def afresh(self) -> "Judge":
         """A judge with all its patience that knows the plan that this one has found."""
@@ -84,8 +86,11 @@ class Judge:
         if filling.lumps:
             # There are hardly fewer ways to fill a node with as many other ones.
             self._lumps = min(self._lumps, filling.lumps - 1)
+        load = Load.of(compact)
+        if self._scales.refuses(load):
+            return False
         answer = self._glanced(joint, filling) if may_search else None
-        if answer is None and self._is_counted_out(compact, filling):
+        if answer is None and (self._is_counted_out(compact, filling) or self._scales.weigh(load)):
             self._silent = 0
             return False
         if answer is None and may_search:
