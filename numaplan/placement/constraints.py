@@ -186,10 +186,8 @@ def memory(f: Formulation) -> None:
     for key, counts in demands.items():
         wanted = total(counts)
         costs = {(node, size): cost for node, cost in key.places for size in key.page_sizes_kib}
-        flows = {
-            place: f.model.integer(0, min(f.model.upper(wanted), capacity.get(place, 0) // key.memory_kib))
-            for place in costs
-        }
+        most = f.model.upper(wanted)
+        flows = {place: f.model.integer(0, min(most, capacity.get(place, 0) // key.memory_kib)) for place in costs}
         f.model.equal(total(flows.values()) - wanted)
         f.memory_flows[key] = flows
         f.memory_cost += total(flow * costs[place] for place, flow in flows.items())

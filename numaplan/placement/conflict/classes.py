@@ -48,7 +48,7 @@ def fewest(problem: Problem, judge: Judge) -> Few:
     last = next(c for c in reversed(smallest_first) if start[c])
     can(_with(start, last, start[last] - 1))
     if over is None or can(_with(start, first, start[first] - 1)) is False:
-        start = _impossible_classes(start, smallest_first[::-1], can)
+        start = _impossible_classes(problem, start, smallest_first[::-1], can=can)
     return _reduced(problem, start, smallest_first, can=can)
 
 
@@ -82,13 +82,22 @@ def _largest_first(full: Counts, over: Excess) -> Counts:
     return tuple(counts)
 
 
-def _impossible_classes(full: Counts, order: Sequence[int], can: Callable[[Counts], bool | None]) -> Counts:
+def _impossible_classes(
+    problem: Problem, full: Counts, order: Sequence[int], *, can: Callable[[Counts], bool | None]
+) -> Counts:
     """Classes that are impossible together, none of which can be left out whole, preferably the first in `order`."""
 
     def only(classes: Collection[int]) -> Counts:
         return tuple(count if c in classes else 0 for c, count in enumerate(full))
 
-    return only(set(smallest([c for c in order if full[c]], lambda classes: can(only(set(classes))) is False)))
+    def is_impossible(classes: Sequence[int]) -> bool:
+        return can(only(set(classes))) is False
+
+    def is_needed(c: int, needed: Sequence[int]) -> bool:
+        larger, each = problem.classes[c], [problem.classes[other] for other in needed if full[other] <= full[c]]
+        return any(_dominates(problem, larger, other) for other in each)
+
+    return only(set(smallest([c for c in order if full[c]], is_impossible, is_needed)))
 
 
 def _reduced(problem: Problem, start: Counts, order: Sequence[int], *, can: Callable[[Counts], bool | None]) -> Few:

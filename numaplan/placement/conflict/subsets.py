@@ -6,20 +6,28 @@ from typing import TypeVar
 Thing = TypeVar("Thing")
 
 
-def smallest(things: Sequence[Thing], impossible: Callable[[Sequence[Thing]], bool]) -> list[Thing]:
-    """A part of `things`, which are impossible, that is so while each smaller one is not (QuickXplain, Junker 2004).
+def smallest(
+    things: Sequence[Thing],
+    impossible: Callable[[Sequence[Thing]], bool],
+    is_needed: Callable[[Thing, Sequence[Thing]], bool] = lambda _thing, _needed: False,
+) -> list[Thing]:
+    """A part of `things`, which are impossible, that is so while each smaller one is not.
 
-    Of several such parts the one of things that stand first; `impossible` is asked of few of all the parts.
+    Of several such parts the one of things that stand first: from the last on each is left out that can be, at once
+    twice as many as before while that goes well. So `impossible` is asked once of each that is needed, but where it
+    `is_needed` because others are, and seldom of the rest.
     """
-
-    def shrink(kept: list[Thing], rest: list[Thing], *, changed: bool) -> list[Thing]:
-        if changed and impossible(kept):
-            return []
-        if len(rest) <= 1:
-            return rest
-        half = len(rest) // 2
-        second = shrink(kept + rest[:half], rest[half:], changed=True)
-        first = shrink(kept + second, rest[:half], changed=bool(second))
-        return first + second
-
-    return shrink([], list(things), changed=False)
+    kept = list(things)
+    end, step = len(kept), 1
+    while end:
+        start = max(0, end - step)
+        fewer = kept[:start] + kept[end:]
+        if end - start == 1 and is_needed(kept[start], kept[end:]):
+            end, step = start, 1
+        elif impossible(fewer):
+            kept, end, step = fewer, start, 2 * step
+        elif end - start == 1:
+            end, step = start, 1
+        else:
+            step = 1
+    return kept

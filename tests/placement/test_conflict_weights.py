@@ -1,0 +1,109 @@
+"""Weights that are found for cells prove only what is so, and what counting one thing at a time does not show."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numaplan.model.host import NodeId
+from numaplan.placement.conflict.fillings import Load, Lump
+from numaplan.placement.conflict.needs import Needs
+from numaplan.placement.conflict.weighing import Scales
+from numaplan.placement.lp import LinearProgram
+from tests.depth import draws
+
+DRAWS: Final = draws(60)
+NODES: Final = tuple(map(NodeId, range(3)))
+
+needs = st.tuples(st.integers(0, 6), st.integers(0, 2))
+lumps = st.builds(
+    lambda needs, nodes: Lump(needs, tuple(sorted(nodes))), needs, st.sets(st.sampled_from(NODES), min_size=2)
+)
+
+
+def loads(room: Mapping[NodeId, Needs]) -> st.SearchStrategy[Load]:
+    """Two to six lumps, of which some are alike."""
+    counted = st.dictionaries(lumps, st.integers(1, 3), min_size=1, max_size=3)
+    return counted.map(lambda wanted: Load(wanted, room))
+
+
+same_host = st.tuples(st.integers(7, 10), st.integers(1, 4)).flatmap(
+    lambda room: st.lists(loads(dict.fromkeys(NODES, room)), min_size=1, max_size=4)
+)
+
+
+def ways(load: Load) -> Iterator[Sequence[tuple[Lump, NodeId]]]:
+    """Every way to lay each lump on one of its nodes."""
+    single = list(Counter(load.wanted).elements())
+    for nodes in product(*(lump.nodes for lump in single)):
+        yield list(zip(single, nodes, strict=True))
+
+
+def has_place(load: Load) -> bool:
+    """Whether any way keeps to the room of each node."""
+
+    def keeps(way: Sequence[tuple[Lump, NodeId]]) -> bool:
+        laid = {node: [lump.needs for lump, on in way if on == node] for node in load.room}
+        return all(
+            need <= have
+            for node, room in load.room.items()
+            for need, have in zip(map(sum, zip(*laid[node], strict=True)), room, strict=False)
+        )
+
+    return any(keeps(way) for way in ways(load))
+
+
+@settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
+@given(same_host)
+def test_what_weights_refuse_has_no_place_also_where_they_were_found_for_something_else(same: list[Load]) -> None:
+    scales = Scales()
+    for load in same:
+        if scales.refuses(load) or scales.weigh(load):
+            assert not has_place(load)
+
+
+def test_odd_ones_that_must_lie_apart_waste_a_cpu_of_each_node() -> None:
+    # Beside an odd one 61 CPUs are left of 62, and even ones take 60 of these at most, whatever their sizes.
+    anywhere = tuple(map(NodeId, range(8)))
+    room = dict.fromkeys(anywhere, (62, 1))
+    odd = {Lump((1, 1), anywhere): 8}
+    even = {Lump((size, 0), anywhere): 12 for size in (4, 6, 8, 10, 12)}
+    full = Load({**odd, **even, Lump((2, 0), anywhere): 0}, room)
+    pair = Lump((2, 0), anywhere)
+    assert sum(lump.needs[0] * count for lump, count in full.wanted.items()) == 8 * 62 - 8
+    scales = Scales()
+    assert not scales.weigh(full)
+    more = Load({**full.wanted, pair: 1}, room)
+    assert not scales.refuses(more)
+    assert scales.weigh(more)
+    assert scales.refuses(more)
+    assert not scales.refuses(full)
+
+
+def test_a_lump_that_needs_less_is_weighed_once_more_as_the_one_that_was_known() -> None:
+    anywhere = tuple(map(NodeId, range(2)))
+    room = dict.fromkeys(anywhere, (7, 9))
+    scales = Scales()
+    assert scales.weigh(Load({Lump((4, 3), anywhere): 3}, room))
+    assert scales.refuses(Load({Lump((4, 0), anywhere): 3}, room))
+    assert not scales.refuses(Load({Lump((3, 0), anywhere): 3}, room))
+    assert not scales.refuses(Load({Lump((4, 3), anywhere): 3}, dict.fromkeys(anywhere, (8, 9))))
+
+
+def test_prices_are_what_the_least_cost_grows_by() -> None:
+    program = LinearProgram()
+    much, little = program.row(low=4), program.row(low=1)
+    program.column(3, {much: 2, little: 1})
+    program.column(1, {little: 1})
+    solved = program.solve()
+    assert solved is not None
+    assert (solved.cost, solved.prices) == (6, (1.5, 0))
+
+
+def test_a_program_without_a_solution_has_no_prices() -> None:
+    program = LinearProgram()
+    program.column(1, {program.row(low=1, high=0): 1})
+    assert program.solve() is None
