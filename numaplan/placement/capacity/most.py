@@ -1,5 +1,6 @@
 """As many copies of a vm as find a place beside the other required guests."""
 
+from dataclasses import replace
 from typing import Final
 
 from numaplan.placement.capacity.model import CopiesProblem, formulate_copies
@@ -11,6 +12,7 @@ from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.levels import MANY_NODES, Budget, sharpened
 from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
 from numaplan.placement.problem import Problem
+from numaplan.placement.search import some_plan
 from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
@@ -28,6 +30,9 @@ _LONG: Final = 60
 PATIENCE: Final = Patience(Budget(scale=0.02), few=20, many=20, manner=STEADY)
 _MOST_UNKNOWN: Final = 3
 
+# Where copies and pages are scarce at once, this is enough for most answers, and takes some ten seconds for few.
+ONE_MORE: Final = Budget(scale=1.0)
+
 
 def most_copies(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
     """A model with copies, how many are placed, and a solution with as many as can be, if there is one.
@@ -36,11 +41,10 @@ def most_copies(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, S
     """
     if len(asked.problem.facts.nodes) < MANY_NODES:
         return _of_whole_model(asked, most)
-    if asked.is_simple:
-        most, found = _counting_down(asked, most)
-        if found is not None:
-            return found
-    return _of_neighbourhoods(asked, most)
+    if not asked.is_simple:
+        return _of_neighbourhoods(asked, most)
+    most, found = _counting_down(asked, most)
+    return _counting_up(asked, found or _of_neighbourhoods(asked, most))
 
 
 def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
@@ -80,6 +84,26 @@ def _counting_down(asked: CopiesProblem, most: int) -> tuple[int, tuple[Formulat
         return most, None
     f, placed, solution = best
     return most, (f, placed, Solved(Outcome.OPTIMAL if fit == most else Outcome.FEASIBLE, solution, most, 0.0))
+
+
+def _counting_up(asked: CopiesProblem, found: tuple[Formulation, Linear, Solved]) -> tuple[Formulation, Linear, Solved]:
+    """Whether one copy more than is found has a place, as a question of its own, until it has none or none is known."""
+    f, placed, solved = found
+    if solved.outcome is not Outcome.FEASIBLE:
+        return found
+    fit = placed.value(solved.solution)
+    while fit < solved.bound:
+        problem = asked.required(fit + 1)
+        outcome, lies = some_plan(problem, ONE_MORE)
+        more = _as_known(asked, problem, Neighbour(ONE_MORE, lies)) if lies else None
+        if outcome is Outcome.INFEASIBLE:
+            return f, placed, replace(solved, outcome=Outcome.OPTIMAL, bound=fit)
+        if more is None:
+            break
+        f, placed, solution = more
+        fit = placed.value(solution)
+        solved = replace(solved, solution=solution)
+    return f, placed, solved if fit < solved.bound else replace(solved, outcome=Outcome.OPTIMAL)
 
 
 def _as_known(
