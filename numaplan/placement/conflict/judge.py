@@ -93,6 +93,9 @@ class Judge:
         if answer is None and (self._is_counted_out(compact, filling) or self._scales.weigh(load)):
             self._silent = 0
             return False
+        if answer is False and len(compact.facts.nodes) >= MANY_NODES:
+            # What refused this mostly refuses the next one too, sooner than a search.
+            self._scales.weigh(load)
         if answer is None and may_search:
             answer = self._searched(joint, self._patience.step)
             answer = True if answer is None and self._is_near(joint, self._patience.many) else answer
