@@ -1,11 +1,16 @@
 """How many copies fit on a host of 16 nodes beside others that may be moved, and what one more needs there."""
 
+import random
 from dataclasses import replace
+
+import pytest
 
 from benchmarks.instances import HOSTS, make_instance
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.capacity import most
 from numaplan.placement.capacity.fit import Counted, count_copies
+from numaplan.placement.conflict.judge import Patience
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
@@ -13,8 +18,9 @@ from numaplan.placement.search import Budget, feasible
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import placement_violations
+from tests.hosts import host
 from tests.placement.growing import with_more
-from tests.requests import guest
+from tests.requests import ask, guest
 
 # A plan, and no good one.
 HASTE = Budget(scale=0.001)
@@ -48,6 +54,30 @@ def test_what_one_more_needs_is_settled_where_others_fill_nearly_all_of_many_nod
     assert found.capacity.proven
     assert not list(placement_violations(Facts(found.request, crowd.snapshot), found.capacity.placements))
     assert [(row.resource, row.missing) for row in found.capacity.next.short] == [("CPUs", 1)]
+
+
+def test_what_no_neighbourhood_finds_is_asked_for_a_copy_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(1)  # noqa: S311  # a test, no secret
+    sizes = [dice.choice((9, 7, 5, 3, 11)) for _ in range(32)]
+    snapshot = host("9n:16c:2t", pages={"1GiB": 16})
+    others = [guest(f"g{i}", size, memory_gib=size // 2 + 1, page_size="1GiB") for i, size in enumerate(sizes)]
+    request = ask(*others, guest("copy", 5, memory_gib=2, page_size="1GiB"), reserved="0")
+
+    def count() -> Counted:
+        found = count_copies(request, snapshot, "copy", together=False, apart=False)
+        assert isinstance(found, Counted)
+        return found
+
+    quickly = count().capacity
+    no_patience = Patience(Budget(scale=0.0001), few=0, many=0, unknown=0)
+    monkeypatch.setattr(most, "PATIENCE", no_patience)
+    monkeypatch.setattr(most, "more_placed", lambda _f, _placed, _most, known, **_: known)
+    monkeypatch.setattr(most, "WORK", 0.0001)
+    monkeypatch.setattr(most, "_DOUBT_WORK", 0.0001)
+    slowly = count().capacity
+    assert (slowly.fit, slowly.proven) == (quickly.fit, True)
+    monkeypatch.setattr(most, "_counting_up", lambda _asked, found: found)
+    assert not count().capacity.proven
 
 
 def _copies(copy: GuestRequest, count: int) -> list[GuestRequest]:

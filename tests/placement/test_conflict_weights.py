@@ -2,20 +2,31 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numaplan.model.host import NodeId
+from numaplan.placement.conflict import judge
 from numaplan.placement.conflict.fillings import Load, Lump
+from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.conflict.needs import Needs
 from numaplan.placement.conflict.weighing import Scales
+from numaplan.placement.facts import host_facts
+from numaplan.placement.levels import Budget
 from numaplan.placement.lp import LinearProgram
+from numaplan.placement.options import build_problem
 from tests.depth import draws
+from tests.hosts import host
+from tests.requests import ask, guest
 
 DRAWS: Final = draws(60)
+NO_SEARCH: Final = Patience(Budget(scale=0.00001), few=0, many=0)
+# (how many, vCPUs, GiB) of the guests beside the copies.
+OTHERS: Final = ((15, 2, 20), (9, 4, 16), (14, 6, 32), (4, 8, 16), (6, 8, 32), (3, 10, 4), (5, 4, 24), (5, 4, 8))
 NODES: Final = tuple(map(NodeId, range(3)))
 
 needs = st.tuples(st.integers(0, 6), st.integers(0, 2))
@@ -91,6 +102,37 @@ def test_a_lump_that_needs_less_is_weighed_once_more_as_the_one_that_was_known()
     assert scales.refuses(Load({Lump((4, 0), anywhere): 3}, room))
     assert not scales.refuses(Load({Lump((3, 0), anywhere): 3}, room))
     assert not scales.refuses(Load({Lump((4, 3), anywhere): 3}, dict.fromkeys(anywhere, (8, 9))))
+
+
+def test_copies_that_fill_many_nodes_are_refused_by_cpus_and_pages_together_without_a_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 62 CPUs of a node are free, and copies take an even number of them. Pages keep 12 odd guests apart, of which three
+    # find another odd one to lie with; so of 992 CPUs 9 are nobody's, and the others hold 331.
+    others = [
+        [guest(f"odd{i}", 1, memory_gib=4, page_size="2MiB") for i in range(12)],
+        [guest("single", 1, memory_gib=1, page_size="1GiB")],
+        [guest(f"nine{i}", 9, memory_gib=6, page_size="1GiB") for i in range(2)],
+        *(
+            [guest(f"s{n}-{i}", size, memory_gib=gib, page_size="1GiB") for i in range(count)]
+            for n, (count, size, gib) in enumerate(OTHERS)
+        ),
+    ]
+    snapshot = host("16n:32c:2t", pages={"1GiB": 200, "2MiB": 3 * 1024})
+    room = 16 * 62 - sum(len(each.dedicated_vcpus) for each in chain(*others))
+    assert room == 992 - 331
+    policy = ",".join(f"{32 * node},{512 + 32 * node}" for node in range(16))
+
+    def can(copies: int) -> bool | None:
+        same = [guest(f"c{i}", 6, memory_gib=6, page_size="1GiB", thread_policy="require") for i in range(copies)]
+        request = ask(*chain(*others), *same, reserved=policy)
+        return Judge(NO_SEARCH).can(build_problem(request, host_facts(request, snapshot)))
+
+    monkeypatch.setattr(judge, "GLANCE", NO_SEARCH.step)
+    assert can(109) is False
+    assert can(108) is not False
+    monkeypatch.setattr(Scales, "weigh", lambda _scales, _load: False)
+    assert can(109) is None
 
 
 def test_prices_are_what_the_least_cost_grows_by() -> None:
