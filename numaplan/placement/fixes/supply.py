@@ -1,5 +1,6 @@
 """What the host could have more of: huge pages, ordinary memory, VFs; the levers of its inventory."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -156,21 +157,33 @@ def _with_node(case: Case, node: NodeId, change: Callable[[NumaNode], NumaNode])
 
 def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Lever, ...]:
     """One a PF of which some guest could use more VFs, as long as it can have more."""
-    need: dict[PciAddress, int] = {}
-    for guest in guests:
-        for entry in entries(guest):
-            for address in _pfs(facts, entry):
-                need[address] = need.get(address, 0) + (entry.count if isinstance(entry, InterfaceRequest) else 1)
+    any_of, up_to = _vfs_asked_for(facts, guests)
     levers = []
-    for address, count in sorted(need.items()):
+    for address in sorted({*any_of, *up_to}):
         pf = facts.devices.get(address)
         like = None if pf is None else _pf_that_shows_how(facts, pf)
         if pf is None or pf.sriov is None or like is None:
             continue
-        new = _fresh(facts, pf, like, min(count, pf.sriov.total - pf.sriov.configured))
+        # A VF of a range is there only with all before it.
+        more = any_of[address] + max(0, up_to[address] - len(pf.sriov.vfs))
+        new = _fresh(facts, pf, like, min(more, pf.sriov.total - pf.sriov.configured))
         if new:
             levers.append(_more_vfs(pf, _model_vf(facts, pf, like), new))
     return tuple(levers)
+
+
+def _vfs_asked_for(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Counter[PciAddress], Counter[PciAddress]]:
+    """How many VFs of each PF may be wanted whatever their index is; and how many it has with the last of any range."""
+    any_of, up_to = Counter[PciAddress](), Counter[PciAddress]()
+    for guest in guests:
+        for entry in entries(guest):
+            indexes = entry.vf_indexes if isinstance(entry, InterfaceRequest) else None
+            for address in _pfs(facts, entry):
+                if indexes is None:
+                    any_of[address] += entry.count if isinstance(entry, InterfaceRequest) else 1
+                else:
+                    up_to[address] = max(up_to[address], 1 + max(indexes, default=-1))
+    return any_of, up_to
 
 
 def _pfs(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> set[PciAddress]:
