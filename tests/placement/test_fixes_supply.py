@@ -13,3 +13,24 @@ def test_a_range_past_the_configured_vfs_takes_those_before_it_too() -> None:
     assert sentences(snapshot, first, sixth)[0] == "configure 2 more VFs on ens0: cost 10"
     others = vm("d", interfaces=[{"name": "data", "pf": "ens0", "count": 3}])
     assert sentences(snapshot, first, sixth, others)[0] == "configure 4 more VFs on ens0: cost 20"
+
+
+def test_a_pf_that_a_guest_has_whole_gets_no_vfs_and_others_do() -> None:
+    nics = [Nic("ens0", 0, 0), Nic("ens1", 0, 2)]
+    data = vm("a", interfaces=[{"name": "data", "physnet": "p", "count": 3}])
+    by_address, by_id = {"address": "0000:10:00.0"}, {"vendor": "8086", "device": "1572"}
+    for wanted in (by_address, by_id):
+        whole = vm("b", devices=[{"name": "whole", **wanted}])
+        said = sentences(host("1n:8c:1t", nics=nics), whole, data, physnets={"p": ["ens0", "ens1"]})
+        assert said[0] == "configure 1 more VF on ens1: cost 5"
+        assert not any("ens0" in each for each in said)
+
+
+def test_of_two_pfs_one_of_which_stays_whole_either_gets_vfs() -> None:
+    snapshot = host("1n:8c:1t", nics=[Nic("ens0", 0, 0), Nic("ens1", 0, 0), Nic("ens2", 0, 1)])
+    whole = vm("b", devices=[{"name": "whole", "vendor": "8086", "device": "1572"}])
+    data = vm("a", interfaces=[{"name": "data", "physnet": "p", "count": 2}])
+    assert sentences(snapshot, whole, data, physnets={"p": ["ens0", "ens1"]})[:2] == [
+        "configure 2 more VFs on ens0: cost 10",
+        "configure 2 more VFs on ens1: cost 10",
+    ]

@@ -13,7 +13,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
-from numaplan.placement.kinds import entries, matching_devices
+from numaplan.placement.kinds import entries, matching_devices, unusable
 from numaplan.placement.lacks import huge_sizes_kib
 from numaplan.units import format_count, format_size
 
@@ -39,7 +39,11 @@ def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest
             if node.available_kib is not None
         )
         groups.append(Group("ordinary memory", Document.INVENTORY, levers))
-    groups.append(Group("VFs", Document.INVENTORY, _vfs(facts, named)))
+    certain, possible = _wanted_whole(facts, everyone)
+    vfs = [(address, lever) for address, lever in _vfs(facts, named) if address not in certain]
+    # Where one of several PFs is to stay whole, VFs on one may help where VFs on all do not.
+    harmless = possible.isdisjoint(address for address, _ in vfs)
+    groups.append(Group("VFs", Document.INVENTORY, tuple(lever for _, lever in vfs), joint=harmless))
     return groups
 
 
@@ -155,8 +159,8 @@ def _with_node(case: Case, node: NodeId, change: Callable[[NumaNode], NumaNode])
     return replace(case, snapshot=replace(case.snapshot, nodes=nodes))
 
 
-def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Lever, ...]:
-    """One a PF of which some guest could use more VFs, as long as it can have more."""
+def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> list[tuple[PciAddress, Lever]]:
+    """One for each PF of which some guest could use more VFs, as long as it can have more."""
     any_of, up_to = _vfs_asked_for(facts, guests)
     levers = []
     for address in sorted({*any_of, *up_to}):
@@ -168,8 +172,8 @@ def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Lever, ...]:
         more = any_of[address] + max(0, up_to[address] - len(pf.sriov.vfs))
         new = _fresh(facts, pf, like, min(more, pf.sriov.total - pf.sriov.configured))
         if new:
-            levers.append(_more_vfs(pf, _model_vf(facts, pf, like), new))
-    return tuple(levers)
+            levers.append((address, _more_vfs(pf, _model_vf(facts, pf, like), new)))
+    return levers
 
 
 def _vfs_asked_for(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Counter[PciAddress], Counter[PciAddress]]:
@@ -184,6 +188,19 @@ def _vfs_asked_for(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[Co
                 else:
                     up_to[address] = max(up_to[address], 1 + max(indexes, default=-1))
     return any_of, up_to
+
+
+def _wanted_whole(facts: HostFacts, guests: Sequence[GuestRequest]) -> tuple[set[PciAddress], set[PciAddress]]:
+    """Devices that required guests need as they are: those that nothing else can stand in for, and all that may be."""
+    would_do = Counter[frozenset[PciAddress]]()
+    possible: set[PciAddress] = set()
+    for entry in (entry for guest in guests if guest.required for entry in guest.devices):
+        found = frozenset(d.address for d in matching_devices(facts, entry) if unusable(facts, d) is None)
+        possible |= found
+        # A new VF can stand in where VFs are accepted.
+        would_do[found] += not _pfs(facts, entry)
+    certain = {address for devices, wanted in would_do.items() if wanted >= len(devices) for address in devices}
+    return certain, possible
 
 
 def _pfs(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> set[PciAddress]:
