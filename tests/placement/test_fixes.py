@@ -149,7 +149,7 @@ def test_cpus_that_the_host_keeps_or_that_nobody_shares_are_named() -> None:
     said = sentences(snapshot, vm(vcpus=5), reserved_cpus="0-1,4-5")
     assert said[0] == "reserve CPU 1 no longer: cost 20"
     shared = sentences(snapshot, vm(vcpus=6, cpu_policy="shared"), shared_cpus="0")
-    assert shared[:2] == ["add CPU 3 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
+    assert shared[:2] == ["add CPU 4 of node 0 to shared_cpus: cost 5", "let shared_ratio be 6: cost 20"]
 
 
 def test_siblings_that_would_only_be_idle_stay_reserved() -> None:

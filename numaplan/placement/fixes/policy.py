@@ -30,15 +30,10 @@ def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Grou
     floats = not facts.names_pools and any(guest.has_floating_threads for guest in guests)
     if wanted or floats:
         # What is shared is not there for dedicated vCPUs: less of it may help where all of it does not.
-        groups.append(Group("shared_cpus", Document.VNF, _shared_cpus(facts, max(wanted, 1)), joint=False))
+        groups.append(Group("shared_cpus", Document.VNF, _shared_cpus(facts, wanted, floats=floats), joint=False))
     if wanted:
         groups.append(Group("shared_ratio", Document.VNF, _shared_ratio(facts, wanted)))
     return groups
-
-
-def _by_core(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:
-    """The CPUs, those of the highest core first."""
-    return tuple(sorted(cpus, key=lambda cpu: (-facts.core_of.get(cpu, cpu), cpu)))
 
 
 def _reserved_memory(policy: HostPolicy) -> tuple[Lever, ...]:
@@ -66,24 +61,46 @@ def _reserved_memory(policy: HostPolicy) -> tuple[Lever, ...]:
     )
 
 
-def _shared_cpus(facts: HostFacts, wanted: int) -> tuple[Lever, ...]:
-    return tuple(
-        _sharing(given[: begun(wanted, facts.policy.shared_ratio)], node)
-        for node in facts.nodes
-        if (given := _by_core(facts, facts.free & facts.online(node)))
-    )
+def _shared_cpus(facts: HostFacts, wanted: int, *, floats: bool) -> tuple[Lever, ...]:
+    """One a node; `floats`: any shared CPU is of use to a thread. Where some are shared the ratio may change too."""
+    ratio = facts.policy.shared_ratio
+    levers = []
+    for node in facts.nodes:
+        given = _least_useful_first(facts, facts.free & facts.online(node))
+        # What guests that stay have there beyond what the pool takes comes first.
+        owed = facts.pool_owed[node] if wanted else 0
+        least = 1 if floats or facts.shared else owed // ratio + 1
+        if len(given) >= least:
+            levers.append(_sharing(given[: max(least, begun(wanted + owed, ratio))], node, least))
+    return tuple(levers)
 
 
-def _sharing(given: tuple[CpuId, ...], node: NodeId) -> Lever:
+def _least_useful_first(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:
+    """The CPUs, those of cores that no guest can have whole first; of these, those on which others are already."""
+    core_of = {cpu: core.cpus for core in facts.snapshot.cores for cpu in core.cpus}
+
+    def rank(cpu: CpuId) -> tuple[bool, bool, int, CpuId]:
+        core = core_of.get(cpu, CpuSet((cpu,)))
+        return not core & facts.taken, core <= facts.free, -facts.core_of.get(cpu, cpu), cpu
+
+    return tuple(sorted(cpus, key=rank))
+
+
+def _sharing(given: tuple[CpuId, ...], node: NodeId, least: int) -> Lever:
+    """The first level is the `least` number of CPUs that can help."""
+
+    def cpus(level: int) -> CpuSet:
+        return CpuSet(given[: least - 1 + level])
+
     def pull(case: Case, level: int) -> Case:
         policy = case.request.policy
-        return case.with_policy(replace(policy, shared_cpus=(policy.shared_cpus or CpuSet()) | CpuSet(given[:level])))
+        return case.with_policy(replace(policy, shared_cpus=(policy.shared_cpus or CpuSet()) | cpus(level)))
 
     return Lever(
-        most=len(given),
+        most=len(given) - least + 1,
         pull=pull,
-        sentence=lambda level: ("add {} to shared_cpus", f"{CpuSet(given[:level]).named} of node {node}"),
-        price=lambda level: price.SHARED_CPU * level,
+        sentence=lambda level: ("add {} to shared_cpus", f"{cpus(level).named} of node {node}"),
+        price=lambda level: price.SHARED_CPU * len(cpus(level)),
         edits=lambda case, _level: (Edit(None, ("shared_cpus",), str(case.request.policy.shared_cpus)),),
         nested=False,
     )
@@ -91,7 +108,8 @@ def _sharing(given: tuple[CpuId, ...], node: NodeId) -> Lever:
 
 def _shared_ratio(facts: HostFacts, wanted: int) -> tuple[Lever, ...]:
     now = facts.policy.shared_ratio
-    most = min(wanted, _RATIO_LIMIT - now)
+    owed = max((facts.pool_owed[node] for node in facts.nodes if facts.shared & facts.online(node)), default=0)
+    most = min(wanted + owed, _RATIO_LIMIT - now)
     if not facts.shared or most <= 0:
         return ()
     return (
