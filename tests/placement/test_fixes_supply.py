@@ -1,5 +1,7 @@
 """What the host could have more of: VFs up to those of a range, PFs that stay whole, pages that others take first."""
 
+from dataclasses import replace
+
 from tests.hosts import Nic, host
 from tests.placement.test_fixes import sentences, vm
 
@@ -34,3 +36,13 @@ def test_of_two_pfs_one_of_which_stays_whole_either_gets_vfs() -> None:
         "configure 2 more VFs on ens0: cost 10",
         "configure 2 more VFs on ens1: cost 10",
     ]
+
+
+def test_memory_that_is_preferred_elsewhere_is_not_made_into_pages() -> None:
+    cells = [{"vcpus": 1, "memory": "4GiB"}] * 2
+    apart = {"name": "b", "memory_policy": "preferred", "cells": cells}
+    snapshot = host("2n:4c:1t", pages={"1GiB": 0}, memory_gib=10)
+    nodes = tuple(replace(node, free_kib=0, available_kib=0) if node.id == 0 else node for node in snapshot.nodes)
+    said = sentences(replace(snapshot, nodes=nodes), vm("a", memory="6GiB", page_size="1GiB"), apart)
+    assert said[0] == "reserve 6 more 1 GiB pages on node 1 (which needs 4 GiB more memory there): cost 46"
+    assert said[1] == "reserve 6 more 1 GiB pages on node 0 (which needs 6 GiB more memory there): cost 66"

@@ -8,7 +8,7 @@ from typing import Final
 from numaplan.model.devices import IommuGroup, IommuGroupId, PciAddress, PciDevice
 from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.plan import Document
-from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, PageSize
+from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, MemoryPolicy, PageSize
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
@@ -68,15 +68,18 @@ def _need_kib(guests: Sequence[GuestRequest], size_kib: int) -> int:
     )
 
 
+def _on_one_node_kib(guest: GuestRequest) -> int:
+    """The ordinary memory that a guest may want of one node."""
+    cells = [cell for cell in guest.cells if _may_use(cell.page_size, SMALL_PAGE_KIB)]
+    # Only one of several cells lies there where each has a node of its own; what is preferred elsewhere may do so too.
+    bound = [cell.memory_kib for cell in cells if guest.distinct_nodes and cell.memory_policy is MemoryPolicy.STRICT]
+    return sum(cell.memory_kib for cell in cells) - sum(bound) + max(bound, default=0)
+
+
 def _ordinary_kib(guests: Sequence[GuestRequest], facts: HostFacts) -> int:
-    """The ordinary memory that guests and QEMU itself may want of one node."""
+    """The same of all, and of QEMU itself."""
     overhead = facts.policy.guest_overhead_kib * len(guests)
-    cells = [[cell.memory_kib for cell in guest.cells if _may_use(cell.page_size, SMALL_PAGE_KIB)] for guest in guests]
-    # Only one of several cells lies there where each has a node of its own.
-    wanted = [
-        max(its, default=0) if guest.distinct_nodes else sum(its) for guest, its in zip(guests, cells, strict=True)
-    ]
-    return sum(wanted) + overhead
+    return overhead + sum(_on_one_node_kib(guest) for guest in guests)
 
 
 def _may_use(wanted: PageSize, size_kib: int) -> bool:
