@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from tests.hosts import Nic, host
+from numaplan.model.host import NodeId
+from numaplan.model.switch import OpenVswitch, SocketMemory
+from tests.hosts import GIB, Nic, host
 from tests.placement.test_fixes import sentences, vm
 
 
@@ -46,3 +48,17 @@ def test_memory_that_is_preferred_elsewhere_is_not_made_into_pages() -> None:
     said = sentences(replace(snapshot, nodes=nodes), vm("a", memory="6GiB", page_size="1GiB"), apart)
     assert said[0] == "reserve 6 more 1 GiB pages on node 1 (which needs 4 GiB more memory there): cost 46"
     assert said[1] == "reserve 6 more 1 GiB pages on node 0 (which needs 6 GiB more memory there): cost 66"
+
+
+def test_pages_that_a_switch_takes_first_are_reserved_too() -> None:
+    snapshot = host("2n:4c:1t", pages={"1GiB": 0, "2MiB": [600, 0]}, memory_gib=10)
+    memory = (SocketMemory(NodeId(0), 1536 << 10), SocketMemory(NodeId(1), GIB))
+    switch = OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=memory)
+    asked = vm("a", memory="2GiB", page_size="1GiB")
+    said = sentences(replace(snapshot, openvswitch=switch), asked)
+    assert said[:2] == [
+        "reserve 3 more 1 GiB pages on node 0: cost 3",
+        "reserve 3 more 1 GiB pages on node 1: cost 3",
+    ]
+    running = replace(switch, dpdk=True)
+    assert sentences(replace(snapshot, openvswitch=running), asked)[0] == "reserve 2 more 1 GiB pages on node 0: cost 2"

@@ -15,11 +15,14 @@ from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices, unusable
 from numaplan.placement.lacks import huge_sizes_kib
+from numaplan.placement.switch import switch_share
 from numaplan.units import format_count, format_size
 
 # Steps in which ordinary memory is added.
 _STEP_KIB: Final = GIB // 4
 _LAST_FUNCTION: Final = 0xFFFF
+# More pages than anybody takes.
+_PLENTY: Final = 1 << 40
 
 
 def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
@@ -90,9 +93,20 @@ def _may_use(wanted: PageSize, size_kib: int) -> bool:
 
 def _pages(facts: HostFacts, size: int, everyone: Sequence[GuestRequest]) -> tuple[Lever, ...]:
     need = begun(_need_kib(everyone, size), size)
+    first = _switch_pages(facts, size)
     # What guests may want of ordinary memory is not made into huge pages.
     ordinary = _ordinary_kib(everyone, facts) + facts.policy.reserved_memory_kib
-    return tuple(_more_pages(node, size, need, kept_kib=ordinary) for node in _with_memory(facts))
+    return tuple(
+        _more_pages(node, size, need + first.get(node.id, 0), kept_kib=ordinary) for node in _with_memory(facts)
+    )
+
+
+def _switch_pages(facts: HostFacts, size: int) -> dict[NodeId, int]:
+    """The most pages of a size that Open vSwitch with DPDK will take of each node, however many there are."""
+    pools = (HugepagePool(size, total=_PLENTY, free=_PLENTY),)
+    nodes = tuple(replace(node, hugepages=pools) for node in facts.snapshot.nodes)
+    share = switch_share(replace(facts.snapshot, nodes=nodes), facts.reserved)
+    return {node: count for (node, _), count in share.pages}
 
 
 def _with_memory(facts: HostFacts) -> list[NumaNode]:
