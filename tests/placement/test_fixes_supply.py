@@ -62,3 +62,10 @@ def test_pages_that_a_switch_takes_first_are_reserved_too() -> None:
     ]
     running = replace(switch, dpdk=True)
     assert sentences(replace(snapshot, openvswitch=running), asked)[0] == "reserve 2 more 1 GiB pages on node 0: cost 2"
+
+
+def test_memory_that_a_guest_wants_who_may_be_left_out_is_not_made_into_pages() -> None:
+    snapshot = host("1n:6c:1t", pages={"1GiB": 2}, memory_gib=14)
+    huge = vm("a", memory="8GiB", page_size="1GiB")
+    said = sentences(snapshot, huge, vm("b", memory="12GiB", required=False), guest_overhead="0KiB")
+    assert "reserve 6 more 1 GiB pages on node 0 (which needs 4 GiB more memory there): cost 46" in said

@@ -57,7 +57,7 @@ def proposals(
     vm_of = {guest.name: guest.vm for guest in request.guests}
     # What helps one copy of a vm must help all that are required.
     copies = [guest for guests in vms for guest in guests if guest.required]
-    supply = supply_groups(copies, required, facts)
+    supply = supply_groups(copies, request.guests, facts)
     words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
     search = _Search(case, probe)
     search.leave_out(leaving, _by_vm(required, request))

@@ -26,7 +26,7 @@ _PLENTY: Final = 1 << 40
 
 
 def supply_groups(named: Sequence[GuestRequest], everyone: Sequence[GuestRequest], facts: HostFacts) -> list[Group]:
-    """Levers of the host that could help the guests `named`; `everyone` has to find room beside them."""
+    """Levers of the host that could help the guests `named`; `everyone` of the request may want room beside them."""
     sizes = sorted(_page_sizes(named, facts), reverse=True)
     groups = [
         Group(f"{size} KiB pages", Document.INVENTORY, _pages(facts, size, everyone))
@@ -92,7 +92,7 @@ def _may_use(wanted: PageSize, size_kib: int) -> bool:
 
 
 def _pages(facts: HostFacts, size: int, everyone: Sequence[GuestRequest]) -> tuple[Lever, ...]:
-    need = begun(_need_kib(everyone, size), size)
+    need = begun(_need_kib([guest for guest in everyone if guest.required], size), size)
     first = _switch_pages(facts, size)
     # What guests may want of ordinary memory is not made into huge pages.
     ordinary = _ordinary_kib(everyone, facts) + facts.policy.reserved_memory_kib
