@@ -140,6 +140,20 @@ def test_memory_counts_no_more_than_a_node_has() -> None:
     assert found.next.sentence == "one more fw needs 1 more free 1 GiB page on node 1 (have 0, need 1)"
 
 
+def test_memory_that_is_reserved_beyond_what_there_is_comes_first() -> None:
+    """Half a GiB is missing there before anything fits."""
+    built = host("2n:8c:1t")
+    few = tuple(replace(node, available_kib=kib) for node, kib in zip(built.nodes, (3 << 19, 6 << 20), strict=True))
+    request = ask(guest("fw", 6, memory_gib=4), guest("other", 2), reserved="0,8", reserved_memory_gib=2)
+    snapshot = replace(built, nodes=few)
+    found = counted(request, snapshot)
+    assert found.next.sentence == (
+        "one more fw needs 1536 MiB more of ordinary memory on node 0 (have 0 KiB, need 1536 MiB)"
+    )
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+
+
 def test_further_vfs_serve_devices_that_are_asked_for_by_their_ids() -> None:
     built = host("1n:8c:1t", nics=[Nic("ens0", 0, 2)])
     vf = next(device for device in built.pci if device.physfn is not None)

@@ -69,6 +69,11 @@ class Grown:
         still = replace(less, problem=replace(less.problem, classes=tuple(classes)))
         return find_room(still, self.count, start=self.held, around=frozenset()).outcome is Outcome.OPTIMAL
 
+    def free_kib(self, supply: Supply, more: int) -> int:
+        """What there is of memory where so much more of it is added: with enough, nothing is hidden below zero."""
+        facts = grown_facts(self.request, self.snapshot, {supply: more}, threads=self.asked.problem.facts.threads)
+        return 0 if supply.node is None else facts.capacity_kib.get((supply.node, supply.size_kib or SMALL_PAGE_KIB), 0)
+
     def exceeds(self, more: Mapping[Supply, int]) -> bool:
         """Whether counting alone shows that they find none."""
         return self._with(more).exceeds(self.count)
@@ -179,7 +184,7 @@ def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:
         uses = {demand.mbps for guests in problem.classes for demand in guests.devices}
     elif supply.thing in (Thing.PAGE, Thing.ORDINARY) and supply.node is not None:
         size, each = (supply.size_kib, supply.size_kib) if supply.thing is Thing.PAGE else (SMALL_PAGE_KIB, 1)
-        there = problem.facts.capacity_kib.get((supply.node, size), 0)
+        there = host.free_kib(supply, most) - most * each
         uses = {cell.memory_kib for guests in problem.classes for cell in guests.cells if size in cell.page_sizes_kib}
         uses |= {problem.facts.policy.guest_overhead_kib} if size == SMALL_PAGE_KIB else set()
     step = max(1, gcd(*uses) // each)
