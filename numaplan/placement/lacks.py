@@ -1,9 +1,10 @@
 """What one node lacks for one cell, even with nothing else on it; and how that is told of all nodes."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from numaplan.cpuset import format_id_list
+from numaplan.cpuset import CpuId, format_id_list
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.problem import CellDemand, CoreKind
@@ -48,8 +49,15 @@ def huge_sizes_kib(facts: HostFacts) -> list[int]:
     return sorted({size for size in pools if size > SMALL_PAGE_KIB})
 
 
+def isolable_cores(here: Iterable[CoreKind]) -> int:
+    """The cores of a node that one can have alone; of one whose threads lie apart the several kinds are one."""
+    kinds = [kind for kind in here if kind.isolable]
+    scattered = {kind.scattered for kind in kinds if kind.scattered is not None}
+    return len(scattered) + sum(len(kind.cores) for kind in kinds if kind.scattered is None)
+
+
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:
-    isolable = sum(len(kind.cores) for kind in here if kind.isolable)
+    isolable = isolable_cores(here)
     whole = sum(len(kind.cores) for kind in here if kind.whole)
     free = sum(kind.free * len(kind.cores) for kind in here)
     if cell.whole and facts.threads == 1:
@@ -60,7 +68,30 @@ def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str |
         return f"{format_count(whole, 'whole free core')}, needs {cell.whole}"
     if free < (need := cell.cpus(facts.threads)):
         return f"{format_count(free, 'free CPU')}, needs {need}"
-    return None
+    return _part_lack(cell, here, whole) if cell.part else None
+
+
+def _part_lack(cell: CellDemand, here: list[CoreKind], whole: int) -> str | None:
+    """What is left for the part beside the whole cores: it may lie on another of these, or on one that lies apart."""
+    widest = _widest(kind for kind in here if whole > cell.whole or not kind.whole)
+    if widest >= cell.part:
+        return None
+    threads = f"no more than {format_count(widest, 'free thread')}"
+    if not cell.whole:
+        return f"{threads} on one core, needs {cell.part}"
+    return f"{format_count(whole, 'whole free core')} and {threads} on another, needs {cell.whole} and {cell.part}"
+
+
+def _widest(kinds: Iterable[CoreKind]) -> int:
+    """The most free threads of one core."""
+    apart: dict[CpuId, int] = defaultdict(int)
+    most = 0
+    for kind in kinds:
+        if kind.scattered is None:
+            most = max(most, kind.free)
+        else:
+            apart[kind.scattered] += kind.free
+    return max((most, *apart.values()))
 
 
 def _pool_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None:

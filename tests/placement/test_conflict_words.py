@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.devices import IommuGroup, IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
@@ -16,6 +17,7 @@ from numaplan.model.request import (
     Request,
 )
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.conflict import explain
 from numaplan.placement.conflict.entry import choice
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.totals import Excess
@@ -45,6 +47,36 @@ def test_memory_that_no_node_has_is_told_node_by_node_though_it_may_lie_on_any()
     two = replace(two, cells=(two.cells[0], replace(two.cells[1], memory_kib=3 << 20)))
     request = ask(two, reserved="0")
     assert reason(request, host("2n:2c:1t", memory_gib=2)) == f"no node has the memory for its cell 1: {said}"
+
+
+def test_threads_of_one_more_core_that_are_free_on_different_ones_are_no_place() -> None:
+    beside = guest("b", 1)
+    request = ask(guest("a", 6, thread_policy="require"), beside, reserved="3,5-7,9-11,13-15")
+    said = "no node can take it: node 0: 1 whole free core and no more than 1 free thread on another, needs 1 and 2"
+    assert reasons(request, host("1n:4c:4t")) == {"a": said, "b": 'fits alone; "a" has no place even alone'}
+    request = ask(guest("a", 2, thread_policy="require"), reserved="0,3-7,8-15")
+    said = "no node can take it: node 0: no more than 1 free thread on one core, needs 2"
+    assert reason(request, host("1n:4c:4t")) == said
+
+
+def test_a_core_whose_threads_lie_in_two_caches_is_one_core() -> None:
+    built = host("1n:3c:2t", llcs_per_node=3)
+    caches = [replace(built.llcs[0], cpus=CpuSet.parse(cpus)) for cpus in ("0-2", "3-5")]
+    request, snapshot = ask(guest("a", 3, thread_policy="isolate"), reserved="0,3"), replace(built, llcs=tuple(caches))
+    assert reason(request, snapshot) == "no node can take it: node 0: 2 free cores, needs 3"
+    said = "thread_policy isolate: needs 3 cores to itself; free cores: node 0: 2"
+    assert sentences(request, snapshot)["a", "thread_policy"] == said
+
+
+def test_a_guest_that_is_only_found_to_have_no_place_is_told_so_and_not_beside_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(explain, "why_not_alone", lambda *_: None)
+    found = reasons(ask(guest("a", 6), guest("b", 1), reserved="0"), host("1n:4c:1t"))
+    assert found == {
+        "a": "no way to lie on the nodes gives it all that it asks for at once: node 0: 3 free CPUs, needs 6",
+        "b": 'fits alone; "a" has no place even alone',
+    }
 
 
 def test_nodes_that_lack_the_same_are_told_at_once() -> None:

@@ -18,7 +18,7 @@ from numaplan.placement.conflict.aspects import Aspect, Kind
 from numaplan.placement.conflict.entry import choice, given, group_bound, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.kinds import bound_to_groups, entries
-from numaplan.placement.lacks import alike, huge_pages, huge_sizes_kib
+from numaplan.placement.lacks import alike, huge_pages, huge_sizes_kib, isolable_cores
 from numaplan.placement.problem import CoreKind, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
 
@@ -58,6 +58,13 @@ def _grouped(word: str, amounts: Mapping[NodeId, Amount] | Mapping[int, Amount])
     )
 
 
+def free_cores(problem: Problem) -> str:
+    """The cores of each node that can be had by one alone."""
+    kinds = problem.core_kinds
+    have = {node: isolable_cores(kind for kind in kinds if kind.node == node) for node in problem.facts.nodes}
+    return f"free cores: {by_node(have)}"
+
+
 def _cores(problem: Problem, count: Callable[[CoreKind], int]) -> str:
     kinds = problem.core_kinds
     return by_node({node: sum(count(kind) for kind in kinds if kind.node == node) for node in problem.facts.nodes})
@@ -84,8 +91,7 @@ def _thread_policy(problem: Problem, guests: GuestClass, _: int) -> str:
     guest = guests.request
     isolated, whole = [cell.isolated for cell in guests.cells], [cell.whole for cell in guests.cells]
     if sum(isolated):
-        have = _cores(problem, lambda kind: len(kind.cores) if kind.isolable else 0)
-        return f"thread_policy isolate: needs {_by_cell(guest, isolated, 'core')} to itself; free cores: {have}"
+        return f"thread_policy isolate: needs {_by_cell(guest, isolated, 'core')} to itself; {free_cores(problem)}"
     if problem.facts.threads == 1:
         return "thread_policy require: needs SMT, which the host does not have"
     have = _cores(problem, lambda kind: len(kind.cores) if kind.whole else 0)

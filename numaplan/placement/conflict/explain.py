@@ -19,7 +19,7 @@ from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.plain import plainly
-from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_not_alone
+from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_impossible, why_not_alone
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.demands import needs
@@ -64,6 +64,9 @@ def conflict(
     judge = Judge(FOR_A_CONFLICT, remaining)
     found = _shares_of_conflict(problem, alone, judge)
     names = [guest.name for share in found for guest in share.members]
+    if len(names) == 1 and alone[names[0]] is None:
+        # That it has no place was not found at the first look.
+        alone[names[0]] = why_impossible(problem.only(frozenset(names)))
     policy, of_host = _host_members(request, problem, found, judge.afresh())
     asked, counted = request, problem
     if policy != request.policy:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from numaplan.model.devices import PciAddress
-from numaplan.placement.conflict.asks import by_node, free_memory
+from numaplan.placement.conflict.asks import by_node, free_cores, free_memory
 from numaplan.placement.lacks import node_by_node
 from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, Problem
 from numaplan.units import format_count, format_few, format_size
@@ -29,7 +29,7 @@ def _cpus(problem: Problem) -> str:
     have = [f"free CPUs: {_at_nodes(problem, lambda kind: kind.free * len(kind.cores))}"]
     if isolated:
         needs.append(f"{isolated} of them with a core to itself")
-        have.append(f"free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.isolable else 0)}")
+        have.append(free_cores(problem))
     if whole:
         needs.append(f"{format_count(whole, 'whole core')} among them")
         have.append(f"whole free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.whole else 0)}")

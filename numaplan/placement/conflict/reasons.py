@@ -62,6 +62,11 @@ def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> Reason
         return Reason(lack)
     if _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
+    return why_impossible(problem)
+
+
+def why_impossible(problem: Problem) -> Reason:
+    """Why the only guest of `problem` has no place, where it is known that it has none, and single nodes do not say."""
     if blamed := _broken_constraint(problem):
         return Reason(blamed)
     nodes = _nodes_in_turn(problem, problem.classes[0])
@@ -96,6 +101,8 @@ def _plainly_fits(problem: Problem) -> bool:
         not guests.floats
         and not any(name in problem.facts.guest_nodes for name in names)
         and all(cell.strict for cell in guests.cells)
+        and not problem.scattered
+        and (len(guests.cells) == 1 or all(kind.scattered is None for kind in problem.core_kinds))
         and all(problem.device_kinds[i].bundle is None for i in kinds)
         and not any(demand.distinct for demand in guests.devices)
         and any(
