@@ -20,12 +20,12 @@ def with_more(request: Request, snapshot: Snapshot, row: Shortage, amount: int) 
     if amount == 0:
         pass
     elif row.resource == "shared vCPUs":
-        grown = _more_cores(snapshot, row, -(-amount // request.policy.shared_ratio), 1)
+        grown = _more_cores(request, snapshot, row, -(-amount // request.policy.shared_ratio), 1)
         shared = (request.policy.shared_cpus or CpuSet()) | (grown.cpus.online - snapshot.cpus.online)
         request = replace(request, policy=replace(request.policy, shared_cpus=shared))
     elif row.resource in ("CPUs", "cores of their own", "whole cores"):
         width = max(len(core.cpus) for core in snapshot.cores)
-        grown = _more_cores(snapshot, row, amount, width if what == "whole cores" else 1)
+        grown = _more_cores(request, snapshot, row, amount, width if what == "whole cores" else 1)
     elif row.resource in SIZES:
         grown = _at_node(snapshot, row, lambda node: _more_pages(node, SIZES[row.resource], amount))
     elif row.resource == "ordinary memory":
@@ -47,8 +47,9 @@ def _at_node(snapshot: Snapshot, row: Shortage, change: Callable[[NumaNode], Num
     return replace(snapshot, nodes=nodes)
 
 
-def _more_cores(snapshot: Snapshot, row: Shortage, amount: int, width: int) -> Snapshot:
-    first = max(snapshot.cpus.present) + 1
+def _more_cores(request: Request, snapshot: Snapshot, row: Shortage, amount: int, width: int) -> Snapshot:
+    named = request.policy.reserved_cpus or CpuSet(), request.policy.shared_cpus or CpuSet()
+    first = max(cpu for cpus in (snapshot.cpus.present, *named) for cpu in cpus) + 1
     new = [CpuSet(CpuId(first + width * i + t) for t in range(width)) for i in range(amount)]
     every = CpuSet(cpu for cpus in new for cpu in cpus)
     node = next(node for node in snapshot.nodes if node.id == row.numa_node)

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
 from numaplan.model.devices import Link
+from numaplan.model.guest import Guest
 from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.model.switch import OpenVswitch
 from numaplan.placement.capacity.fit import Counted, count_copies
 from tests.hosts import Nic, host
 from tests.placement.growing import with_more
@@ -63,6 +66,26 @@ def test_one_kind_of_cores_is_named_where_it_is_enough(
     assert (found.fit, found.next.sentence) == (0, f"one more fw needs {needs}")
     assert counted(*with_more(request, snapshot, row, row.missing)).fit > 0
     assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
+
+
+@pytest.mark.parametrize(("reserved", "shared"), [("0-1", "2,8-11"), ("0-2,10", None)], ids=["shared", "reserved"])
+def test_cpus_that_are_added_are_none_of_those_that_the_site_names_and_the_host_lacks(
+    reserved: str, shared: str | None
+) -> None:
+    request, snapshot = ask(guest("fw", 4), reserved=reserved, shared=shared), host("1n:8c:1t")
+    found = counted(request, snapshot)
+    assert (found.fit, found.next.sentence) == (1, "one more fw needs 3 more free CPUs on node 0 (have 1, need 4)")
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 2
+
+
+def test_cpus_that_are_added_are_none_that_a_switch_or_a_guest_that_stays_names() -> None:
+    request = ask(guest("fw", 4), reserved="0-1")
+    stays = Guest("stays", "stays.xml", 1, 1 << 20, vcpu_cpuset=CpuSet.parse("7-8"), running=True)
+    needs = "one more fw needs 3 more free CPUs on node 0 (have 1, need 4)"
+    assert counted(request, host("1n:8c:1t", guests=[stays])).next.sentence == needs
+    switch = OpenVswitch(dpdk=True, dpdk_init=True, pmd_cpus=CpuSet.parse("2,8-9"), lcore_cpus=CpuSet.parse("10"))
+    assert counted(request, replace(host("1n:8c:1t"), openvswitch=switch)).next.sentence == needs
 
 
 def test_what_is_there_is_told_as_the_others_leave_it_where_they_use_what_is_added() -> None:

@@ -324,7 +324,7 @@ def _in_steps(f: Formulation, supply: Supply, uses: Sequence[tuple[Linear, int]]
 
 def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> HostFacts:
     """What the host has for the request where there is so much more of each supply."""
-    facts = host_facts(request, grown(snapshot, more, threads=threads))
+    facts = host_facts(request, grown(snapshot, more, policy=request.policy, threads=threads))
     pools = dict(facts.pool_left)
     for supply, amount in more.items():
         if supply.thing is Thing.SHARED_VCPU and supply.node is not None:

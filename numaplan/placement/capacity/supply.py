@@ -7,7 +7,9 @@ from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress, PciDevice
+from numaplan.model.guest import VcpuId
 from numaplan.model.host import Core, HugepagePool, NodeId, NumaNode, Package
+from numaplan.model.request import HostPolicy
 from numaplan.model.snapshot import Snapshot
 
 # Above every address of a real host.
@@ -45,16 +47,21 @@ class Supply:
         return self.rank, -1 if self.node is None else self.node, self.size_kib, str(self.pf)
 
 
-def grown(snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> Snapshot:
-    """The host with so much more of each supply; the room of shared pools is no fact of the host, and left alone."""
+def grown(snapshot: Snapshot, more: Mapping[Supply, int], *, policy: HostPolicy, threads: int) -> Snapshot:
+    """The host with so much more of each supply; the room of shared pools is no fact of the host, and left alone.
+
+    Neither `policy` nor anybody on the host says anything of CPUs that are added.
+    """
+    cores = any(supply.thing in (Thing.CPU, Thing.WHOLE_CORE) for supply in more)
+    beyond = _beyond(policy, snapshot) if cores else 0
     for supply, amount in sorted(more.items(), key=lambda item: item[0].order):
         if amount <= 0:
             continue
         match supply.thing:
             case Thing.CPU:
-                snapshot = _with_cores(snapshot, supply.node, amount, threads=1)
+                snapshot = _with_cores(snapshot, supply.node, amount, beyond=beyond, threads=1)
             case Thing.WHOLE_CORE:
-                snapshot = _with_cores(snapshot, supply.node, amount, threads=threads)
+                snapshot = _with_cores(snapshot, supply.node, amount, beyond=beyond, threads=threads)
             case Thing.PAGE:
                 snapshot = _with_pages(snapshot, supply, amount)
             case Thing.ORDINARY:
@@ -68,9 +75,23 @@ def grown(snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int) -> Sn
     return snapshot
 
 
-def _with_cores(snapshot: Snapshot, node_id: NodeId | None, count: int, *, threads: int) -> Snapshot:
+def _beyond(policy: HostPolicy, snapshot: Snapshot) -> int:
+    """The first id above those of all CPUs that anybody names, be they there or not."""
+    named = [snapshot.cpus.isolated]
+    named += [cpus for cpus in (policy.reserved_cpus, policy.shared_cpus) if cpus is not None]
+    if (switch := snapshot.openvswitch) is not None:
+        named += [cpus for cpus in (switch.pmd_cpus, switch.lcore_cpus) if cpus is not None]
+        named.append(CpuSet(pmd.cpu for pmd in switch.pmds))
+    for guest in snapshot.guests:
+        affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
+        affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
+        named += [cpus for cpus in (*affinities, guest.effective_emulator_affinity()) if cpus is not None]
+    return 1 + max((cpu for cpus in set(named) for cpu in cpus), default=-1)
+
+
+def _with_cores(snapshot: Snapshot, node_id: NodeId | None, count: int, *, beyond: int, threads: int) -> Snapshot:
     node = next(node for node in snapshot.nodes if node.id == node_id)
-    first = 1 + max((*snapshot.cpus.present, *snapshot.cpus.online))
+    first = max(beyond, 1 + max((*snapshot.cpus.present, *snapshot.cpus.online)))
     sets = [CpuSet(CpuId(first + i * threads + t) for t in range(threads)) for i in range(count)]
     new = CpuSet(cpu for cpus in sets for cpu in cpus)
     package = node.packages[0] if node.packages else None
