@@ -15,8 +15,8 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement import demands
 from numaplan.placement.capacity import fit
 from numaplan.placement.capacity.addition import Grown
-from numaplan.placement.capacity.elastic import Room
 from numaplan.placement.capacity.fit import Counted, count_copies
+from numaplan.placement.capacity.room import Room
 from numaplan.placement.capacity.supply import Supply
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.verification.facts import Facts

@@ -68,7 +68,7 @@ def with_number(request: Request, number: int, *, together: bool, apart: bool) -
 def taken_for_large() -> Iterator[None]:
     """Every host is searched as one of many nodes is."""
     with ExitStack() as stack:
-        for module in ("most", "addition", "elastic"):
+        for module in ("most", "addition", "room"):
             stack.enter_context(patch(f"numaplan.placement.capacity.{module}.MANY_NODES", 1))
         yield
 

@@ -52,6 +52,22 @@ def counted(request: Request, snapshot: Snapshot) -> Capacity:
             id="two whole cores and a thread",
         ),
         pytest.param(
+            "1n:2c:4t",
+            6,
+            "require",
+            "0,2,4,6",
+            "1 more whole free core on node 0 (have 1, need 2)",
+            id="a whole core and two threads of one more",
+        ),
+        pytest.param(
+            "1n:2c:2t",
+            7,
+            "require",
+            None,
+            "2 more whole free cores on node 0 (have 2, need 4)",
+            id="an odd thread and a CPU to float on share a core",
+        ),
+        pytest.param(
             "1n:2c:1t", 2, "prefer", None, "1 more free CPU on node 0 (have 2, need 3)", id="a CPU to float on"
         ),
     ],
@@ -124,6 +140,31 @@ def test_memory_that_lies_apart_from_the_cpus_counts_what_is_there() -> None:
     request = ask(guest("fw", 2, memory_gib=4, page_size="1GiB", memory_policy="preferred"), reserved="0,4-7")
     found = counted(request, host("2n:4c:1t", pages={"1GiB": [0, 3]}))
     assert found.next.sentence == "one more fw needs 1 more free 1 GiB page on node 1 (have 3, need 4)"
+
+
+@pytest.mark.parametrize(
+    ("page_size", "needs"),
+    [
+        ("1GiB", "1 more free 1 GiB page on node 0 (have 1, need 2)"),
+        ("4KiB", "1 GiB more of ordinary memory on node 0 (have 1 GiB, need 2 GiB)"),
+    ],
+)
+def test_all_cells_whose_memory_lies_on_one_node_count_there(page_size: str, needs: str) -> None:
+    request = ask(guest("fw", (1, 1), page_size=page_size, memory_policy="preferred"), reserved="0")
+    built = host("2n:6c:1t", pages={"1GiB": [1, 0]})
+    memory = [replace(node, available_kib=kib) for node, kib in zip(built.nodes, (1 << 20, 0), strict=True)]
+    found = counted(request, replace(built, nodes=tuple(memory)))
+    assert (found.fit, found.next.sentence) == (0, f"one more fw needs {needs}")
+
+
+def test_a_whole_core_beside_an_odd_thread_that_is_there_is_all_that_counts() -> None:
+    """The fourth copy's part goes to the core that the third one's has opened."""
+    request = ask(guest("fw", 6, thread_policy="require"), reserved="5,11,17,23")
+    found = counted(request, host("1n:6c:4t"))
+    assert (found.fit, found.next.sentence) == (
+        3,
+        "one more fw needs 1 more whole free core on node 0 (have 0, need 1)",
+    )
 
 
 def test_one_vf_more_is_enough_where_the_indexes_name_one_that_is_there() -> None:

@@ -8,12 +8,13 @@ from math import gcd
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.model.request import Request
+from numaplan.model.request import Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.capacity.elastic import Room, Stretch, find_room, grown_facts
-from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.elastic import Stretch, grown_facts
+from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies
+from numaplan.placement.capacity.room import NOT_SETTLED, WORK, Room, find_room
 from numaplan.placement.capacity.supply import Supply, Thing
-from numaplan.placement.cpsat import Outcome
+from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.levels import MANY_NODES
 
@@ -25,11 +26,11 @@ _TRIED_OF_A_KIND: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """So much more of each supply is enough; `proven`: with one less of any it is not. Copies go these `ways` then."""
+    """So much more of each supply is enough; `proven`: with one less of any it is not. The copies have `room` then."""
 
     more: Mapping[Supply, int]
     proven: bool
-    ways: frozenset[tuple[NodeId, ...]] = frozenset()
+    room: Room = NOT_SETTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +48,43 @@ class Grown:
         around = frozenset(supply.node for supply in more if supply.node is not None)
         return find_room(self._with(more), self.count, start=self.held, around=around, node=node)
 
-    def is_last_shared(self, more: Mapping[Supply, int], supply: Supply) -> bool:
-        """Whether the last of some cores is not one of the whole ones of a copy: for what floats, or an odd thread."""
-        if self._floats_on_last(more, supply):
-            return True
-        if supply.thing is not Thing.WHOLE_CORE or not any(
-            cell.part + cell.threads for cell in self.asked.guests.cells
-        ):
+    def floats_on_last(self, more: Mapping[Supply, int], supply: Supply) -> bool:
+        """Whether the last of some CPUs is for threads of a copy to float on: without these one less would do."""
+        if not self.asked.guests.floats:
             return False
-        cpu = Supply(0, Thing.CPU, supply.node)
-        less = {**more, supply: more[supply] - 1, cpu: more.get(cpu, 0) + 1}
-        return self.room(less).outcome is Outcome.OPTIMAL
+        less = _floating_nowhere(self._with({**more, supply: more[supply] - 1}))
+        return find_room(less, self.count, start=self.held, around=frozenset()).outcome is Outcome.OPTIMAL
 
-    def _floats_on_last(self, more: Mapping[Supply, int], supply: Supply) -> bool:
-        """Whether the last of some cores is for threads of a copy to float on: without these one less would do."""
-        if supply.thing not in (Thing.CPU, Thing.WHOLE_CORE) or not self.asked.guests.floats:
-            return False
-        less = self._with({**more, supply: more[supply] - 1})
-        classes = list(less.problem.classes)
-        classes[less.number] = replace(less.guests, floats=False)
-        still = replace(less, problem=replace(less.problem, classes=tuple(classes)))
-        return find_room(still, self.count, start=self.held, around=frozenset()).outcome is Outcome.OPTIMAL
+    def cores_taken(self, more: Mapping[Supply, int], node: NodeId, way: tuple[NodeId, ...]) -> int:
+        """How many whole cores of a node go to a copy that lies this way, its odd threads and what floats included.
+
+        Odd threads may be on a core that others have opened: those that others leave are counted, as all are needed.
+        """
+        here = [k for k, other in enumerate(way) if other == node]
+        cells = [self.asked.guests.cells[k] for k in here]
+        least = sum(cell.whole for cell in cells)
+        if self.asked.guests.request.thread_policy is not ThreadPolicy.REQUIRE:
+            return least
+        width = self.asked.problem.facts.threads
+        odd = sum(-(-(cell.part + cell.threads) // width) for cell in cells) + self.asked.guests.floats
+        counts = range(least + odd, least, -1)
+        return next((count for count in counts if self._leaves(more, count, here, way)), least)
+
+    def _leaves(self, more: Mapping[Supply, int], count: int, here: Sequence[int], way: tuple[NodeId, ...]) -> bool:
+        """Whether all but one copy leave `count` whole cores to it where it has the cells `here`."""
+        asked = _floating_nowhere(self._with(more))
+        only = {k: replace(asked.guests.cells[k], whole=0, part=0, threads=0) for k in here}
+        only[here[0]] = replace(only[here[0]], whole=count)
+        last = replace(
+            asked.guests,
+            members=(replace(asked.guests.request, required=True),),
+            cells=tuple(only.get(k, cell) for k, cell in enumerate(asked.guests.cells)),
+            options=tuple(option for option in asked.guests.options if option.nodes == way),
+        )
+        asked = replace(asked, problem=replace(asked.problem, classes=(*asked.problem.classes, last)))
+        f, placed = formulate_copies(asked, self.count - 1)
+        f.model.at_least(placed, self.count - 1)
+        return f.model.solve(ZERO, maximize=False, work=WORK).outcome is Outcome.OPTIMAL
 
     def free_kib(self, supply: Supply, more: int) -> int:
         """What there is of memory where so much more of it is added: with enough, nothing is hidden below zero."""
@@ -81,6 +98,13 @@ class Grown:
     def _with(self, more: Mapping[Supply, int]) -> CopiesProblem:
         facts = grown_facts(self.request, self.snapshot, more, threads=self.asked.problem.facts.threads)
         return copies_problem(self.request, facts, self.asked.copies)
+
+
+def _floating_nowhere(asked: CopiesProblem) -> CopiesProblem:
+    """The copies without threads that need a CPU to float on."""
+    classes = list(asked.problem.classes)
+    classes[asked.number] = replace(asked.guests, floats=False)
+    return replace(asked, problem=replace(asked.problem, classes=tuple(classes)))
 
 
 def least_addition(host: Grown, stretch: Stretch, needs: Mapping[Supply, int]) -> Addition | None:
@@ -142,7 +166,7 @@ def _brought_down(host: Grown, more: Mapping[Supply, int]) -> Addition | None:
     room = host.room(more) if more else None
     if room is None or room.outcome is not Outcome.OPTIMAL:
         return None
-    least = Addition(more, proven=True, ways=room.ways)
+    least = Addition(more, proven=True, room=room)
     for supply in more:
         least = _less(host, least, supply)
     return least
@@ -153,7 +177,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
     amounts = _amounts(host, supply, enough.more[supply])
     # That nothing at all is not enough is known already.
     low, high = 0 if len(enough.more) == 1 else -1, len(amounts) - 1
-    ways, proven = enough.ways, True
+    least, proven = enough.room, True
     tried, is_counted, unknown = high - 1, False, 0
 
     def beside(i: int) -> Mapping[Supply, int]:
@@ -162,7 +186,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
     while high - low > 1 and unknown < _MOST_UNKNOWN:
         room = host.room(beside(tried))
         if room.outcome is Outcome.OPTIMAL:
-            high, ways = tried, room.ways
+            high, least = tried, room
         else:
             low, proven = tried, room.outcome is Outcome.INFEASIBLE
             unknown += not proven
@@ -172,7 +196,7 @@ def _less(host: Grown, enough: Addition, supply: Supply) -> Addition:
             low += bisect_left(range(low + 1, high), 1, key=lambda i: 0 if host.exceeds(beside(i)) else 1)
             tried, is_counted = low + 1, True
     proven = enough.proven and proven and high - low <= 1
-    return Addition(beside(high), proven=proven, ways=ways)
+    return Addition(beside(high), proven=proven, room=least)
 
 
 def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:

@@ -6,7 +6,6 @@ from math import gcd
 from typing import Final
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import (
@@ -14,32 +13,18 @@ from numaplan.placement.capacity.model import (
     Held,
     copies_problem,
     formulate_copies,
-    hint_of,
     hold,
-    lies_so,
 )
-from numaplan.placement.capacity.most import PATIENCE
 from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
-from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.constraints import memory_uses, use_at_most
-from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, total
+from numaplan.placement.cpsat import Aim, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.kinds import entries
-from numaplan.placement.levels import MANY_NODES, Budget
-from numaplan.placement.nearby import Neighbour, completed, more_placed
 from numaplan.placement.problem import CoreKind, Problem
 
-# CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.
-WORK: Final = 1.0
-# The part of it where there are other ways to look for a place after that.
-_PART: Final = 0.5
-
-# Where room is to be had around some nodes, it is soon found there or hardly ever.
-_STALE: Final = 20
-
-# That of the search for the least addition.
+# CP-SAT's deterministic time of the search for the least addition.
 LEAST_WORK: Final = 0.3
 
 # What all of a supply that one copy asks for is worth; of what no copy asks for, each is worth that much.
@@ -330,61 +315,6 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
         if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
             pools[supply.node] = max(0, pools[supply.node] - facts.pool_owed[supply.node] + amount)
     return replace(facts, pool_left=pools)
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Whether copies find a place: OPTIMAL where they do, INFEASIBLE, or UNKNOWN; and the ways that they go then."""
-
-    outcome: Outcome
-    ways: frozenset[tuple[NodeId, ...]] = frozenset()
-
-
-def find_room(
-    asked: CopiesProblem, count: int, *, start: Held, around: frozenset[NodeId], node: NodeId | None = None
-) -> Room:
-    """Whether `count` copies find a place, one of them on `node`.
-
-    The search starts at `start`, and looks first `around` the nodes that may have room.
-    """
-    if asked.exceeds(count):
-        return Room(Outcome.INFEASIBLE)
-    f, placed = formulate_copies(asked, count)
-    if node is not None:
-        f.model.at_least(total(f.uses(u, node) for u, unit in enumerate(f.units) if unit.number == asked.number), 1)
-    hint = hint_of(f, start)
-    many = len(asked.problem.facts.nodes) >= MANY_NODES
-    if many and (solution := completed(f, placed, hint)):
-        solution = more_placed(f, placed, count, solution, stale=_STALE, around=around)
-        if placed.value(solution) == count:
-            return Room(Outcome.OPTIMAL, _ways_of_copies(asked, f, solution))
-    if many and asked.is_simple:
-        return _judged(asked, count, start, node)
-    f.model.at_least(placed, count)
-    work = WORK * (_PART if asked.is_simple else 1)
-    result = f.model.solve(ZERO, maximize=False, work=work, hint=hint)
-    if result.outcome is Outcome.UNKNOWN and asked.is_simple:
-        return _judged(asked, count, start, node)
-    if result.outcome is Outcome.INFEASIBLE and asked.problem.truncated:
-        return Room(Outcome.UNKNOWN)
-    return Room(result.outcome, _ways_of_copies(asked, f, result.solution) if result.solution else frozenset())
-
-
-def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) -> Room:
-    """Whether they find a place, where copies are neither linked nor told apart."""
-    problem = asked.required(count, on=node)
-    known = Neighbour(Budget(), lies_so(problem, start))
-    answer = Judge(PATIENCE, known=known).can(problem)
-    if not answer:
-        return Room(Outcome.UNKNOWN if answer is None else Outcome.INFEASIBLE)
-    copies = [guests for guests in problem.classes if guests.request.vm == asked.copies.vm]
-    names = [guest.name for guests in copies for guest in guests.members]
-    return Room(Outcome.OPTIMAL, frozenset(known.lies[name] for name in names))
-
-
-def _ways_of_copies(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> frozenset[tuple[NodeId, ...]]:
-    ways = [way for u, unit in enumerate(f.units) if unit.number == asked.number for way in f.options(u)]
-    return frozenset(option.nodes for option, count in ways if count.value(solution))
 
 
 def _without(kind: CoreKind, new: CpuSet) -> CoreKind:

@@ -1,7 +1,7 @@
 """Why one copy more has no place: the least addition that makes room for it, proven on the host as it would be."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
 from numaplan.placement.capacity.elastic import Stretch
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.room import Room
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts, host_facts
@@ -56,7 +57,8 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
         return NextCopy(_UNSETTLED.format(vm=vm))
     if not found.more:
         return NextCopy(_blame(stretch, needs).format(vm=vm))
-    rows = [(supply, _shortage(host, found, supply)) for supply in sorted(found.more, key=lambda one: one.order)]
+    ordered = sorted(found.more, key=lambda supply: supply.order)
+    rows = [(supply, _shortage(host, found, supply, most=stretch.of_copy(supply))) for supply in ordered]
     sentence = " and ".join(_phrase(supply, row) for supply, row in rows)
     if not found.proven:
         return NextCopy(_ENOUGH.format(vm=vm, sentence=sentence))
@@ -185,43 +187,48 @@ def _need_of_pf(asked: CopiesProblem, supply: Supply) -> int:
     )
 
 
-def _shortage(host: Grown, found: Addition, supply: Supply) -> Shortage:
+def _shortage(host: Grown, found: Addition, supply: Supply, *, most: int) -> Shortage:
     """What is left there is what one copy takes there, once it has its place, less what is missing.
 
     Where no copy lies there even then, it is for others that have to move there, and nothing is left for them.
     """
     missing = found.more[supply]
-    have = _taken(host, found, supply) - missing
+    have = _taken(host, found, supply, most=most) - missing
     have = have if 0 < have <= _most_left(host.asked, supply) else 0
     return Shortage(_resource(host.asked, supply), supply.node, have, have + missing)
 
 
-def _taken(host: Grown, found: Addition, supply: Supply) -> int:
-    """What a copy takes of a supply: the one that takes the most of it."""
-    most = _need(host.asked, supply)
-    if supply.thing in (Thing.VF, Thing.BANDWIDTH):
-        return most
-    last = host.is_last_shared(found.more, supply)
-    there = _there(host.asked, supply, found.ways)
-    if not there and most + last > found.more[supply]:
-        there = _there(host.asked, supply, host.room(found.more, node=supply.node).ways)
-    if not there and supply.thing in (Thing.PAGE, Thing.ORDINARY):
-        size = supply.size_kib or SMALL_PAGE_KIB
-        # Memory that need not lie where the CPUs do.
-        apart = [cell for cell in host.asked.guests.cells if not cell.strict and size in cell.page_sizes_kib]
-        there = max((_need_of_cell(supply, cell) for cell in apart), default=0)
-    return there + last
+def _taken(host: Grown, found: Addition, supply: Supply, *, most: int) -> int:
+    """What a copy takes of a supply: the one that takes the most of it, which is no more than `most`."""
+    if supply.node is None or supply.thing in (Thing.VF, Thing.BANDWIDTH):
+        return _need(host.asked, supply)
+    taken = _taken_in(host, found.more, supply, room=found.room, node=supply.node)
+    # Where more is added than one could take, nothing of that is there anyway.
+    if taken or most <= found.more[supply]:
+        return taken
+    return _taken_in(host, found.more, supply, room=host.room(found.more, node=supply.node), node=supply.node)
 
 
-def _there(asked: CopiesProblem, supply: Supply, ways: Iterable[tuple[NodeId, ...]]) -> int:
-    """The most that a copy takes at the supply's node, of those that go these ways."""
-    amounts = [
-        [_need_of_cell(supply, cell) for cell, node in zip(asked.guests.cells, way, strict=True) if node == supply.node]
-        for way in ways
-    ]
-    # QEMU is there once, however many cells a guest has on the node.
+def _taken_in(host: Grown, more: Mapping[Supply, int], supply: Supply, *, room: Room, node: NodeId) -> int:
+    """The most that a copy takes of a supply at its node where the copies have this room."""
+    if supply.thing in (Thing.PAGE, Thing.ORDINARY) and room.memory_kib is not None:
+        kib = room.memory_kib.get((node, supply.size_kib or SMALL_PAGE_KIB), 0)
+        return kib // (supply.size_kib or 1)
+    ways = sorted(way for way in room.ways if node in way)
+    if not ways:
+        return 0
+    most = max(ways, key=lambda way: _there(host.asked, supply, way))
+    if supply.thing is Thing.WHOLE_CORE:
+        return host.cores_taken(more, node, most)
+    floating = supply.thing is Thing.CPU and host.floats_on_last(more, supply)
+    return _there(host.asked, supply, most) + floating
+
+
+def _there(asked: CopiesProblem, supply: Supply, way: tuple[NodeId, ...]) -> int:
+    """What the cells of a copy that goes this way ask for at the supply's node."""
     overhead = asked.problem.facts.policy.guest_overhead_kib if supply.thing is Thing.ORDINARY else 0
-    return max((sum(cells) + overhead for cells in amounts if cells), default=0)
+    cells = zip(asked.guests.cells, way, strict=True)
+    return sum(_need_of_cell(supply, cell) for cell, node in cells if node == supply.node) + overhead
 
 
 def _most_left(asked: CopiesProblem, supply: Supply) -> int:
