@@ -162,6 +162,34 @@ def reasons(request: Request, snapshot: Snapshot) -> dict[str, str]:
     return {one.vm: one.reason for one in unplaced}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "constraint", "said"),
+    [
+        (
+            vfs("d", "net", 3, physnet=True, distinct_pfs=True),
+            "distinct_pfs",
+            'interface "d" with distinct_pfs: needs 3 PFs with a free VF; the host has 2',
+        ),
+        (
+            vfs("d", "net", physnet=True, mbps=20_000),
+            "mbps",
+            'interface "d" needs 20000 Mbit/s for its VF; links: ens0: 10000, ens1: 10000',
+        ),
+    ],
+    ids=["PFs", "links"],
+)
+def test_a_device_of_the_same_name_is_not_counted_for_an_interface(
+    wanted: InterfaceRequest, constraint: str, said: str
+) -> None:
+    nics = [Nic("ens0", 0, 4, 10_000), Nic("ens1", 0, 4, 10_000), Nic("other", 0, 4, 25_000)]
+    built = host("1n:8c:1t", nics=nics)
+    other = next(device for device in built.pci if "other" in device.netdevs)
+    pci = (replace(device, device="1234") if device.physfn == other.address else device for device in built.pci)
+    asked = replace(guest("a", 1, interfaces=[wanted]), devices=(DeviceRequest("d", "8086", "1234"),))
+    request = ask(asked, reserved="0", physnets={"net": ("ens0", "ens1")})
+    assert sentences(request, replace(built, pci=tuple(pci)))["a", f"interfaces.d.{constraint}"] == said
+
+
 @pytest.mark.parametrize("affinity", [Affinity.REQUIRED, Affinity.SOCKET])
 def test_a_guest_that_asks_for_a_whole_iommu_group_is_not_told_that_a_part_of_it_is_not_near(
     affinity: Affinity,

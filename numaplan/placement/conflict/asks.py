@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from numaplan.cpuset import format_id_list
+from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
     DeviceRequest,
@@ -19,7 +20,7 @@ from numaplan.placement.conflict.entry import choice, given, group_bound, noun
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.kinds import bound_to_groups, entries
 from numaplan.placement.lacks import alike, huge_pages, huge_sizes_kib, isolable_cores
-from numaplan.placement.problem import CoreKind, GuestClass, Problem
+from numaplan.placement.problem import CoreKind, DeviceDemand, GuestClass, Problem
 from numaplan.units import format_count, format_few, format_size
 
 _MOST_NAMED: Final = 5
@@ -196,11 +197,24 @@ def _entry(guest: GuestRequest, kind: Kind, index: int) -> InterfaceRequest | De
     return guest.interfaces[index] if kind is Kind.INTERFACE else guest.devices[index]
 
 
-def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bool) -> str:
-    """How many VFs or devices there are for an entry, node by node."""
+def _demanded(
+    guests: GuestClass, name: str, *, device: bool
+) -> list[tuple[InterfaceRequest | DeviceRequest, DeviceDemand]]:
+    """The entries of that name with their demands: a device can be called as an interface is."""
     first = sum(i.type is InterfaceType.SRIOV for i in guests.request.interfaces)
     pairs = list(zip(entries(guests.request), guests.devices, strict=True))
-    asked = [pair for pair in (pairs[first:] if device else pairs[:first]) if pair[1].name == name]
+    return [pair for pair in (pairs[first:] if device else pairs[:first]) if pair[1].name == name]
+
+
+def _pfs(problem: Problem, guests: GuestClass, name: str) -> set[PciAddress]:
+    """The PFs of which an interface can have VFs."""
+    kinds = {i for _, demand in _demanded(guests, name, device=False) for i in demand.kinds}
+    return {pf for i in kinds if (pf := problem.device_kinds[i].pf) is not None}
+
+
+def _free_devices(problem: Problem, guests: GuestClass, name: str, *, device: bool) -> str:
+    """How many VFs or devices there are for an entry, node by node."""
+    asked = _demanded(guests, name, device=device)
     kinds = [problem.device_kinds[i] for _, demand in asked for i in demand.kinds]
     bound = [each for entry, demand in asked for each in bound_to_groups(problem, entry, demand)]
     have = {node: sum(len(k.members) for k in kinds if k.node == node) for node in problem.facts.nodes}
@@ -245,10 +259,8 @@ def _near(kind: Kind, problem: Problem, guests: GuestClass, index: int) -> str:
 
 def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
     interface = guests.request.interfaces[index]
-    pfs = {
-        problem.device_kinds[i].pf for demand in guests.devices if demand.name == interface.name for i in demand.kinds
-    }
-    names = {link.name for pf in pfs if pf is not None for link in problem.facts.links.get(pf, ())}
+    pfs = _pfs(problem, guests, interface.name)
+    names = {link.name for pf in pfs for link in problem.facts.links.get(pf, ())}
     links = [
         f"{link.name}: {link.speed_mbps or 'not known'}" for link in problem.facts.snapshot.links if link.name in names
     ]
@@ -258,8 +270,7 @@ def _mbps(problem: Problem, guests: GuestClass, index: int) -> str:
 
 def _distinct_pfs(problem: Problem, guests: GuestClass, index: int) -> str:
     interface = guests.request.interfaces[index]
-    kinds = {i for demand in guests.devices if demand.name == interface.name for i in demand.kinds}
-    pfs = {problem.device_kinds[i].pf for i in kinds}
+    pfs = _pfs(problem, guests, interface.name)
     return f"{noun(interface)} with distinct_pfs: needs {interface.count} PFs with a free VF; the host has {len(pfs)}"
 
 
