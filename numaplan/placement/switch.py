@@ -49,16 +49,21 @@ def _thread_cpus(switch: OpenVswitch) -> CpuSet:
 
 
 def _pages_to_come(switch: OpenVswitch, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
-    """Pages that DPDK allocates at its start; once it runs, the free counts lack them already."""
-    if switch.dpdk is not False or not switch.dpdk_init or switch.pmds:
-        return ()
-    wanted = {memory.node: memory.size_kib for memory in switch.socket_memory}
+    """Pages that DPDK allocates at its start."""
+    wanted = memory_to_come(switch)
     return tuple(
         ((node.id, size), count)
         for node in snapshot.nodes
         for size, count in _allocate(node.hugepages, wanted.get(node.id, 0))
         if count
     )
+
+
+def memory_to_come(switch: OpenVswitch | None) -> dict[NodeId, int]:
+    """KiB of hugepages that DPDK wants at its start, by node; once it runs, the free counts lack them already."""
+    if switch is None or switch.dpdk is not False or not switch.dpdk_init or switch.pmds:
+        return {}
+    return {memory.node: memory.size_kib for memory in switch.socket_memory}
 
 
 def _allocate(pools: tuple[HugepagePool, ...], wanted_kib: int) -> list[tuple[int, int]]:

@@ -8,9 +8,10 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.capacity import Capacity
 from numaplan.model.devices import Link
 from numaplan.model.guest import Guest
+from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, InterfaceRequest, InterfaceType, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.model.switch import OpenVswitch
+from numaplan.model.switch import OpenVswitch, SocketMemory
 from numaplan.placement.capacity.fit import Counted, count_copies
 from tests.hosts import Nic, host
 from tests.placement.growing import with_more
@@ -216,6 +217,29 @@ def test_memory_that_is_reserved_beyond_what_there_is_comes_first() -> None:
     )
     (row,) = found.next.short
     assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+
+
+@pytest.mark.parametrize(
+    ("page_size", "pages", "wanted_gib", "needs"),
+    [
+        ("large", {"2MiB": 600, "1GiB": 0}, 1, "424 more free 2 MiB pages on node 0 (have 88, need 512)"),
+        ("1GiB", {"2MiB": 600, "1GiB": 0}, 1, "2 more free 1 GiB pages on node 0 (have 0, need 2)"),
+        ("1GiB", {"1GiB": 1}, 4, "4 more free 1 GiB pages on node 0 (have 0, need 4)"),
+    ],
+    ids=["any size", "that size", "more than there is"],
+)
+def test_pages_that_a_switch_takes_first_are_added_too(
+    page_size: str, pages: dict[str, int], wanted_gib: int, needs: str
+) -> None:
+    memory = (SocketMemory(NodeId(0), wanted_gib << 20),)
+    switch = OpenVswitch(dpdk=False, dpdk_init=True, socket_memory=memory)
+    request = ask(guest("fw", 2, page_size=page_size), reserved="0")
+    snapshot = replace(host("1n:8c:1t", pages=pages), openvswitch=switch)
+    found = counted(request, snapshot)
+    assert (found.fit, found.next.sentence) == (0, f"one more fw needs {needs}")
+    (row,) = found.next.short
+    assert counted(*with_more(request, snapshot, row, row.missing)).fit == 1
+    assert counted(*with_more(request, snapshot, row, row.missing - 1)).fit == 0
 
 
 def test_further_vfs_serve_devices_that_are_asked_for_by_their_ids() -> None:

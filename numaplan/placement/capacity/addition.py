@@ -17,6 +17,7 @@ from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.levels import MANY_NODES
+from numaplan.placement.switch import memory_to_come
 
 # After so many searches without an answer what is known is told.
 _MOST_UNKNOWN: Final = 2
@@ -212,4 +213,7 @@ def _amounts(host: Grown, supply: Supply, most: int) -> Sequence[int]:
         uses = {cell.memory_kib for guests in problem.classes for cell in guests.cells if size in cell.page_sizes_kib}
         uses |= {problem.facts.policy.guest_overhead_kib} if size == SMALL_PAGE_KIB else set()
     step = max(1, gcd(*uses) // each)
+    if supply.thing is Thing.PAGE and supply.node in memory_to_come(host.snapshot.openvswitch):
+        # What the switch takes of one size it leaves of another.
+        step = 1
     return [0, *range(step - there // each % step, most, step), most]

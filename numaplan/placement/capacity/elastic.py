@@ -6,6 +6,7 @@ from math import gcd
 from typing import Final
 
 from numaplan.cpuset import CpuSet
+from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import (
@@ -23,6 +24,7 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CoreKind, Problem
+from numaplan.placement.switch import memory_to_come
 
 # CP-SAT's deterministic time of the search for the least addition.
 LEAST_WORK: Final = 0.3
@@ -78,6 +80,9 @@ class Stretch:
         self.limit = {supply: self._limit(supply) for supply in supplies}
         within_reach = {supply: self._within_reach(supply) for supply in supplies}
         facts = grown_facts(request, snapshot, within_reach, threads=self.threads)
+        self.free_kib = facts.capacity_kib
+        if memory_to_come(snapshot.openvswitch):
+            self.free_kib = _free_of_each_size(request, snapshot, within_reach, threads=self.threads)
         self.asked = copies_problem(request, facts, asked.copies)
         known = snapshot.cpus.present | snapshot.cpus.online
         self.new_cpus = facts.snapshot.cpus.online - known
@@ -187,8 +192,8 @@ class Stretch:
         if supply.thing is Thing.ORDINARY:
             return self.base.problem.facts.policy.reserved_memory_kib
         if supply.thing is Thing.PAGE:
-            nodes = self.base.problem.facts.snapshot.nodes
-            return sum(pool.total for node in nodes for pool in node.hugepages if pool.size_kib == supply.size_kib)
+            to_come = memory_to_come(self.base.problem.facts.snapshot.openvswitch)
+            return 0 if supply.node is None else -(-to_come.get(supply.node, 0) // supply.size_kib)
         if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
             return self.base.problem.facts.pool_owed[supply.node]
         return 0
@@ -233,7 +238,7 @@ class Stretch:
                 continue
             each = supply.size_kib if supply.thing is Thing.PAGE else 1
             size = supply.size_kib if supply.thing is Thing.PAGE else SMALL_PAGE_KIB
-            grown_kib = f.problem.facts.capacity_kib.get((supply.node, size), 0)
+            grown_kib = self.free_kib.get((supply.node, size), 0)
             reach = self._within_reach(supply) * each
             parts = used.get((supply.node, size))
             if parts:
@@ -315,6 +320,18 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
         if supply.thing is Thing.SHARED_VCPU and supply.node is not None:
             pools[supply.node] = max(0, pools[supply.node] - facts.pool_owed[supply.node] + amount)
     return replace(facts, pool_left=pools)
+
+
+def _free_of_each_size(
+    request: Request, snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int
+) -> dict[tuple[NodeId, int], int]:
+    """Free memory by node and page size, with more of that size alone: a switch takes of the largest first."""
+    free: dict[tuple[NodeId, int], int] = {}
+    for size in sorted({supply.size_kib for supply in more}):
+        only = {supply: amount for supply, amount in more.items() if supply.size_kib == size}
+        grown_kib = grown_facts(request, snapshot, only, threads=threads).capacity_kib
+        free |= {place: kib for place, kib in grown_kib.items() if place[1] == (size or SMALL_PAGE_KIB)}
+    return free
 
 
 def _without(kind: CoreKind, new: CpuSet) -> CoreKind:
