@@ -176,6 +176,15 @@ def test_pools_on_several_nodes_leave_dedicated_vcpus_their_cpus() -> None:
     )
 
 
+def test_what_a_smaller_pool_makes_needless_is_not_told_beside_it() -> None:
+    cells = [{"vcpus": 3, "memory": "1GiB"}, {"vcpus": 2, "memory": "1GiB"}]
+    wide = {"name": "d", "vcpus": 5, "cells": cells, "page_size": "1GiB"}
+    narrow = vm("s", cpu_policy="shared", page_size="2MiB")
+    policy = {"reserved_cpus": "0,4"}
+    said = sentences("2 packages, 2 nodes, 8 cores, 1 threads; 1GiB=8, 2MiB=2", policy, wide, narrow)
+    assert said[0] == "let s's page_size be 1GiB and add CPU 7 of node 1 to shared_cpus: cost 7"
+
+
 @st.composite
 def shortages(draw: st.DrawFn) -> tuple[dict[str, Any], list[int], list[int]]:
     """A request of guests with pages and VFs, and how many of both two or three nodes have: seldom enough."""

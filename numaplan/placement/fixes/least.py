@@ -96,8 +96,18 @@ class Least:
                 low = middle
         return high
 
-    def fewest(self, enough: Levels, *, order: Sequence[int] = ()) -> dict[int, int]:
-        """Levels none of which can be lower with the others as they are; given up in an `order`, or dear ones first."""
+    def fewest(self, enough: Levels, *, order: Sequence[int] = (), harmless: bool = True) -> dict[int, int]:
+        """Levels none of which can be lower with the others as they are; given up in an `order`, or dear ones first.
+
+        `harmless`: less of one never makes another needless.
+        """
+        before, levels = enough, self._fewer(enough, order)
+        while not harmless and levels != before and len(levels) > 1 and not self.spent:
+            before, levels = levels, self._fewer(levels, order)
+        return levels
+
+    def _fewer(self, enough: Levels, order: Sequence[int]) -> dict[int, int]:
+        """The same where the others are as low as they were when each was lowered."""
         levels, levers = dict(enough), self._levers
         vital = self._vital(levels)
 

@@ -114,7 +114,7 @@ class _Search:
         if group.parts:
             self._add(replace(group, levers=group.parts), self._in_parts(group, hits, even))
             return
-        if len(group.levers) > 1 and (several := self._several(group.levers, least, hits, even)):
+        if len(group.levers) > 1 and (several := self._several(group, least, hits, even)):
             hits = [several, *hits][:MOST_OF_A_GROUP]
         self._add(group, hits)
 
@@ -133,13 +133,13 @@ class _Search:
                 found.append(mixed)
         return sorted(found, key=least.price)[:MOST_OF_A_GROUP]
 
-    def _several(self, levers: Sequence[Lever], least: Least, hits: Sequence[Levels], even: Levels) -> dict[int, int]:
+    def _several(self, group: Group, least: Least, hits: Sequence[Levels], even: Levels) -> dict[int, int]:
         """Several levers that are cheaper together than each that helps alone, if any does; {}: none are known."""
-        best = self._cheapest(levers)
+        best = self._cheapest(group.levers)
         if len(best) > 1 and all(least.price(best) < least.price(hit) for hit in hits) and least.holds(best):
             return least.trimmed(best)
         even = even or ({} if hits else least.alike())
-        return least.fewest(even) if even and not hits else {}
+        return least.fewest(even, harmless=group.joint) if even and not hits else {}
 
     def _cheapest(self, levers: Sequence[Lever]) -> dict[int, int]:
         """The cheapest levels of levers that do nothing but add to the host; {}: some do else, or it is not proven."""
@@ -166,7 +166,9 @@ class _Search:
         least = self._least(levers)
         if even := least.evenly():
             best = self._cheapest(levers)
-            levels = least.trimmed(best) if best and least.holds(best) else least.fewest(even)
+            is_best = bool(best) and least.holds(best)
+            harmless = all(group.joint for group in joined)
+            levels = least.trimmed(best) if is_best else least.fewest(even, harmless=harmless)
             self._add(Group("several", document, levers), [levels])
 
     def _together(self, groups: Sequence[Group]) -> list[Group]:
