@@ -138,6 +138,24 @@ def test_as_many_copies_are_placed_as_fit() -> None:
     assert last.patch == (Operation("replace", "/vms/0/count", 2),)
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("fw", "place 2 of 3 copies of fw: cost 1000"),
+        ("fw-1", "place 2 of 3 copies of fw: cost 1000"),
+        ("fw-3", "let fw be left out (required: false): cost 3000"),
+    ],
+)
+def test_a_copy_that_another_vm_names_stays_or_may_be_left_out_with_all(named: str, said: str) -> None:
+    guests = [vm("fw", count=3), vm("x", 1, affinity=[named])]
+    assert sentences(host("1n:6c:1t"), *guests) == [said]
+
+
+def test_a_single_copy_has_no_number_by_which_others_could_name_it() -> None:
+    guests = [vm("fw", count=2, anti_affinity=["fw"]), vm("x", 1, affinity=["fw-1"])]
+    assert sentences(host("1n:6c:1t"), *guests)[-1] == "let fw be left out (required: false): cost 2000"
+
+
 def test_what_is_worth_least_is_left_out_where_one_guest_is_not_enough() -> None:
     snapshot = host("1n:5c:1t")
     guests = [vm(name, priority=priority) for name, priority in (("a", 3), ("b", 1), ("c", 1), ("d", 3))]

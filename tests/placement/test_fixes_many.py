@@ -29,7 +29,7 @@ def test_a_case_of_many_guests_counts_as_several() -> None:
 
 
 def test_nothing_is_pulled_or_given_up_once_every_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, levers = probe(), leaving_out([[guest] for guest in MANY.guests]).levers
+    asked, levers = probe(), leaving_out([[guest] for guest in MANY.guests], MANY).levers
     asked.cases = 2 * MAX_CASES
     monkeypatch.setattr(Case, "with_vm", lambda *_: pytest.fail("a lever was pulled"))
     enough = furthest(levers)

@@ -1,7 +1,9 @@
 """What a guest could do without: the levers of vms."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from numaplan.model.change import Drop, Edit
@@ -16,6 +18,7 @@ from numaplan.model.request import (
     IothreadPolicy,
     MemoryPolicy,
     PageSize,
+    Request,
     ThreadPolicy,
 )
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
@@ -58,9 +61,19 @@ def guest_groups(vms: Sequence[Copies], facts: HostFacts, vm_of: Mapping[str, st
     ]
 
 
-def leaving_out(vms: Sequence[Copies]) -> Group:
+def by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
+    """All copies of each vm of which some guest is `named`."""
+    copies: dict[str, list[GuestRequest]] = {guest.vm: [] for guest in named}
+    for guest in request.guests:
+        if guest.vm in copies:
+            copies[guest.vm].append(guest)
+    return list(copies.values())
+
+
+def leaving_out(vms: Sequence[Copies], request: Request) -> Group:
     """Fewer copies, or none where it must be."""
-    return Group("left out", Document.VNF, tuple(_left_out(copies) for copies in vms))
+    needed = _needed_copies(request)
+    return Group("left out", Document.VNF, tuple(_left_out(copies, needed.get(copies[0].vm, 1)) for copies in vms))
 
 
 def _values(
@@ -303,25 +316,49 @@ def _link(copies: Copies, key: str, names: tuple[str, ...]) -> Lever:
     )
 
 
-def _left_out(copies: Copies) -> Lever:
-    """Level n of n copies: placed where possible; below, so many copies fewer."""
+def _needed_copies(request: Request) -> dict[str, int]:
+    """How many copies of a vm there are at least while others name some of them and not the vm: 1 where not said."""
+    vms = by_vm(request.guests, request)
+    numbers = {copy.name: (copy.vm, number) for copies in vms for number, copy in enumerate(copies, 1)}
+    counts = {copies[0].vm: len(copies) for copies in vms}
+    needed: dict[str, int] = {}
+    for copies in vms:
+        for key in ("affinity", "anti_affinity"):
+            # Each copy has the names that the vm gives but its own: two have them all.
+            names = dict.fromkeys(name for copy in copies[:2] for name in getattr(copy, key) if name in numbers)
+            for vm, group in groupby(sorted(numbers[name] for name in names), key=itemgetter(0)):
+                some = [number for _, number in group]
+                if len(some) < counts[vm]:
+                    # A single copy bears the vm's own name.
+                    needed[vm] = max(needed.get(vm, 2), some[-1])
+    return needed
+
+
+def _left_out(copies: Copies, needed: int) -> Lever:
+    """Level n: n copies fewer; of n copies, or where fewer than `needed` would be kept: placed where possible."""
     vm, count = copies[0].vm, len(copies)
 
+    def kept(level: int) -> int:
+        left = count - level
+        return left if left >= needed else 0
+
     def pull(case: Case, level: int) -> Case:
-        if level == count:
+        if not kept(level):
             return case.with_vm(vm, lambda guest: replace(guest, required=False))
-        return _fewer(case, copies, count - level)
+        return _fewer(case, copies, kept(level))
 
     def sentence(level: int) -> Sentence:
-        if level == count:
+        if not kept(level):
             return "let {} be left out (required: false)", vm
-        return "place {}", f"{count - level} of {count} copies of {vm}"
+        return "place {}", f"{kept(level)} of {count} copies of {vm}"
 
     def edits(_case: Case, level: int) -> tuple[Edit, ...]:
-        return (Edit(vm, ("required",), False) if level == count else Edit(vm, ("count",), count - level),)  # noqa: FBT003
+        return (Edit(vm, ("count",), kept(level)) if kept(level) else Edit(vm, ("required",), False),)  # noqa: FBT003
 
     each = price.LEFT_OUT * max(copies[0].priority, 1)
-    return Lever(most=count, pull=pull, sentence=sentence, price=lambda level: each * level, edits=edits)
+    return Lever(
+        most=count, pull=pull, sentence=sentence, price=lambda level: each * (count - kept(level)), edits=edits
+    )
 
 
 def _fewer(case: Case, copies: Copies, kept: int) -> Case:

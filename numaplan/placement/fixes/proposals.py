@@ -5,7 +5,7 @@ A change is a lever pulled as far as it must be. Where no single lever of a kind
 enough.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.cheapest import cheapest
-from numaplan.placement.fixes.guests import guest_groups, leaving_out
+from numaplan.placement.fixes.guests import by_vm, guest_groups, leaving_out
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
 from numaplan.placement.fixes.lever import Case, Edits, Group, Levels, Lever, furthest, pulled, told
 from numaplan.placement.fixes.policy import policy_groups
@@ -48,26 +48,26 @@ def proposals(
     named = [guest for guest in required if guest.name in names] or required
     probe = Probe(named, change_topology=change_topology, remaining=remaining)
     facts = host_facts(request, snapshot)
-    leaving = leaving_out(_by_vm(named, request))
+    leaving = leaving_out(by_vm(named, request), request)
     if not probe.holds(pulled(case, leaving.levers, furthest(leaving.levers))):
         # There is more than one conflict: what helps must help them all.
         named = required
-        leaving = leaving_out(_by_vm(named, request))
-    vms = _by_vm(named, request)
+        leaving = leaving_out(by_vm(named, request), request)
+    vms = by_vm(named, request)
     vm_of = {guest.name: guest.vm for guest in request.guests}
     # What helps one copy of a vm must help all that are required.
     copies = [guest for guests in vms for guest in guests if guest.required]
     supply = supply_groups(copies, request.guests, facts)
     words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
     search = _Search(case, probe)
-    search.leave_out(leaving, _by_vm(required, request))
+    search.leave_out(leaving, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
     if search.has_only(leaving):
         search.combine(Document.VNF, words)
         search.combine(Document.INVENTORY, supply)
     if search.has_only(leaving):
-        search.leave_out_fewer(_by_vm(required, request), words)
+        search.leave_out_fewer(by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
 
 
@@ -76,15 +76,6 @@ def is_possible(
 ) -> bool:
     """Whether it is proven that all required guests have a place, while time is `remaining`."""
     return Probe([], change_topology=change_topology, remaining=remaining).holds(Case(request, snapshot))
-
-
-def _by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
-    """All copies of each vm of which some guest is `named`."""
-    copies: dict[str, list[GuestRequest]] = {guest.vm: [] for guest in named}
-    for guest in request.guests:
-        if guest.vm in copies:
-            copies[guest.vm].append(guest)
-    return list(copies.values())
 
 
 def _all_of(groups: Sequence[Group]) -> tuple[tuple[Lever, ...], dict[int, int]]:
@@ -193,7 +184,7 @@ class _Search:
         """Adds what may be left out: one of the `likely` vms each, or else of all `vms` what is worth least."""
         group, hits = likely, self._least(likely.levers).singles({})
         if not hits:
-            group = leaving_out(vms)
+            group = leaving_out(vms, self._case.request)
             least = self._least(group.levers)
             hits = [next((way for way in self._worth_least(self._case, vms) if least.holds(way)), {})]
         self._add(group, [levels for levels in hits if levels])
@@ -210,7 +201,7 @@ class _Search:
         if not joined or not self.found or self._probe.tired:
             return
         levers, levels = _all_of(joined)
-        leaving = leaving_out(vms).levers
+        leaving = leaving_out(vms, self._case.request).levers
         both = (*leaving, *levers)
         beside = {len(leaving) + number: level for number, level in levels.items()}
         known = min(proposal.cost for proposal in self.found)
