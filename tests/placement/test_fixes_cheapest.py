@@ -185,6 +185,42 @@ def test_what_a_smaller_pool_makes_needless_is_not_told_beside_it() -> None:
     assert said[0] == "let s's page_size be 1GiB and add CPU 7 of node 1 to shared_cpus: cost 7"
 
 
+@pytest.mark.parametrize(
+    ("host", "reserved", "guests", "said"),
+    [
+        pytest.param(
+            "1 packages, 1 nodes, 3 cores, 4 threads; 1GiB=8; siblings adjacent",
+            "0-3,6,10-11",
+            [vm(vcpus=4, page_size="1GiB", thread_policy="require")],
+            "reserve CPU 6 no longer: cost 20",
+            id="core-that-misses-less",
+        ),
+        pytest.param(
+            "1 packages, 1 nodes, 3 cores, 4 threads; 1GiB=8; siblings adjacent",
+            "0-3,6-7,9-11",
+            [vm(vcpus=4, page_size="1GiB", thread_policy="require")],
+            "reserve CPUs 6-7 no longer: cost 40",
+            id="two-of-one-core",
+        ),
+        pytest.param(
+            "2 packages, 2 nodes, 8 cores, 2 threads; 1GiB=16; siblings adjacent",
+            "0,1,3,5,6,7,9,10,14",
+            [
+                vm("a", 4, page_size="1GiB", thread_policy="prefer"),
+                vm("b", 3, page_size="1GiB", thread_policy="isolate"),
+            ],
+            "reserve CPU 6 no longer: cost 20",
+            id="core-that-is-all-reserved",
+        ),
+    ],
+)
+def test_no_fewer_reserved_cpus_of_other_cores_are_enough(
+    host: str, reserved: str, guests: list[dict[str, Any]], said: str
+) -> None:
+    told = [each for each in sentences(host, {"reserved_cpus": reserved}, *guests) if "no longer" in each]
+    assert told[0] == said
+
+
 @st.composite
 def shortages(draw: st.DrawFn) -> tuple[dict[str, Any], list[int], list[int]]:
     """A request of guests with pages and VFs, and how many of both two or three nodes have: seldom enough."""

@@ -128,12 +128,17 @@ class Lever:
 Levels = Mapping[int, int]
 
 
+def _no_ways(_steps: int) -> Iterable[Levels]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Levers of one kind: each changes elsewhere what the others change here.
 
     `joint`: where some of them pulled as far as they go do not help, none of these does. `parts`: levers that do the
-    same in smaller steps, given up in this order; `in_parts`: how far these are pulled where `levers` are so far.
+    same in smaller steps, given up in this order; `in_parts`: how far these are pulled where `levers` are so far;
+    `ways`: every way to pull them so many steps.
     """
 
     name: str
@@ -142,6 +147,7 @@ class Group:
     joint: bool = True
     parts: tuple[Lever, ...] = ()
     in_parts: Callable[[Levels], dict[int, int]] = dict
+    ways: Callable[[int], Iterable[Levels]] = _no_ways
 
     @property
     def finest(self) -> tuple[Lever, ...]:

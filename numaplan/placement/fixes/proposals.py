@@ -7,6 +7,7 @@ enough.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from numaplan.model.change import Proposal
@@ -26,6 +27,9 @@ from numaplan.placement.fixes.supply import supply_groups
 _A_FEW: Final = 2
 # So often is asked whether CPUs of several nodes are cheaper than those of one.
 _FOR_A_MIX: Final = 30
+# And so often, whether other reserved CPUs are fewer than those of a node in turn, where these are few.
+_FOR_FEWER: Final = 20
+_FEW_STEPS: Final = 8
 
 
 def proposals(
@@ -114,7 +118,10 @@ class _Search:
         least = self._least(group.parts)
         found = [least.leanest(group.in_parts(hit)) for hit in hits]
         if not found:
-            return [least.fewest(group.in_parts(even), order=range(len(group.parts)))] if even else []
+            found = [least.fewest(group.in_parts(even), order=range(len(group.parts)))] if even else []
+            return [self._in_fewer_steps(group, sum(levels.values())) or levels for levels in found]
+        if fewer := self._in_fewer_steps(group, min(sum(levels.values()) for levels in found)):
+            found.append(fewer)
         # Two steps on two levers are no cheaper than two on one, nor are less than all have who then do not help.
         least_steps = min(sum(levels.values()) for levels in found)
         if even and least_steps > max(_A_FEW, *even.values()):
@@ -123,6 +130,19 @@ class _Search:
             if not brief.spent and mixed not in found:
                 found.append(mixed)
         return sorted(found, key=least.price)[:MOST_OF_A_GROUP]
+
+    def _in_fewer_steps(self, group: Group, steps: int) -> dict[int, int]:
+        """What is enough in parts and takes fewer steps than these, one by one; {}: nothing is known."""
+        brief = Least(self._case, self._probe, group.parts, cases=_FOR_FEWER)
+        found: dict[int, int] = {}
+        while 1 < steps <= _FEW_STEPS:
+            ways = islice(group.ways(steps - 1), _FOR_FEWER)
+            way = next((levels for levels in ways if brief.holds(levels)), None)
+            if way is None:
+                break
+            found = self._least(group.parts).leanest(way)
+            steps = sum(found.values())
+        return found
 
     def _several(self, group: Group, least: Least, hits: Sequence[Levels], even: Levels) -> dict[int, int]:
         """Several levers that are cheaper together than each that helps alone, if any does; {}: none are known."""

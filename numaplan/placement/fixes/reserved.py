@@ -1,6 +1,7 @@
 """Which reserved CPUs the host could do without: a lever a node, and in parts of it one for what is alike there."""
 
 from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -37,20 +38,24 @@ def reserved_cpus(facts: HostFacts) -> Group:
     named = facts.policy.reserved_cpus
     reserved = facts.reserved if named is None else named
     nodes: list[Cpus] = []
+    alike: list[list[Cpus]] = []
     parts: list[tuple[bool, int, Cpus]] = []
     for node in facts.nodes:
         kinds = _kinds(facts, (facts.reserved - kept) & facts.online(node))
         ranked = sorted((kind.free == 0, place, core) for kind, cores in kinds.items() for place, core in cores)
         if ranked:
             nodes.append(tuple(cpu for _, _, core in ranked for cpu in core))
+        alike += ([core for _, core in cores] for _, cores in sorted(kinds.items(), key=lambda item: item[0].given))
         for kind, cores in kinds.items():
             threads = zip(*(core for _, core in cores), strict=True)
             parts += [(kind.free > 0, -thread, cpus) for thread, cpus in enumerate(threads)]
     pieces = [cpus for _, _, cpus in sorted(parts, key=lambda part: part[:2])]
 
     def in_parts(levels: Levels) -> dict[int, int]:
-        given = {cpu for number, level in levels.items() for cpu in nodes[number][:level]}
-        found = {number: len(given.intersection(cpus)) for number, cpus in enumerate(pieces)}
+        return among({cpu for number, level in levels.items() for cpu in nodes[number][:level]})
+
+    def among(given: Collection[CpuId]) -> dict[int, int]:
+        found = {number: len(set(cpus).intersection(given)) for number, cpus in enumerate(pieces)}
         return {number: level for number, level in found.items() if level}
 
     return Group(
@@ -59,7 +64,20 @@ def reserved_cpus(facts: HostFacts) -> Group:
         tuple(_giving_up(cpus, reserved) for cpus in nodes),
         parts=tuple(_giving_up(cpus, reserved) for cpus in pieces),
         in_parts=in_parts,
+        ways=lambda steps: (among(cpus) for cpus in _ways(alike, steps)),
     )
+
+
+def _ways(alike: Sequence[Sequence[Cpus]], count: int, most: int | None = None) -> Iterator[Cpus]:
+    """All ways to give up so many CPUs, `most` of a core, of lists of cores that are alike: whole cores first."""
+    if not count:
+        yield ()
+    elif alike:
+        (core, *others), *rest = alike[0], *alike[1:]
+        for given in range(min(count, len(core), count if most is None else most), 0, -1):
+            again = [others, *rest] if others else rest
+            yield from (core[:given] + more for more in _ways(again, count - given, given if others else None))
+        yield from _ways(rest, count)
 
 
 def _kinds(facts: HostFacts, given: CpuSet) -> dict[_Kind, list[tuple[int, Cpus]]]:
