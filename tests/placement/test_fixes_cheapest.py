@@ -221,6 +221,16 @@ def test_no_fewer_reserved_cpus_of_other_cores_are_enough(
     assert told[0] == said
 
 
+def test_of_the_guests_that_may_be_away_from_their_vfs_those_are_told_to_which_that_costs_least() -> None:
+    guests = [
+        vm(name, 3, interfaces=[{"name": "d", "pf": "ens0", "count": count}])
+        for name, count in (("a", 4), ("b", 3), ("c", 1), ("d", 2))
+    ]
+    policy = {"reserved_cpus": "0,11", "reserved_memory": "0KiB"}
+    said = sentences("2 packages, 2 nodes, 22 cores, 64GiB; ens0@0: 16 VFs", policy, *guests)
+    assert said[:2] == ["let c's affinity of d be preferred: cost 110", "let d's affinity of d be preferred: cost 220"]
+
+
 @st.composite
 def shortages(draw: st.DrawFn) -> tuple[dict[str, Any], list[int], list[int]]:
     """A request of guests with pages and VFs, and how many of both two or three nodes have: seldom enough."""

@@ -10,6 +10,8 @@ from numaplan.placement.fixes.probe import Probe
 
 _MOST_SINGLES: Final = 16
 MOST_OF_A_GROUP: Final = 2
+# So many are priced where the price is that of a plan.
+_MOST_EACH: Final = 6
 # Levels of a lever that is not nested are tried in turn.
 _MOST_IN_TURN: Final = 8
 
@@ -54,6 +56,24 @@ class Least:
                 most = min(most, _within_price(lever, self.price(hits[-1]) - 1))
             if most and (level := self._least({}, number, most)):
                 hits = sorted([*hits, {number: level}], key=self.price)[:MOST_OF_A_GROUP]
+        return hits
+
+    def each(self, even: Levels) -> list[dict[int, int]]:
+        """Some levers that help alone, each as little as it can be, where the price does not say all; low ones first.
+
+        `even`: what `evenly` says of levers none of which helps alone where no half of them does; {}: not asked.
+        """
+        unknown = self._probe.unknown
+        hit = self._one_of(even) if even else {}
+        if even and not hit and self._probe.unknown == unknown:
+            return []
+        hits = [hit] if hit else []
+        cheap = sorted(enumerate(self._levers), key=lambda item: item[1].price(item[1].most))
+        for number, lever in cheap[:_MOST_SINGLES]:
+            if self._probe.tired or len(hits) == _MOST_EACH:
+                break
+            if number not in hit and (level := self._least({}, number, lever.most)):
+                hits.append({number: level})
         return hits
 
     def price(self, levels: Levels) -> int:

@@ -105,12 +105,15 @@ class _Search:
         even = least.evenly() if len(group.levers) > 1 else {}
         if group.joint and len(group.levers) > 1 and not even:
             return
-        hits = least.singles(even, joint=group.joint)
+        if any(lever.far is not None for lever in group.levers):
+            hits = least.each(even if group.joint else {})
+        else:
+            hits = least.singles(even, joint=group.joint)
         if group.parts:
             self._add(replace(group, levers=group.parts), self._in_parts(group, hits, even))
             return
         if len(group.levers) > 1 and (several := self._several(group, least, hits, even)):
-            hits = [several, *hits][:MOST_OF_A_GROUP]
+            hits = [several, *hits]
         self._add(group, hits)
 
     def _in_parts(self, group: Group, hits: Sequence[Levels], even: Levels) -> list[dict[int, int]]:
@@ -236,8 +239,9 @@ class _Search:
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
         # What was cut short may be more than is needed.
         if not self._probe.spent:
-            self.of_group[group.name] = len(hits)
-            self.found += [self._proposal(group, levels) for levels in hits]
+            cheap = sorted((self._proposal(group, levels) for levels in hits), key=lambda proposal: proposal.cost)
+            self.found += cheap[:MOST_OF_A_GROUP]
+            self.of_group[group.name] = len(cheap[:MOST_OF_A_GROUP])
 
     def _proposal(self, group: Group, levels: Levels) -> Proposal:
         case, used = self._case, []
