@@ -348,6 +348,21 @@ def test_nobody_joins_an_isolated_guest_on_a_core_that_another_is_on_already() -
     assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
 
 
+def test_nobody_takes_the_place_beside_an_isolated_guest_of_one_who_leaves_it() -> None:
+    request = Request(POLICY, (guest("new", 2), guest("a", 1)))
+    snapshot = host("1n:4c:2t", guests=(pinned("old", "1", "isolate"), pinned("a", "5")))
+    moved = placed("a", cell(0, "6"), emulator="0")
+    told = found(request, snapshot, placed("new", cell(0, "2", "5"), emulator="0"), moved)
+    assert [(violation.vm, violation.sentence) for violation in told] == [
+        (
+            "new",
+            'cpu 5 of guest "new" vCPU 1 is on a core that guest "old" has to itself (thread_policy isolate)',
+        )
+    ]
+    stays = placed("a", cell(0, "5"), emulator="0")
+    assert not found(request, snapshot, placed("new", cell(0, "2", "6"), emulator="0"), stays)
+
+
 def test_a_vcpu_on_a_reserved_cpu_is_isolated_too() -> None:
     snapshot = host("1n:4c:2t", guests=(pinned("old", "0", "isolate"),))
     request = Request(POLICY, (guest("a", 1),))

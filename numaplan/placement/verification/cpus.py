@@ -53,7 +53,7 @@ def _distinct(given: Sequence[Grant]) -> Iterator[Violation]:
 
 def _allocatable(facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId]) -> Iterator[Violation]:
     for grant in own:
-        refused = _why_not(facts, grant.cpu)
+        refused = _why_not(facts, grant.cpu, grant.vm)
         if refused is not None:
             yield Violation(grant.vm, "cpu_not_allocatable", f"cpu {grant.cpu} of {grant} {refused}")
             continue
@@ -66,7 +66,7 @@ def _allocatable(facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId]
             )
 
 
-def _why_not(facts: Facts, cpu: CpuId) -> str | None:
+def _why_not(facts: Facts, cpu: CpuId, vm: str) -> str | None:
     if cpu not in facts.online:
         return "is offline" if cpu in facts.snapshot.cpus.present else "is not on the host"
     if cpu in facts.reserved:
@@ -75,7 +75,7 @@ def _why_not(facts: Facts, cpu: CpuId) -> str | None:
         return "is in the shared pool"
     if (taker := facts.taker(cpu)) is not None:
         return f"is taken by {taker}"
-    isolated = facts.isolated_for(cpu)
+    isolated = facts.isolated_for(cpu, vm)
     return None if isolated is None else f'is on a core that guest "{isolated}" has to itself (thread_policy isolate)'
 
 

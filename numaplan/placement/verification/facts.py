@@ -68,19 +68,20 @@ class Facts:
         return self._holders.get(cpu)
 
     def _kept_idle(self) -> dict[CpuId, str]:
-        """The CPUs of the cores of staying guests with policy isolate on which nobody is now."""
+        """The CPUs of the cores of staying guests with policy isolate, whoever is on them now."""
         isolated = [guest for guest in self.staying if guest.thread_policy == ThreadPolicy.ISOLATE.value]
-        pinned = CpuSet(cpu for guest in self.snapshot.guests for cpu in _pinned(guest, self.online))
         return {
             sibling: guest.name
             for guest in isolated
             for cpu in (_pinned(guest, self.online) & self.allocatable) | (_vcpus(guest, self.online) - self.shared)
-            for sibling in self.core(cpu) - pinned
+            for sibling in self.core(cpu)
         }
 
-    def isolated_for(self, cpu: CpuId) -> str | None:
-        """The guest that stays and has the core of that CPU to itself, by policy isolate."""
-        return self._idle_beside.get(cpu)
+    def isolated_for(self, cpu: CpuId, comer: str) -> str | None:
+        """The guest that stays and has the core of that CPU to itself, by policy isolate; who is there may stay."""
+        isolated = self._idle_beside.get(cpu)
+        there = None if isolated is None else self.existing(comer)
+        return None if there is not None and cpu in _pinned(there, self.online) else isolated
 
     def node(self, node: NodeId) -> NumaNode | None:
         """The node of that id, if the host has it."""
