@@ -363,6 +363,16 @@ def test_nobody_takes_the_place_beside_an_isolated_guest_of_one_who_leaves_it() 
     assert not found(request, snapshot, placed("new", cell(0, "2", "6"), emulator="0"), stays)
 
 
+def test_the_cpus_of_its_own_that_an_emulator_has_beside_an_isolated_guest_may_stay_its_own() -> None:
+    there = replace(pinned("a", "2"), emulator_pin=EmulatorPin(CpuSet.parse("5-6"), 1))
+    snapshot = host("1n:4c:2t", guests=(pinned("old", "1", "isolate"), there))
+    request = Request(POLICY, (guest("a", 1, emulator=EmulatorPolicy.SET, emulator_cpus=2),))
+    assert not found(request, snapshot, placed("a", cell(0, "2"), emulator="5-6"))
+    other = replace(request, guests=(guest("a", 1, emulator=EmulatorPolicy.ISOLATE),))
+    told = found(other, snapshot, placed("a", cell(0, "2"), emulator="5"))
+    assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
+
+
 def test_a_vcpu_on_a_reserved_cpu_is_isolated_too() -> None:
     snapshot = host("1n:4c:2t", guests=(pinned("old", "0", "isolate"),))
     request = Request(POLICY, (guest("a", 1),))

@@ -147,6 +147,23 @@ def test_siblings_that_an_isolated_guest_keeps_idle_stay_idle_when_others_move()
     assert [str(cell.cpus) for move in moves.moves if move.after for cell in move.after.cells] == ["4"]
 
 
+def test_the_place_beside_an_isolated_guest_goes_to_nobody_when_who_is_there_moves() -> None:
+    isolated, beside = runs("a", ["0"], thread_policy="isolate"), runs("b", ["8"])
+    snapshot = host(SHAPE, guests=[isolated, beside], nics=[Nic("ens1", 0, 2)])
+    new = guest("new", 1, interfaces=[vfs("x", "ens1")])
+    asked = ask(new, reserved="1-3,9-11")
+    assert steps(moves_of(asked, snapshot)) == [("a", MoveKind.MOVE_PAGES), ("new", MoveKind.START)]
+    assert moves_of(asked, snapshot, "a").status is MovesStatus.INFEASIBLE
+
+
+@pytest.mark.parametrize("keep", [(), ("a",)])
+def test_who_is_beside_an_isolated_guest_already_may_stay(keep: tuple[str, ...]) -> None:
+    beside = runs("b", ["8"], memory_gib=1)
+    snapshot = host(SHAPE, guests=[runs("a", ["0"], thread_policy="isolate"), beside])
+    moves = moves_of(ask(guest("b", 1), guest("new", 1), reserved="1,3,9,11"), snapshot, *keep)
+    assert (steps(moves), moves.cost) == ([("new", MoveKind.START)], 0)
+
+
 def test_a_new_guest_keeps_away_from_one_that_is_there_by_moving_it() -> None:
     snapshot = host(SHAPE, guests=[runs("a", ["0"])], nics=[Nic("ens1", 0, 2)])
     new = guest("new", 2, interfaces=[vfs("x", "ens1")], anti_affinity=["a"])

@@ -31,11 +31,14 @@ class StayOrMove(Formulation):
     """The coarse model of `problem`, in which each guest of `standing` is placed anew or stays.
 
     Units of one guest that is there are the requests that would place it anew, one of them at most. What a guest could
-    do without (`spares`) it has still, or gives to others.
+    do without (`spares`) it has still, or gives to others. Those that are `fixed` stay.
     """
 
-    def __init__(self, problem: Problem, standing: Sequence[Standing], spares: Mapping[str, Spare]) -> None:
+    def __init__(
+        self, problem: Problem, standing: Sequence[Standing], spares: Mapping[str, Spare], fixed: Sequence[Standing]
+    ) -> None:
         super().__init__(problem, coarse_units(problem), fine=False)
+        self.fixed = tuple(fixed)
         self.standing = {each.guest.name: each for each in standing}
         self.variants: dict[str, list[int]] = {name: [] for name in self.standing}
         for u, unit in enumerate(self.units):
@@ -113,6 +116,7 @@ class StayOrMove(Formulation):
         ]
 
     def _staying_cores(self) -> dict[int, list[tuple[Linear, int, bool]]]:
+        """What guests that stay hold and keep idle; who is on a sibling of theirs already leaves it to nobody."""
         kind_of = {cpu: i for i, kind in enumerate(self.problem.core_kinds) for core in kind.cores for cpu in core}
         kept: dict[int, list[tuple[Linear, int, bool]]] = defaultdict(list)
         for cpu, held in self.holds.items():
@@ -123,6 +127,14 @@ class StayOrMove(Formulation):
             for cpu in each.idle:
                 if cpu in kind_of:
                     kept[kind_of[cpu]].append((self.stays[name], 1, False))
+        there = kept_cpus(self)
+        for each in (*self.standing.values(), *self.fixed):
+            stays = self.stays.get(each.guest.name, _ONE)
+            for cpu in each.joined:
+                if cpu in kind_of:
+                    left = self.model.boolean()
+                    self.model.at_most(stays - self.holds.get(cpu, ZERO) - there.get(cpu, ZERO) - left, 0)
+                    kept[kind_of[cpu]].append((left, 1, False))
         return kept
 
 

@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus, Unmovable
 from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.constraints import kept_cpus
 from numaplan.placement.cpsat import Linear, Outcome, Solved, total
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import expand
@@ -154,7 +156,8 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     request = replace(question.asked, guests=(*(anew.get(guest.name, guest) for guest in asked), *again))
     movers = [each for each in question.movable if each.guest.name in moved]
     staying = [each for each in question.movable if each.guest.name not in moved]
-    facts = facts_beside(request, question.snapshot, [*question.fixed, *staying])
+    kept = CpuSet(cpu for cpu, guests in kept_cpus(f).items() if guests.value(solved.solution))
+    facts = facts_beside(request, question.snapshot, [*question.fixed, *staying], kept=kept)
     room = facts_without(facts, f.kept_spares(solved.solution))
     problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
     found = search(problem, LEVELS)

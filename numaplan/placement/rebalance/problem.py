@@ -83,13 +83,18 @@ def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tu
     )
 
 
-def facts_beside(request: Request, snapshot: Snapshot, staying: Collection[Standing]) -> HostFacts:
+def facts_beside(
+    request: Request, snapshot: Snapshot, staying: Collection[Standing], *, kept: CpuSet | None = None
+) -> HostFacts:
     """The host for `request`, siblings that a guest of `staying` keeps idle left alone.
 
-    Unlike where guests are placed, who is on such a sibling already may stay there.
+    Unlike where guests are placed, who is on such a sibling already may stay there. Where it is known which CPUs are
+    `kept` by those who do, the others are left alone too.
     """
     facts = host_facts(request, snapshot)
     idle = CpuSet(cpu for each in staying for cpu in each.idle)
+    if kept is not None:
+        idle |= CpuSet(cpu for each in staying for cpu in each.joined) - kept
     return replace(facts, free=(facts.allocatable & CpuSet(facts.node_of)) - facts.taken - idle)
 
 
@@ -115,7 +120,7 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     problem = problem_of(everybody, facts, there)
     spares = spares_of(problem, there)
     nothing_to_give = {each.guest.name for each in question.movable if not spares[each.guest.name].cpus}
-    f = StayOrMove(_never_kept(problem, nothing_to_give), question.movable, spares)
+    f = StayOrMove(_never_kept(problem, nothing_to_give), question.movable, spares, question.fixed)
     f.demand(question.mend)
     return f
 

@@ -55,14 +55,15 @@ class Standing:
 
     `requests` would place it anew: with the VFs that it has, then with any alike; () where `reason` says why it can
     only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is asked for; `idle` those
-    that it keeps idle beside them; `memory` is what it would give back, in KiB by node and page size: nothing where
-    nobody knows that it runs.
+    that it keeps idle beside them, `joined` those that others are on, who alone may stay there; `memory` is what it
+    would give back, in KiB by node and page size: nothing where nobody knows that it runs.
     """
 
     guest: Guest
     cells: tuple[StandingCell, ...]
     held: CpuSet
     idle: CpuSet
+    joined: CpuSet
     memory: tuple[tuple[Place, int], ...]
     requests: tuple[GuestRequest, ...]
     reason: str | None
@@ -108,8 +109,8 @@ def _standing(
 ) -> Standing:
     """`others` are the CPUs that some other guest holds; `policy` is its thread policy, or the one asked for."""
     cells = standing_cells(facts, guest)
-    idle = _idle(facts, guest, held, others=others) if policy == ThreadPolicy.ISOLATE else EMPTY
-    known = Standing(guest, cells, held, idle, _memory(facts, guest), (), None)
+    siblings = _siblings(facts, guest, held) if policy == ThreadPolicy.ISOLATE else EMPTY
+    known = Standing(guest, cells, held, siblings - others, siblings & others, _memory(facts, guest), (), None)
     try:
         return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
     except _InexpressibleError as error:
@@ -187,11 +188,11 @@ def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _idle(facts: HostFacts, guest: Guest, held: CpuSet, *, others: CpuSet) -> CpuSet:
-    """The siblings of its CPUs that nobody else has a thread on."""
+def _siblings(facts: HostFacts, guest: Guest, held: CpuSet) -> CpuSet:
+    """The siblings of the CPUs that it has to itself."""
     alone = (held & facts.allocatable) | (CpuSet(vcpu_cpus(guest)) & held - facts.shared)
     cores = [core.cpus for core in facts.snapshot.cores if core.cpus & alone] if alone else []
-    return CpuSet(cpu for core in cores for cpu in core - held - others)
+    return CpuSet(cpu for core in cores for cpu in core - held)
 
 
 def _requests(

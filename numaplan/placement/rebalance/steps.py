@@ -98,7 +98,8 @@ def steps_of(
         *(footprint_before(facts, each) for each in staying),
         *(_footprint_of_quiet(facts, each) for each in quiet),
     ]
-    world = _world(facts, still, returning)
+    joined = CpuSet(cpu for each in staying for cpu in each.joined)
+    world = _world(facts, still, returning, joined=joined)
     changes = [_change(facts, by_name[name], changed[name]) for name in running]
     steps = [Step(name, Action.DO, 0) for name in off]
     steps += order(changes, world)
@@ -241,7 +242,8 @@ def _memory_after(facts: HostFacts, target: Target, kind: MoveKind) -> tuple[tup
     return tuple(sorted((place, size) for place, size in memory.items() if size))
 
 
-def _world(facts: HostFacts, still: Sequence[Footprint], returning: Sequence[Standing]) -> World:
+def _world(facts: HostFacts, still: Sequence[Footprint], returning: Sequence[Standing], *, joined: CpuSet) -> World:
+    """`joined` are siblings that are to be idle but for who is there: nobody waits on them."""
     ratio = facts.policy.shared_ratio
     free = Counter(facts.capacity_kib)
     for each in returning:
@@ -250,6 +252,6 @@ def _world(facts: HostFacts, still: Sequence[Footprint], returning: Sequence[Sta
         tuple(still),
         free,
         {node: ratio * len(facts.shared & facts.online(node)) for node in facts.nodes},
-        {node: facts.free & facts.online(node) for node in facts.nodes},
+        {node: (facts.free - joined) & facts.online(node) for node in facts.nodes},
         {node: facts.shared & facts.online(node) for node in facts.nodes},
     )

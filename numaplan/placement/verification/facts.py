@@ -80,8 +80,15 @@ class Facts:
     def isolated_for(self, cpu: CpuId, comer: str) -> str | None:
         """The guest that stays and has the core of that CPU to itself, by policy isolate; who is there may stay."""
         isolated = self._idle_beside.get(cpu)
-        there = None if isolated is None else self.existing(comer)
-        return None if there is not None and cpu in _pinned(there, self.online) else isolated
+        return None if isolated is None or cpu in self._own_now(comer) else isolated
+
+    def _own_now(self, name: str) -> CpuSet:
+        """The CPUs that a guest is on which it may keep: its emulator's as many as are asked for."""
+        guest, asked = self.existing(name), self.asked(name)
+        if guest is None or asked is None:
+            return EMPTY
+        emulator = guest.effective_emulator_affinity() or EMPTY
+        return _pinned(guest, self.online) | (emulator if len(emulator) == asked.own_emulator_cpus else EMPTY)
 
     def node(self, node: NodeId) -> NumaNode | None:
         """The node of that id, if the host has it."""
