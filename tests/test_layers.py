@@ -41,7 +41,7 @@ HOMES = {
 }
 
 # Where an import inside a function keeps the start fast: verbs in cli, doors to the live host in sources,
-# and the one place that meets a document only sometimes.
+# the one place that meets a document only sometimes, and the one that few commands get to.
 LATE_IMPORTS = {"cli", "sources"}
 LATE_MODULES = {"numaplan.api.inventory", "numaplan.placement.lp"}
 
