@@ -1,6 +1,6 @@
 """How slow this machine is just now, beside the one on which the goals were set: what turns seconds into each other.
 
-Usage: .venv/bin/python benchmarks/pace.py. Each of some packages is imported by RUNS fresh interpreters; their median is
+Usage: .venv/bin/python benchmarks/pace.py. Some packages are each imported by RUNS fresh interpreters; their median is
 divided by the milliseconds that the same import took there, and the median of these ratios is the pace. A shared
 machine's pace changes by the hour, so it is taken before and after what it is to stand for.
 """
