@@ -19,13 +19,20 @@ from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
 
 
-def pinned_cpus(guest: Guest, request: GuestRequest | None) -> CpuSet:
-    """Every CPU that one of its threads runs on alone, or that its emulator could keep as `request` has it."""
+def pinned_cpus(guest: Guest, request: GuestRequest | None, *, online: CpuSet) -> CpuSet:
+    """Every CPU that is all that one of its threads can run on, or that its emulator could keep as `request` has it."""
     affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
     affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     emulator = guest.effective_emulator_affinity() or EMPTY
-    own = emulator if len(emulator) in {1, 0 if request is None else request.own_emulator_cpus} else EMPTY
-    return own | CpuSet(cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1)
+    affinities.append(emulator)
+    own = emulator & online if request is not None and len(emulator) == request.own_emulator_cpus else EMPTY
+    return own | CpuSet(cpu for cpus in affinities for cpu in only_cpu(cpus, online))
+
+
+def only_cpu(affinity: CpuSet | None, online: CpuSet) -> CpuSet:
+    """The one CPU that a thread can run on; none where it can on several, or nowhere."""
+    cpus = EMPTY if affinity is None else affinity & online
+    return cpus if len(cpus) == 1 else EMPTY
 
 
 def current_keep(

@@ -292,10 +292,10 @@ def _kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet,
 def _pool_room(
     policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
 ) -> dict[NodeId, int]:
-    floating = [cpus & online for guest in staying for cpus in _vcpu_affinities(guest, online) if len(cpus) > 1]
+    affinities = [cpus & online for guest in staying for cpus in _vcpu_affinities(guest, online)]
     return {
         node.id: policy.shared_ratio * len(shared & node.cpus)
-        - sum(bool(cpus) and cpus <= node.cpus for cpus in floating)
+        - sum(len(cpus) > 1 and cpus <= node.cpus for cpus in affinities)
         for node in snapshot.nodes
     }
 

@@ -14,9 +14,9 @@ from numaplan.placement.problem import DeviceKind, GuestClass, Keep, Option, Pro
 def build_problem(request: Request, facts: HostFacts) -> Problem:
     """The counts of `request` on the host of `facts`."""
     existing = {guest.name: guest for guest in facts.snapshot.guests}
-    apart = CpuSet(
-        cpu for guest in request.guests if guest.name in existing for cpu in pinned_cpus(existing[guest.name], guest)
-    )
+    online = facts.snapshot.cpus.online
+    there = [(existing[guest.name], guest) for guest in request.guests if guest.name in existing]
+    apart = CpuSet(cpu for guest, asked in there for cpu in pinned_cpus(guest, asked, online=online))
     cores = core_kinds(facts, apart)
     kinds = device_kinds(facts, request.guests)
     linked = {name for guest in request.guests for name in (*guest.affinity, *guest.anti_affinity)}

@@ -305,6 +305,16 @@ def test_who_may_run_on_one_cpu_that_is_online_takes_it() -> None:
     assert facts_of(host("1n:6c:1t", guests=(stays,), offline="5")).taken == CpuSet.parse("4")
 
 
+def test_who_takes_the_one_cpu_that_is_online_takes_no_room_in_the_pool() -> None:
+    pools = replace(POLICY, shared_cpus=CpuSet.parse("1"), shared_ratio=2)
+    request = Request(pools, (guest("a", 2, cpu_policy=CpuPolicy.SHARED),))
+    stays = Guest("old", "old.xml", 1, GIB, vcpu_pins=(VcpuPin(VcpuId(0), CpuSet.parse("4-5"), 1),))
+    snapshot = host("1n:6c:1t", guests=(stays,), offline="5")
+    plan = solve(request, snapshot, budget=Budget())
+    assert (plan.status, verify(request, snapshot, plan)) == (Status.OPTIMAL, ())
+    assert solve(request, host("1n:6c:1t", guests=(stays,)), budget=Budget()).status is Status.INFEASIBLE
+
+
 @pytest.mark.parametrize(("policy", "refused"), [("isolate", True), ("require", False), (None, False)])
 def test_what_a_guest_that_stays_keeps_idle_beside_it_goes_to_nobody(policy: str | None, *, refused: bool) -> None:
     """Its emulator, alone on a reserved CPU, isolates nothing: pools are everybody's."""
@@ -353,12 +363,7 @@ def test_nobody_takes_the_place_beside_an_isolated_guest_of_one_who_leaves_it() 
     snapshot = host("1n:4c:2t", guests=(pinned("old", "1", "isolate"), pinned("a", "5")))
     moved = placed("a", cell(0, "6"), emulator="0")
     told = found(request, snapshot, placed("new", cell(0, "2", "5"), emulator="0"), moved)
-    assert [(violation.vm, violation.sentence) for violation in told] == [
-        (
-            "new",
-            'cpu 5 of guest "new" vCPU 1 is on a core that guest "old" has to itself (thread_policy isolate)',
-        )
-    ]
+    assert [(violation.vm, violation.constraint) for violation in told] == [("new", "cpu_not_allocatable")]
     stays = placed("a", cell(0, "5"), emulator="0")
     assert not found(request, snapshot, placed("new", cell(0, "2", "6"), emulator="0"), stays)
 

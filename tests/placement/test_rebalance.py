@@ -164,6 +164,15 @@ def test_who_is_beside_an_isolated_guest_already_may_stay(keep: tuple[str, ...])
     assert (steps(moves), moves.cost) == ([("new", MoveKind.START)], 0)
 
 
+def test_who_can_run_on_one_cpu_that_is_online_holds_that_and_no_room_in_the_pool() -> None:
+    snapshot = host("1n:6c:1t", guests=[runs("a", ["4-5"], memory_gib=1)], offline="5")
+    shared = guest("new", 2, cpu_policy="shared")
+    moves = moves_of(ask(shared, reserved="0,3", shared="1", shared_ratio=2), snapshot)
+    assert (steps(moves), moves.cost) == ([("new", MoveKind.START)], 0)
+    moves = moves_of(ask(guest("new", 2), reserved="0,3", shared="1", shared_ratio=2), snapshot)
+    assert moves.status is MovesStatus.INFEASIBLE
+
+
 def test_a_new_guest_keeps_away_from_one_that_is_there_by_moving_it() -> None:
     snapshot = host(SHAPE, guests=[runs("a", ["0"])], nics=[Nic("ens1", 0, 2)])
     new = guest("new", 2, interfaces=[vfs("x", "ens1")], anti_affinity=["a"])

@@ -8,7 +8,7 @@ from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.model import Mend
-from numaplan.placement.rebalance.standing import Standing, StandingCell, is_near, vcpu_cpus
+from numaplan.placement.rebalance.standing import Standing, StandingCell, is_near
 
 
 def find_defects(facts: HostFacts, standing: Sequence[Standing]) -> Mend:
@@ -37,7 +37,7 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
     for address in guest.pci_addresses:
         if address not in guest.loose_devices and not is_near(facts, address, reached):
             return f"{address} is on none of its nodes"
-    vcpus = vcpu_cpus(standing.guest)
+    vcpus = standing.alone
     twice = {cpu for cpu in vcpus if vcpus.count(cpu) > 1}
     return f"CPU {min(twice)} is pinned by two of its vCPUs" if twice else None
 
@@ -51,7 +51,7 @@ def _is_memory_far(facts: HostFacts, cell: StandingCell, nodes: set[NodeId]) -> 
 
 def shared_cpus(one: Standing, other: Standing) -> CpuSet:
     """The CPUs that both pin, and that a vCPU of one of them should have alone."""
-    return one.held & other.held & CpuSet((*vcpu_cpus(one.guest), *vcpu_cpus(other.guest)))
+    return one.held & other.held & CpuSet((*one.alone, *other.alone))
 
 
 def _pairs(standing: Sequence[Standing]) -> tuple[tuple[str, str], ...]:
@@ -61,7 +61,7 @@ def _pairs(standing: Sequence[Standing]) -> tuple[tuple[str, str], ...]:
     for each in standing:
         for cpu in each.held:
             holders[cpu].append(each.guest.name)
-        for cpu in vcpu_cpus(each.guest):
+        for cpu in each.alone:
             owners[cpu].add(each.guest.name)
     found = {
         pair for cpu, names in holders.items() for pair in combinations(sorted(names), 2) if owners[cpu] & set(pair)

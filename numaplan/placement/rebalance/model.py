@@ -16,7 +16,7 @@ from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 from numaplan.placement.rebalance.spare import Spare
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, vcpu_cpus
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class StayOrMove(Formulation):
             ways = (way for u in self.variants[name] for way in self.options(u))
             self.model.at_most(keeps - total(count for option, count in ways if option.keep is not None), 0)
         holders = self.stayers()
-        vcpus = {name: CpuSet(vcpu_cpus(each.guest)) for name, each in self.standing.items()}
+        vcpus = {name: CpuSet(each.alone) for name, each in self.standing.items()}
         for name, keeps in self.keeps_cpus.items():
             for cpu in spares[name].cpus:
                 holders[cpu].append(keeps)

@@ -22,7 +22,7 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
-from numaplan.placement.current import pinned_cpus
+from numaplan.placement.current import only_cpu, pinned_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory, lies_on
 
 Place = tuple[NodeId, int]
@@ -54,14 +54,16 @@ class Standing:
     """A guest that is there.
 
     `requests` would place it anew: with the VFs that it has, then with any alike; () where `reason` says why it can
-    only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is asked for; `idle` those
-    that it keeps idle beside them, `joined` those that others are on, who alone may stay there; `memory` is what it
-    would give back, in KiB by node and page size: nothing where nobody knows that it runs.
+    only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is asked for, `alone` those
+    of vCPUs, one each; `idle` those that it keeps idle beside them, `joined` those that others are on, who alone may
+    stay there; `memory` is what it would give back, in KiB by node and page size: nothing where nobody knows that it
+    runs.
     """
 
     guest: Guest
     cells: tuple[StandingCell, ...]
     held: CpuSet
+    alone: tuple[CpuId, ...]
     idle: CpuSet
     joined: CpuSet
     memory: tuple[tuple[Place, int], ...]
@@ -87,7 +89,7 @@ def standing_guests(facts: HostFacts, asked: Sequence[GuestRequest]) -> tuple[St
     by_name = {request.name: request for request in asked}
     online = facts.snapshot.cpus.online
     pairs = [(guest, by_name.get(guest.name)) for guest in facts.snapshot.guests]
-    held = [pinned_cpus(guest, request) & online for guest, request in pairs]
+    held = [pinned_cpus(guest, request, online=online) for guest, request in pairs]
     holders = Counter(cpu for cpus in held for cpu in cpus)
     several = CpuSet(cpu for cpu, count in holders.items() if count > 1)
     everything = CpuSet(holders)
@@ -109,26 +111,27 @@ def _standing(
 ) -> Standing:
     """`others` are the CPUs that some other guest holds; `policy` is its thread policy, or the one asked for."""
     cells = standing_cells(facts, guest)
-    siblings = _siblings(facts, guest, held) if policy == ThreadPolicy.ISOLATE else EMPTY
-    known = Standing(guest, cells, held, siblings - others, siblings & others, _memory(facts, guest), (), None)
+    alone = tuple(cpus.lowest for cpus in _vcpus_alone(facts, guest).values())
+    siblings = _siblings(facts, held, alone) if policy == ThreadPolicy.ISOLATE else EMPTY
+    known = Standing(guest, cells, held, alone, siblings - others, siblings & others, _memory(facts, guest), (), None)
     try:
         return replace(known, requests=_requests(facts, guest, cells, others=others, near=near))
     except _InexpressibleError as error:
         return replace(known, reason=str(error))
 
 
-def vcpu_cpus(guest: Guest) -> list[CpuId]:
+def _vcpus_alone(facts: HostFacts, guest: Guest) -> dict[VcpuId, CpuSet]:
     """The CPU of each vCPU that has one to itself."""
     own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
-    affinities = [guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in own]
-    return [cpus.lowest for cpus in affinities if len(cpus) == 1]
+    found = {vcpu: only_cpu(guest.effective_vcpu_affinity(vcpu), facts.snapshot.cpus.online) for vcpu in own}
+    return {vcpu: cpus for vcpu, cpus in found.items() if cpus}
 
 
 def floating_vcpus(facts: HostFacts, guest: Guest, node: NodeId) -> int:
     """How many of its vCPUs float on CPUs of `node` alone: they count against the shared pool there."""
     online = facts.snapshot.cpus.online
-    wide = [(guest.effective_vcpu_affinity(VcpuId(vcpu)) or online) for vcpu in range(guest.vcpus)]
-    return sum(len(cpus) > 1 and bool(cpus & online) and cpus & online <= facts.online(node) for cpus in wide)
+    wide = [(guest.effective_vcpu_affinity(VcpuId(vcpu)) or online) & online for vcpu in range(guest.vcpus)]
+    return sum(len(cpus) > 1 and cpus <= facts.online(node) for cpus in wide)
 
 
 def is_near(facts: HostFacts, address: PciAddress, nodes: Iterable[NodeId | None]) -> bool:
@@ -171,8 +174,9 @@ def _default_page(facts: HostFacts) -> int | None:
 def _cell(
     facts: HostFacts, guest: Guest, number: CellId, vcpus: tuple[VcpuId, ...], *, memory_kib: int
 ) -> StandingCell:
-    affinities = [guest.effective_vcpu_affinity(vcpu) or facts.snapshot.cpus.online for vcpu in vcpus]
-    cpus = CpuSet(cpu for affinity in affinities for cpu in affinity)
+    online = facts.snapshot.cpus.online
+    affinities = [guest.effective_vcpu_affinity(vcpu) or online for vcpu in vcpus]
+    cpus = CpuSet(cpu for affinity in affinities for cpu in affinity & online)
     nodes = {facts.node_of.get(cpu) for cpu in cpus}
     node = nodes.pop() if len(nodes) == 1 else None
     page_kib = cell_page_kib(guest, number) or _default_page(facts)
@@ -188,10 +192,10 @@ def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _siblings(facts: HostFacts, guest: Guest, held: CpuSet) -> CpuSet:
+def _siblings(facts: HostFacts, held: CpuSet, alone: Sequence[CpuId]) -> CpuSet:
     """The siblings of the CPUs that it has to itself."""
-    alone = (held & facts.allocatable) | (CpuSet(vcpu_cpus(guest)) & held - facts.shared)
-    cores = [core.cpus for core in facts.snapshot.cores if core.cpus & alone] if alone else []
+    own = (held & facts.allocatable) | (CpuSet(alone) & held - facts.shared)
+    cores = [core.cpus for core in facts.snapshot.cores if core.cpus & own] if own else []
     return CpuSet(cpu for core in cores for cpu in core - held)
 
 
@@ -205,14 +209,10 @@ def _requests(
         raise _InexpressibleError("its guest cells are not numbered from 0")
     if {vcpu for cell in cells for vcpu in cell.vcpus} != set(range(guest.vcpus)):
         raise _InexpressibleError("its guest cells do not have all of its vCPUs")
-    alone = {
-        VcpuId(vcpu)
-        for vcpu in range(guest.vcpus)
-        if vcpu not in guest.shared_vcpus and len(guest.effective_vcpu_affinity(VcpuId(vcpu)) or EMPTY) == 1
-    }
+    alone = _vcpus_alone(facts, guest)
     nodes = [cell.node for cell in cells]
     policy = CpuPolicy.DEDICATED if len(alone) == guest.vcpus else CpuPolicy.MIXED if alone else CpuPolicy.SHARED
-    own = CpuSet(cpu for vcpu in alone for cpu in guest.effective_vcpu_affinity(vcpu) or EMPTY)
+    own = CpuSet(cpu for cpus in alone.values() for cpu in cpus)
     threads = CpuSet(
         cpu for iothread in guest.iothread_ids for cpu in guest.effective_iothread_affinity(iothread) or EMPTY
     )
@@ -249,15 +249,16 @@ def _cell_request(cell: StandingCell) -> CellRequest:
 
 def _emulator_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> EmulatorPolicy:
     """A CPU that may go to guests and that nobody else has is its own; anything else is shared."""
-    cpus = guest.effective_emulator_affinity() or EMPTY
-    own = len(cpus) == 1 and cpus <= facts.allocatable and cpus.isdisjoint(taken)
+    cpus = only_cpu(guest.effective_emulator_affinity(), facts.snapshot.cpus.online)
+    own = bool(cpus) and cpus <= facts.allocatable and cpus.isdisjoint(taken)
     return EmulatorPolicy.ISOLATE if own else EmulatorPolicy.SHARE
 
 
 def _iothread_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> IothreadPolicy:
-    found = [guest.effective_iothread_affinity(iothread) or EMPTY for iothread in guest.iothread_ids]
+    online = facts.snapshot.cpus.online
+    found = [only_cpu(guest.effective_iothread_affinity(iothread), online) for iothread in guest.iothread_ids]
     cpus = CpuSet(cpu for affinity in found for cpu in affinity)
-    own = all(len(affinity) == 1 for affinity in found) and len(cpus) == len(found)
+    own = all(found) and len(cpus) == len(found)
     dedicated = bool(found) and own and cpus <= facts.allocatable and cpus.isdisjoint(taken)
     return IothreadPolicy.DEDICATED if dedicated else IothreadPolicy.SHARE
 

@@ -10,14 +10,14 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, PageSize, ThreadPolicy
-from numaplan.placement.current import is_moved
+from numaplan.placement.current import is_moved, only_cpu
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
 from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, Step, World
 from numaplan.placement.rebalance.order import order
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead, vcpu_cpus
+from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
 
 _KIB_PER_GIB: Final = 1 << 20
@@ -127,7 +127,7 @@ class _Claims:
         devices = [given_devices(target.placement) for target in targets]
         devices += [frozenset(each.guest.pci_addresses) for each in staying]
         return cls(
-            CpuSet([*cpus, *(cpu for each in staying for cpu in vcpu_cpus(each.guest))]),
+            CpuSet([*cpus, *(cpu for each in staying for cpu in each.alone)]),
             {name: cpus for name, cpus in idle.items() if cpus},
             frozenset().union(*devices),
         )
@@ -178,11 +178,11 @@ def _own_cpus(facts: HostFacts, standing: Standing) -> list[CpuSet]:
 
     What runs on CPUs that are nobody's stays there.
     """
-    own = standing.held & facts.allocatable
+    own, online = standing.held & facts.allocatable, facts.snapshot.cpus.online
     found = []
     for cell in standing.cells:
-        affinities = [standing.guest.effective_vcpu_affinity(vcpu) or EMPTY for vcpu in cell.vcpus]
-        found.append(CpuSet(cpus.lowest for cpus in affinities if len(cpus) == 1) & own)
+        affinities = [standing.guest.effective_vcpu_affinity(vcpu) for vcpu in cell.vcpus]
+        found.append(CpuSet(cpu for cpus in affinities for cpu in only_cpu(cpus, online)) & own)
     found[0] |= own - CpuSet(cpu for cpus in found for cpu in cpus)
     return found
 

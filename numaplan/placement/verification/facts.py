@@ -157,8 +157,8 @@ class Facts:
         floating: Counter[NodeId] = Counter()
         for guest in self.staying:
             for cpus in self._effective(guest):
-                nodes = self._nodes_of(cpus)
-                if len(cpus) > 1 and len(nodes) == 1:
+                nodes = self._nodes_of(cpus & self.online)
+                if len(cpus & self.online) > 1 and len(nodes) == 1:
                     floating.update(nodes)
         return floating
 
