@@ -194,23 +194,25 @@ def cheapest(case: Case) -> int | None:
         facts = Facts(request, case.snapshot)
         free = facts.allocatable - facts.taken
         stayers = tuple(guest for guest in case.snapshot.guests if guest.name not in {*names, *back})
-        free -= CpuSet(c for guest in stayers for c in idle(case, guest))
+        beside = CpuSet(c for guest in stayers for c in siblings(case, guest))
+        there = CpuSet(c for guest in case.snapshot.guests for c in pinned(guest))
+        free -= beside - there
         if not case.request.guests and costly(replace(case.snapshot, guests=stayers)):
             continue
-        found = _search(facts, guests, {each.guest.name: each.guest for each in moved}, back, free=free, best=best)
+        leaving = {each.guest.name: each.guest for each in moved}
+        found = _search(facts, guests, leaving, back, free=free, beside=beside, best=best)
         best = found if best is None or (found is not None and found < best) else best
     return best
 
 
-def idle(case: Case, of: Guest) -> CpuSet:
-    """The siblings that a guest with policy isolate keeps idle as things are."""
+def siblings(case: Case, of: Guest) -> CpuSet:
+    """The siblings that a guest with policy isolate keeps idle, but for who is there and does not move."""
     if of.thread_policy != "isolate":
         return CpuSet()
-    others = CpuSet(c for g in case.snapshot.guests if g.name != of.name for c in pinned(g))
     policy = case.request.policy
     own = pinned(of) - (policy.reserved_cpus or CpuSet()) - (policy.shared_cpus or CpuSet())
     own |= CpuSet(pin.cpus.lowest for pin in of.vcpu_pins) - (policy.shared_cpus or CpuSet())
-    return CpuSet(cpu for core in case.snapshot.cores if core.cpus & own for cpu in core.cpus - own - others)
+    return CpuSet(cpu for core in case.snapshot.cores if core.cpus & own for cpu in core.cpus - own)
 
 
 def pinned(of: Guest) -> CpuSet:
@@ -231,9 +233,10 @@ def _search(
     back: dict[str, Guest],
     *,
     free: CpuSet,
+    beside: CpuSet,
     best: int | None,
 ) -> int | None:
-    """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed."""
+    """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed. Who moves is `beside` nobody."""
 
     def extend(placements: tuple[Placement, ...], cost: int) -> None:
         nonlocal best
@@ -247,7 +250,7 @@ def _search(
             return
         asked = guests[len(placements)]
         held = CpuSet(c for p, g in zip(placements, guests, strict=False) for c in _given(p, g))
-        for placement in _places(facts, asked, free - held):
+        for placement in _places(facts, asked, free - held - (beside if asked.name in moved else CpuSet())):
             price = 0 if asked.name not in moved else price_of(moved[asked.name], placement)
             if best is not None and cost + price >= best:
                 continue
