@@ -101,6 +101,7 @@ def test_a_lump_that_needs_less_is_weighed_once_more_as_the_one_that_was_known()
     assert scales.weigh(Load({Lump((4, 3), anywhere): 3}, room))
     assert scales.refuses(Load({Lump((4, 0), anywhere): 3}, room))
     assert not scales.refuses(Load({Lump((3, 0), anywhere): 3}, room))
+    assert not scales.refuses(Load({Lump((4, 3), anywhere): 2, Lump((0, 0), anywhere): 4}, room))
     assert not scales.refuses(Load({Lump((4, 3), anywhere): 3}, dict.fromkeys(anywhere, (8, 9))))
 
 

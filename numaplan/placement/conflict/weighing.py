@@ -74,7 +74,7 @@ class Scales:
         if any(known.refuses(load) for known in self._known):
             return True
         for known in self._known:
-            weights = {lump: _like(lump, known.weights) for lump in load.wanted}
+            weights = {lump: _like(lump, known.weights) for lump in _weighable(load)}
             if known.load.room == load.room and _weight(weights, load) > known.have:
                 return self._learn(_weighed(load, weights))
         return False
@@ -126,8 +126,13 @@ def _weighed(load: Load, weights: Weights) -> Weighing:
 
 def _kinds(load: Load) -> Mapping[NodeKind, int]:
     """How many nodes there are of each kind."""
-    lumps = [lump for lump in load.wanted if any(lump.needs)]
+    lumps = _weighable(load)
     return Counter(load.kind(node, lumps) for node in load.room)
+
+
+def _weighable(load: Load) -> list[Lump]:
+    """The lumps that need anything: of what needs nothing a node holds without end."""
+    return [lump for lump in load.wanted if any(lump.needs)]
 
 
 @dataclass(frozen=True, slots=True)
