@@ -378,3 +378,12 @@ def test_memory_moves_where_pins_alone_would_be_cheaper_but_for_a_stop() -> None
     moves = moves_of(ask(reserved="0,3"), host("2n:2c:1t", guests=[a, b]))
     assert steps(moves) == [("a", MoveKind.MOVE_PAGES), ("b", MoveKind.MOVE_PAGES)]
     assert (moves.status, moves.cost, moves.bound) == (MovesStatus.FEASIBLE, 22, 2)
+
+
+def test_siblings_that_several_guests_keep_idle_are_left_once() -> None:
+    """On cores of four threads `a` and `b` keep CPUs 5 and 7 idle both, and CPUs 2, 4 and 6 are left."""
+    pins = (("a", "1"), ("b", "3"))
+    guests = [there(name, [cpu], memory=NODE0, emulator="0", thread_policy="isolate") for name, cpu in pins]
+    moves = moves_of(ask(guest("n", 3), reserved="0"), host("1n:2c:4t", guests=guests))
+    assert steps(moves) == [("n", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 0)

@@ -122,11 +122,14 @@ class StayOrMove(Formulation):
         for cpu, held in self.holds.items():
             if cpu in kind_of:
                 kept[kind_of[cpu]].append((held, 1, False))
+        idlers: dict[CpuId, list[Linear]] = defaultdict(list)
         for name, each in self.standing.items():
-            # Idle siblings are nobody else's: the core has no other holder.
             for cpu in each.idle:
-                if cpu in kind_of:
-                    kept[kind_of[cpu]].append((self.stays[name], 1, False))
+                idlers[cpu].append(self.stays[name])
+        # Several can keep the same siblings idle: these are nobody's once.
+        for cpu, parts in sorted(idlers.items()):
+            if cpu in kind_of:
+                kept[kind_of[cpu]].append((self.any_of(parts), 1, False))
         there = kept_cpus(self)
         for each in (*self.standing.values(), *self.fixed):
             stays = self.stays.get(each.guest.name, _ONE)
