@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, product
 from typing import Final
 
@@ -124,14 +125,17 @@ def test_copies_that_fill_many_nodes_are_refused_by_cpus_and_pages_together_with
     assert room == 992 - 331
     policy = ",".join(f"{32 * node},{512 + 32 * node}" for node in range(16))
 
-    def can(copies: int) -> bool | None:
+    def can(copies: int, *, scattered: bool = False) -> bool | None:
         same = [guest(f"c{i}", 6, memory_gib=6, page_size="1GiB", thread_policy="require") for i in range(copies)]
         request = ask(*chain(*others), *same, reserved=policy)
-        return Judge(NO_SEARCH).can(build_problem(request, host_facts(request, snapshot)))
+        problem = build_problem(request, host_facts(request, snapshot))
+        return Judge(NO_SEARCH).can(replace(problem, scattered=scattered))
 
     monkeypatch.setattr(judge, "GLANCE", NO_SEARCH.step)
     assert can(109) is False
     assert can(108) is not False
+    # Where some ways to use cores were left out, what they can hold is not known.
+    assert can(109, scattered=True) is None
     monkeypatch.setattr(Scales, "weigh", lambda _scales, _load: False)
     assert can(109) is None
 

@@ -9,6 +9,7 @@ from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.joined import Lies
 from numaplan.placement.levels import MANY_NODES, Budget, sharpened
 from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
 from numaplan.placement.problem import Problem
@@ -65,7 +66,7 @@ def _counting_down(asked: CopiesProblem, most: int) -> tuple[int, tuple[Formulat
     while fit < most and len(unknown) < _MOST_UNKNOWN:
         problem = asked.required(count)
         answer = judge.can(problem)
-        found = _as_known(asked, problem, known) if answer else None
+        found = _as_known(asked, problem, known.lies) if answer else None
         if found is not None:
             best, fit = found, count
         elif answer is False:
@@ -95,7 +96,7 @@ def _counting_up(asked: CopiesProblem, found: tuple[Formulation, Linear, Solved]
     while fit < solved.bound:
         problem = asked.required(fit + 1)
         outcome, lies = some_plan(problem, ONE_MORE)
-        more = _as_known(asked, problem, Neighbour(ONE_MORE, lies)) if lies else None
+        more = _as_known(asked, problem, lies) if lies else None
         if outcome is Outcome.INFEASIBLE:
             return f, placed, replace(solved, outcome=Outcome.OPTIMAL, bound=fit)
         if more is None:
@@ -106,13 +107,11 @@ def _counting_up(asked: CopiesProblem, found: tuple[Formulation, Linear, Solved]
     return f, placed, solved if fit < solved.bound else replace(solved, outcome=Outcome.OPTIMAL)
 
 
-def _as_known(
-    asked: CopiesProblem, problem: Problem, known: Neighbour
-) -> tuple[Formulation, Linear, tuple[int, ...]] | None:
-    """The model of a problem, how many copies are placed, and the solution that is known of it."""
+def _as_known(asked: CopiesProblem, problem: Problem, lies: Lies) -> tuple[Formulation, Linear, tuple[int, ...]] | None:
+    """The model of a problem, how many copies are placed, and the solution in which its guests lie so."""
     f = formulate(problem, coarse_units(problem), fine=False)
     placed = total(f.placed(u) for u, unit in enumerate(f.units) if unit.number == asked.number)
-    solution = completed(f, placed, as_they_lie(f, known.lies))
+    solution = completed(f, placed, as_they_lie(f, lies))
     return (f, placed, solution) if solution else None
 
 

@@ -47,9 +47,9 @@ class Load:
 
     @classmethod
     def of(cls, problem: Problem, *, cores_only: bool = False) -> "Load":
-        """All cells of `problem`; `cores_only`: their dedicated CPUs alone."""
+        """All cells, none where ways to use cores were left out; `cores_only`: by their dedicated CPUs alone."""
         wanted: Counter[Lump] = Counter()
-        for guests in problem.classes:
+        for guests in () if problem.scattered else problem.classes:
             for _, lump in _lumps(problem, guests, cores_only=cores_only):
                 wanted[lump] += len(guests.members)
         return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})
@@ -86,8 +86,6 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     Where there are too many ways for that, with the largest of them, unless they are to be `whole`: all if there are
     no more different ones than that, else none.
     """
-    if problem.scattered:
-        return Filling(Outcome.UNKNOWN)
     load = Load.of(problem, cores_only=cores_only)
     sizes = load.shares()
     lumps = sorted(sizes, key=lambda lump: (-sizes[lump], lump))

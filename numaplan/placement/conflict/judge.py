@@ -88,6 +88,7 @@ class Judge:
             self._lumps = min(self._lumps, filling.lumps - 1)
         load = Load.of(compact)
         if self._scales.refuses(load):
+            self._silent = 0
             return False
         answer = self._glanced(joint, filling) if may_search else None
         if answer is None and (self._is_counted_out(compact, filling) or self._scales.weigh(load)):
