@@ -25,13 +25,17 @@ PRICES: Final[Mapping[MoveKind, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a guest holds in one place: CPUs, siblings that stay idle, shared vCPUs, KiB of memory, PCI functions."""
+    """What a guest holds in one place: CPUs, siblings that stay idle, shared vCPUs, KiB of memory, PCI functions.
+
+    `beside` are CPUs that go to no guest, but on which it has a thread alone: nobody else has their core to itself.
+    """
 
     cpus: CpuSet = EMPTY
     idle: CpuSet = EMPTY
     pool: tuple[tuple[NodeId, int], ...] = ()
     memory: tuple[tuple[Place, int], ...] = ()
     devices: frozenset[PciAddress] = frozenset()
+    beside: CpuSet = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Held:
     def __init__(self, footprints: Iterable[Footprint] = ()) -> None:
         self.cpus: Counter[CpuId] = Counter()
         self.idle: Counter[CpuId] = Counter()
+        self.beside: Counter[CpuId] = Counter()
         self.pool: Counter[NodeId] = Counter()
         self.memory: Counter[Place] = Counter()
         self.devices: Counter[PciAddress] = Counter()
@@ -95,7 +100,7 @@ class Held:
         """The same, to be changed apart."""
         other = Held()
         other.cpus, other.idle, other.devices = self.cpus.copy(), self.idle.copy(), self.devices.copy()
-        other.pool, other.memory = self.pool.copy(), self.memory.copy()
+        other.pool, other.memory, other.beside = self.pool.copy(), self.memory.copy(), self.beside.copy()
         return other
 
     def add(self, footprint: Footprint, sign: int = 1) -> None:
@@ -104,6 +109,8 @@ class Held:
             self.cpus[cpu] += sign
         for cpu in footprint.idle:
             self.idle[cpu] += sign
+        for cpu in footprint.beside:
+            self.beside[cpu] += sign
         for address in footprint.devices:
             self.devices[address] += sign
         for node, count in footprint.pool:
@@ -119,7 +126,7 @@ class Held:
         """Whether a place can be taken beside them; memory apart."""
         return (
             not any(self.has(cpu) for cpu in footprint.cpus)
-            and not any(self.cpus[cpu] for cpu in footprint.idle)
+            and not any(self.cpus[cpu] or self.beside[cpu] for cpu in footprint.idle)
             and not any(self.devices[address] for address in footprint.devices)
             and all(self.pool[node] + count <= pool_room.get(node, 0) for node, count in footprint.pool if count)
         )

@@ -48,8 +48,11 @@ class StayOrMove(Formulation):
         for name, units in self.variants.items():
             self.model.equal(total(self.placed(u) for u in units) + self.stays.get(name, ZERO), 1)
         self.spares = spares
-        self.keeps_cpus = {name: self.model.boolean() for name, spare in spares.items() if spare.cpus}
+        # Who is not asked for either stays, or has its threads float as every guest of a plan: on the pool, if any is.
+        keeping = {name for name in spares if name not in self.standing or not problem.facts.names_pools}
+        self.keeps_cpus = {n: self.model.boolean() for n, spare in spares.items() if spare.cpus and n in keeping}
         self.keeps_devices = {name: self.model.boolean() for name, spare in spares.items() if spare.devices}
+        self.letting_go = [name for name in self.standing if spares[name].floating]
         for name, keeps in self.keeps_cpus.items():
             ways = (way for u in self.variants[name] for way in self.options(u))
             self.model.at_most(keeps - total(count for option, count in ways if option.keep is not None), 0)
@@ -109,10 +112,12 @@ class StayOrMove(Formulation):
         """What guests keep that they could do without."""
         return [
             Spare(
-                spare.cpus if self.keeps_cpus.get(name, ZERO).value(solution) else EMPTY,
-                spare.devices if self.keeps_devices.get(name, ZERO).value(solution) else frozenset(),
+                spare.cpus if keeps else EMPTY,
+                idle=spare.idle if keeps else EMPTY,
+                devices=spare.devices if self.keeps_devices.get(name, ZERO).value(solution) else frozenset(),
             )
             for name, spare in self.spares.items()
+            for keeps in [self.keeps_cpus.get(name, ZERO).value(solution)]
         ]
 
     def _staying_cores(self) -> dict[int, list[tuple[Linear, int, bool]]]:
@@ -125,7 +130,8 @@ class StayOrMove(Formulation):
         idlers: dict[CpuId, list[Linear]] = defaultdict(list)
         for name, each in self.standing.items():
             for cpu in each.idle:
-                idlers[cpu].append(self.stays[name])
+                beside = name in self.keeps_cpus and cpu in self.spares[name].idle
+                idlers[cpu].append(self.stays[name] + (self.keeps_cpus[name] if beside else ZERO))
         # Several can keep the same siblings idle: these are nobody's once.
         for cpu, parts in sorted(idlers.items()):
             if cpu in kind_of:

@@ -165,9 +165,13 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
         return _unknown(question, f.problem)
     there = {each.guest.name: each for each in (*question.returning, *movers)}
 
+    names = {guest.name for guest in asked}
+
     def steps(plan: Plan) -> tuple[Move, ...]:
         placed = {placement.vm: placement for placement in plan.placements}
-        targets = [Target(guest, placed[guest.name], there.get(guest.name)) for guest in request.guests]
+        targets = [
+            Target(guest, placed[guest.name], there.get(guest.name), guest.name in names) for guest in request.guests
+        ]
         gone = [*question.returning, *question.movable]
         return steps_of(f.problem.facts, targets, staying=[*question.fixed, *staying], returning=gone)
 

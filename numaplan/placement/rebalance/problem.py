@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import Final
 
-from numaplan.cpuset import CpuSet
+from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.moves import MoveKind
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.floating import floating_cpus
 from numaplan.placement.formulation import Unit
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
@@ -118,8 +119,8 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     facts = facts_beside(everybody, question.snapshot, question.fixed)
     there = (*question.movable, *question.returning)
     problem = problem_of(everybody, facts, there)
-    spares = spares_of(problem, there)
-    nothing_to_give = {each.guest.name for each in question.movable if not spares[each.guest.name].cpus}
+    spares = spares_of(problem, question.movable, question.returning)
+    nothing_to_give = {each.guest.name for each in question.movable if not spares[each.guest.name].floating}
     f = StayOrMove(_never_kept(problem, nothing_to_give), question.movable, spares, question.fixed)
     f.demand(question.mend)
     return f
@@ -144,9 +145,18 @@ def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
         for option, count in f.options(u):
             if name in f.standing and option.keep is None:
                 parts.append(count * price(f.standing[name], _kind_of_going(f, u, option)))
+            elif name in f.standing and name not in f.keeps_cpus:
+                parts.append(count * _price_of_floating(f, f.standing[name], option))
             elif name in there:
                 parts.append(_price_of_return(f, there[name], unit, option=option, chosen=count))
     return total(parts)
+
+
+def _price_of_floating(f: StayOrMove, standing: Standing, option: Option) -> int:
+    """What it takes to have the threads of a guest that keeps its vCPUs float on the pool, be it one CPU."""
+    pool, _ = floating_cpus(f.problem.facts, option.nodes, held=EMPTY, idle=EMPTY)
+    changes = len(pool) > 1 or f.spares[standing.guest.name].floating != pool
+    return price(standing, MoveKind.REPIN) if changes and standing.guest.running is not False else 0
 
 
 def live_choices(f: StayOrMove, there: Collection[Standing], solution: Sequence[int]) -> dict[str, Linear]:
@@ -176,18 +186,23 @@ def _kind_of_going(f: StayOrMove, u: int, option: Option) -> MoveKind:
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
-    """How many guests that are there get another place, or give up what they could do without."""
+    """How many guests that are there get another place, or give up what they could do without.
+
+    As many times as there are guests that could do the latter and may move; of these it counts who does the former.
+    """
     moved = (stays * -1 + 1 for stays in f.stays.values())
     keeping = (*f.keeps_cpus.items(), *f.keeps_devices.items())
     given = (keeps * -1 - f.stays.get(name, ZERO) + 1 for name, keeps in keeping)
     returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
     anew = (count for u in returning for option, count in f.options(u) if option.keep is None)
-    return total((*moved, *given, *anew))
+    away = (count for name in f.letting_go for u in f.variants[name] for option, count in f.options(u) if not option.keep)
+    return total((*moved, *given, *anew)) * (len(f.letting_go) + 1) + total(away)
 
 
 def number_most(f: StayOrMove) -> int:
     """What `number_of_moves` comes to at most."""
-    return len(f.variants) + len(f.keeps_cpus) + len(f.keeps_devices)
+    least = len(f.variants) + len(f.keeps_cpus) + len(f.keeps_devices)
+    return least * (len(f.letting_go) + 1) + len(f.letting_go)
 
 
 def _price_of_return(f: StayOrMove, standing: Standing, unit: Unit, *, option: Option, chosen: Linear) -> Linear:

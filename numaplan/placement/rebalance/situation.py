@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
@@ -211,4 +211,4 @@ def _parked(change: Change, cpus: tuple[CpuSet, ...], world: World) -> Footprint
             pool[node] += count
         else:
             own |= chosen
-    return Footprint(own, EMPTY, tuple(sorted(pool.items())), change.before.memory, change.before.devices)
+    return replace(change.before, cpus=own, idle=EMPTY, pool=tuple(sorted(pool.items())))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.placement.facts import HostFacts
+from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
 from numaplan.placement.problem import Problem
 from numaplan.placement.rebalance.standing import Standing
@@ -13,16 +14,22 @@ from numaplan.placement.rebalance.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """CPUs of threads that are to float, as long as it stays where it is, and PCI functions that it does not name."""
+    """CPUs of threads that are to float, as long as it stays where it is, and PCI functions that it does not name.
+
+    `floating` are those of `cpus` and others that go to no guest, `idle` siblings that are to nobody because of `cpus`.
+    """
 
     cpus: CpuSet = EMPTY
+    floating: CpuSet = EMPTY
+    idle: CpuSet = EMPTY
     devices: frozenset[PciAddress] = frozenset()
 
 
-def spares_of(problem: Problem, returning: Collection[Standing]) -> Mapping[str, Spare]:
-    """What each guest that is there could do without, by name."""
+def spares_of(problem: Problem, movable: Collection[Standing], returning: Collection[Standing]) -> Mapping[str, Spare]:
+    """What each guest that is there could do without, by name; who is asked for keeps no sibling idle beside it."""
     facts = problem.facts
-    there = {each.guest.name: each for each in returning}
+    there = {each.guest.name: each for each in (*movable, *returning)}
+    again = {each.guest.name for each in movable}
     found: dict[str, Spare] = {}
     for guests in problem.classes:
         request = guests.request
@@ -31,8 +38,12 @@ def spares_of(problem: Problem, returning: Collection[Standing]) -> Mapping[str,
             kept = [option.keep for option in guests.options if option.keep is not None]
             named = CpuSet(cpu for keep in kept for cpus in keep.cell_sets for cpu in cpus)
             served = {one for functions in current_devices(facts, request, standing.guest) for one in functions}
+            floating = standing.held - named if kept else EMPTY
+            cpus = floating & facts.free
             found[request.name] = Spare(
-                (standing.held & facts.free) - named if kept else EMPTY,
+                cpus,
+                cpus | (floating - facts.allocatable),
+                idle_siblings(facts, cpus) & standing.idle if request.name in again else EMPTY,
                 frozenset(standing.guest.pci_addresses) - served,
             )
     return found
@@ -43,7 +54,7 @@ def facts_without(facts: HostFacts, spares: Collection[Spare]) -> HostFacts:
     cpus = CpuSet(cpu for spare in spares for cpu in spare.cpus)
     return replace(
         facts,
-        free=facts.free - cpus,
+        free=facts.free - cpus - CpuSet(cpu for spare in spares for cpu in spare.idle),
         left=facts.left | cpus,
         held_devices=facts.held_devices.union(*(spare.devices for spare in spares)),
     )

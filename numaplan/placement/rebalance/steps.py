@@ -95,7 +95,7 @@ def steps_of(
     running = [name for name in changed if name not in off]
     quiet = [target for name, target in by_name.items() if target.standing is not None and name not in changed]
     still = [
-        *(footprint_before(facts, each) for each in staying),
+        *(footprint_before(facts, each, asked=False) for each in staying),
         *(_footprint_of_quiet(facts, each) for each in quiet),
     ]
     joined = CpuSet(cpu for each in staying for cpu in each.joined)
@@ -150,20 +150,35 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     devices = given_devices(placement) | (there - named - claims.devices)
     pages = [cell.page_size_kib for cell in placement.cells] == [cell.page_kib for cell in standing.cells]
     shape = same_shape(standing, target.request) and pages
-    # A thread that floats from now on leaves the CPU that it had alone, if that is another's.
-    lost = (standing.held & facts.allocatable) - dedicated_cpus(target.request, placement)
-    gives_way = claims.are_on(lost, target.request.name) or is_moved(target.request, standing.guest, placement)
-    if shape and devices == there and not gives_way:
+    gives_way = _gives_way(facts, target, standing, claims)
+    if shape and devices == there and not (gives_way or is_moved(target.request, standing.guest, placement)):
         return None
     nodes = [cell.memory_node for cell in placement.cells]
     kind = kind_of_move(standing, nodes, devices_change=devices != there)
     return Whole(kind if shape or kind is MoveKind.CONFIGURE else MoveKind.RESTART, devices, reshaped=not shape)
 
 
+def _gives_way(facts: HostFacts, target: Target, standing: Standing, claims: _Claims) -> bool:
+    """Whether a thread that floats from now on leaves the CPU that it had alone.
+
+    It does where that is another's; one of a guest that is not asked for also where the host names a pool for it, and
+    where somebody comes to a sibling that is to nobody because of it.
+    """
+    lost = standing.held - dedicated_cpus(target.request, target.placement)
+    if claims.are_on(lost & facts.allocatable, target.request.name):
+        return True
+    if target.asked:
+        return False
+    if facts.names_pools:
+        floating = (target.placement.emulator, *(cpus for _, cpus in target.placement.iothreads))
+        return not lost <= CpuSet(cpu for cpus in floating if len(cpus) == 1 for cpu in cpus)
+    return not (idle_siblings(facts, lost) & standing.idle).isdisjoint(claims.cpus)
+
+
 def _change(facts: HostFacts, target: Target, whole: Whole) -> Change:
     standing, kind = target.standing, whole.kind
     assert standing is not None  # noqa: S101  # only guests that are there change
-    before = footprint_before(facts, standing)
+    before = footprint_before(facts, standing, asked=target.asked)
     after = _footprint_after(facts, target, whole)
     parking: tuple[tuple[NodeId, int], ...] = ()
     if kind is not MoveKind.RESTART and standing.nodes is not None:
@@ -187,11 +202,13 @@ def _own_cpus(facts: HostFacts, standing: Standing) -> list[CpuSet]:
     return found
 
 
-def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
+def footprint_before(facts: HostFacts, standing: Standing, *, asked: bool) -> Footprint:
     """What a guest holds where it is; of its memory, what is known to lie on one node.
 
-    Of CPUs that go to no guest it can have none to itself, be they its emulator's.
+    Of CPUs that go to no guest it can have none to itself, be they its emulator's; where it is `asked` for, that floats
+    there.
     """
+    alone = CpuSet(standing.alone) if asked else standing.held
     pool = [(node, floating_vcpus(facts, standing.guest, node)) for node in facts.nodes]
     return Footprint(
         standing.held & facts.allocatable,
@@ -199,6 +216,7 @@ def footprint_before(facts: HostFacts, standing: Standing) -> Footprint:
         tuple((node, count) for node, count in pool if count),
         standing.memory,
         frozenset(standing.guest.pci_addresses),
+        beside=alone - facts.allocatable,
     )
 
 
@@ -206,7 +224,8 @@ def _footprint_of_quiet(facts: HostFacts, target: Target) -> Footprint:
     """What a guest holds that is asked for, or need not change: siblings are idle as the request has it."""
     assert target.standing is not None  # noqa: S101  # only guests that are there are quiet
     cpus = dedicated_cpus(target.request, target.placement)
-    return replace(footprint_before(facts, target.standing), idle=_idle(facts, target.request, cpus))
+    before = footprint_before(facts, target.standing, asked=True)
+    return replace(before, idle=_idle(facts, target.request, cpus))
 
 
 def _idle(facts: HostFacts, request: GuestRequest, cpus: CpuSet) -> CpuSet:

@@ -18,11 +18,15 @@ from numaplan.placement.rebalance.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A guest, how it was asked for, and where it goes; `standing` None: it is not there yet."""
+    """A guest, how it was asked for, and where it goes; `standing` None: it is not there yet.
+
+    `asked`: vnf.yaml names it; else it is there and moves, or has threads float.
+    """
 
     request: GuestRequest
     placement: Placement
     standing: Standing | None
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)
