@@ -52,8 +52,9 @@ def cases(draw: st.DrawFn) -> Case:
     nic = Nic("ens1", draw(st.integers(0, nodes - 1)), 2)
     pages = [draw(st.sampled_from([3, 2, 1])) for _ in range(nodes)]
     empty = host(shape, pages={"1GiB": pages}, memory_gib=draw(st.sampled_from([4, 3, 2, 1])), nics=[nic])
-    # The lowest CPU is the host's own, and perhaps another: emulators float there, where they are not on the lowest alone.
-    own = CpuSet([CpuId(0), *draw(st.sampled_from([[], [], [1], list(empty.cpus.online)[-1:]]))])
+    # The lowest CPU is the host's own, and perhaps another: emulators float there, or are on the lowest alone.
+    more = draw(st.sampled_from([None, None, CpuId(1), max(empty.cpus.online)]))
+    own = CpuSet([CpuId(0)]) | (CpuSet() if more is None else CpuSet([more]))
     cpus = list(empty.cpus.online - own)
     standing = tuple(
         draw(_standing(empty, name, cpus, nic.node or 0)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))]
@@ -237,7 +238,10 @@ def _search(
     beside: CpuSet,
     best: int | None,
 ) -> int | None:
-    """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed. Who moves is `beside` nobody."""
+    """Guest by guest every set of CPUs, VF and node; judged as soon as it is placed.
+
+    Whose vCPUs move is `beside` nobody.
+    """
 
     def extend(placements: tuple[Placement, ...], cost: int) -> None:
         nonlocal best
@@ -245,13 +249,20 @@ def _search(
             return
         if len(placements) == len(guests):
             cost += sum(
-                price_of_return(back[p.vm], placements, guests, i) for i, p in enumerate(placements) if p.vm in back
+                price_of_return(facts, back[p.vm], placements, guests, i)
+                for i, p in enumerate(placements)
+                if p.vm in back
             )
             best = cost if best is None else min(best, cost)
             return
         asked = guests[len(placements)]
         held = CpuSet(c for p, g in zip(placements, guests, strict=False) for c in _given(p, g))
-        for placement in _places(facts, asked, free - held - (beside if asked.name in moved else CpuSet())):
+        for placement in _places(facts, asked, free - held):
+            own = _given(placement, asked)
+            if asked.name in moved and not own.isdisjoint(beside):
+                there = moved[asked.name]
+                if own != exclusive_cpus(there) | (_emulator(there) if asked.own_emulator_cpus else CpuSet()):
+                    continue
             price = 0 if asked.name not in moved else price_of(moved[asked.name], placement)
             if best is not None and cost + price >= best:
                 continue
@@ -303,12 +314,16 @@ def price_of(of: Guest, placement: Placement) -> int:
     return PAGES + 1
 
 
-def price_of_return(of: Guest, placements: Sequence[Placement], guests: Sequence[GuestRequest], i: int) -> int:
+def price_of_return(
+    facts: Facts, of: Guest, placements: Sequence[Placement], guests: Sequence[GuestRequest], i: int
+) -> int:
     """What a guest that was there and is asked for pays, also for what others get of what it is not asked for with."""
     if of.running is False:
         return 0
     others = [(p, g) for k, (p, g) in enumerate(zip(placements, guests, strict=True)) if k != i]
     taken = CpuSet(c for p, g in others for c in _given(p, g))
+    alone = CpuSet(c for p, g in others if g.thread_policy == "isolate" for c in _given(p, g))
+    taken |= CpuSet(c for cpu in alone for c in facts.core(cpu)) & facts.allocatable
     given, now = set(_vfs(placements[i])), set(of.pci_addresses)
     replug = bool(given - now or now & {vf for p, _ in others for vf in _vfs(p)})
     vcpus = CpuSet(c for _, cpus in placements[i].cells[0].vcpus for c in cpus)

@@ -48,7 +48,7 @@ class Replay:
             if other != vm and not held.isdisjoint(wanted):
                 self.wrong.append(f"{kind} {vm}: CPUs {held & wanted} are those of {other}")
         for other, functions in self.devices.items():
-            if other != vm and functions & set(after.devices):
+            if other != vm and functions & (set(after.devices) - self.devices.get(vm, set())):
                 self.wrong.append(f"{kind} {vm}: a device of {other}")
         if before is None and vm in self.cpus:
             self.wrong.append(f"{kind} {vm}: it runs already")

@@ -41,6 +41,46 @@ def test_an_emulator_leaves_the_sibling_that_another_guest_is_to_keep_idle() -> 
     assert {move.vm: move.sentence for move in moves.moves}["a"].startswith("pin its emulator on CPU 0")
 
 
+def test_an_emulator_leaves_a_reserved_cpu_for_the_pool_so_that_another_guest_can_have_the_core() -> None:
+    """Cores 0,3 and 1,4 and 2,5: `n` needs the siblings of both reserved CPUs, and `a` runs on the one."""
+    snapshot = host("1n:3c:2t", guests=[runs("a", ["2"], 0, "0")])
+    moves = moves_of(ask(guest("n", 2, thread_policy="isolate"), reserved="0-1"), snapshot)
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+    assert moves.moves[0].sentence.startswith("pin its emulator on CPUs 0-1,")
+
+
+def test_an_emulator_on_the_only_cpu_for_emulators_floats_there_already() -> None:
+    snapshot = host("1n:2c:2t", guests=[runs("a", ["1", "3"], 0, "0")])
+    moves = moves_of(ask(guest("n", 1, thread_policy="isolate"), reserved="0"), snapshot)
+    assert (steps(moves), moves.cost, moves.bound) == ([("n", MoveKind.START)], 0, 0)
+
+
+def test_an_emulator_leaves_before_a_guest_comes_beside_it_that_is_to_have_the_core() -> None:
+    """`n` needs the core of `a` and `b`; for `b` there is but CPU 4, the sibling of CPU 0."""
+    a, b = runs("a", ["2"], 0, "0"), replace(runs("b", ["6"], 0, "0-1"), thread_policy="isolate")
+    snapshot = host("1n:4c:2t", guests=[b, a, runs("c", ["3"], 0, "1")])
+    moves = moves_of(ask(guest("n", 2, thread_policy="require"), reserved="0-1"), snapshot, "c")
+    assert (steps(moves), moves.cost) == ([("a", MoveKind.REPIN), ("b", MoveKind.REPIN), ("n", MoveKind.START)], 2)
+
+
+def test_an_iothread_leaves_its_cpu_for_whoever_needs_the_sibling_that_is_idle_beside_it() -> None:
+    """Cores 0,4 and 1,5 and 2,6 and 3,7, the first one reserved: `n` cannot do with core 3 alone."""
+    a = there("a", ["1"], memory=("strict", [0]), memory_gib=1, running=True, emulator="0,4", iothreads=["2", "0,4"])
+    snapshot = host("1n:4c:2t", guests=[replace(a, thread_policy="isolate")])
+    moves = moves_of(ask(guest("n", 3), reserved="0,4"), snapshot)
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+    assert moves.moves[0].sentence.startswith("pin iothread 1 on CPUs 0,4,")
+
+
+def test_where_no_pool_is_named_a_sibling_stays_idle_beside_emulators_that_stay() -> None:
+    """The emulators of `a` and `b` are on CPU 1, whose sibling 5 is idle, as `a` isolates: `n` has cores 2 and 3."""
+    a, b = replace(runs("a", ["0"], 0, "1"), thread_policy="isolate"), runs("b", ["2"], 0, "1")
+    snapshot = host("1n:4c:2t", guests=[a, b])
+    for size, cost in ((3, 0), (4, 1)):
+        moves = moves_of(ask(guest("n", size)), snapshot)
+        assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, cost, cost)
+
+
 @pytest.mark.parametrize("asked", [[], ["a"], ["b"], ["a", "b"]], ids=lambda names: "".join(names) or "nobody")
 @pytest.mark.parametrize("emulator", ["share", "isolate"])
 def test_a_new_emulator_floats_where_others_do_and_nobody_moves(asked: list[str], emulator: str) -> None:

@@ -79,6 +79,15 @@ def test_a_staying_emulator_or_iothread_takes_its_only_cpu(old: Guest) -> None:
     assert [violation.constraint for violation in wrong] == ["cpu_not_allocatable"]
 
 
+@pytest.mark.parametrize(("cpus", "wrong"), [(("10", "3"), 0), (("10", "11"), 1), (("3", "10"), 1)])
+def test_who_is_beside_an_isolated_guest_may_stay_there_as_it_is(cpus: tuple[str, str], wrong: int) -> None:
+    """CPU 10 is the sibling of CPU 2."""
+    there = replace(staying("10", "3", emulator="4"), name="a")
+    snapshot = host("2n:4c:2t", guests=[replace(staying("2"), thread_policy="isolate"), there])
+    violations = found(Request(POLICY, (guest("a", 2),)), snapshot, placed("a", cell(0, *cpus)))
+    assert [violation.constraint for violation in violations] == ["cpu_not_allocatable"] * wrong
+
+
 def test_a_wider_affinity_takes_no_cpu() -> None:
     snapshot = host("2n:4c:2t", guests=[staying("2-3", emulator="2-3")])
     assert not found(Request(POLICY, (guest("a", 1),)), snapshot, placed("a", cell(0, "2")))

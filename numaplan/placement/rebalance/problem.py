@@ -195,7 +195,9 @@ def number_of_moves(f: StayOrMove) -> Linear:
     given = (keeps * -1 - f.stays.get(name, ZERO) + 1 for name, keeps in keeping)
     returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
     anew = (count for u in returning for option, count in f.options(u) if option.keep is None)
-    away = (count for name in f.letting_go for u in f.variants[name] for option, count in f.options(u) if not option.keep)
+    away = (
+        count for name in f.letting_go for u in f.variants[name] for option, count in f.options(u) if not option.keep
+    )
     return total((*moved, *given, *anew)) * (len(f.letting_go) + 1) + total(away)
 
 

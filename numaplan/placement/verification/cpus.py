@@ -10,6 +10,7 @@ from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import Grant, grants, is_dedicated
+from numaplan.placement.verification.objective import is_moved
 from numaplan.placement.verification.threads import thread_violations
 from numaplan.placement.verification.violation import Violation
 from numaplan.units import format_count
@@ -24,7 +25,10 @@ def cpu_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Vi
     for guest, placement in asked:
         nodes = {cell.id: cell.numa_node for cell in placement.cells}
         own = tuple(grant for grant in given if grant.vm == guest.name)
-        yield from _allocatable(facts, own, nodes)
+        existing = facts.existing(guest.name)
+        # Who is on a core that another guest has to itself may stay, as it is.
+        stays = existing is not None and not is_moved(facts, guest, existing, placement=placement)
+        yield from _allocatable(facts, own, nodes, stays=stays)
         yield from thread_violations(facts, guest, placement, own=own, held=held)
         yield from _sharing(facts, guest, placement, held=held)
     yield from pool_violations(facts, placements)
@@ -51,9 +55,11 @@ def _distinct(given: Sequence[Grant]) -> Iterator[Violation]:
             )
 
 
-def _allocatable(facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId]) -> Iterator[Violation]:
+def _allocatable(
+    facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId], *, stays: bool
+) -> Iterator[Violation]:
     for grant in own:
-        refused = _why_not(facts, grant.cpu, grant.vm)
+        refused = _why_not(facts, grant.cpu, stays=stays)
         if refused is not None:
             yield Violation(grant.vm, "cpu_not_allocatable", f"cpu {grant.cpu} of {grant} {refused}")
             continue
@@ -66,7 +72,7 @@ def _allocatable(facts: Facts, own: Sequence[Grant], nodes: dict[CellId, NodeId]
             )
 
 
-def _why_not(facts: Facts, cpu: CpuId, vm: str) -> str | None:
+def _why_not(facts: Facts, cpu: CpuId, *, stays: bool) -> str | None:
     if cpu not in facts.online:
         return "is offline" if cpu in facts.snapshot.cpus.present else "is not on the host"
     if cpu in facts.reserved:
@@ -75,7 +81,7 @@ def _why_not(facts: Facts, cpu: CpuId, vm: str) -> str | None:
         return "is in the shared pool"
     if (taker := facts.taker(cpu)) is not None:
         return f"is taken by {taker}"
-    isolated = facts.isolated_for(cpu, vm)
+    isolated = None if stays else facts.isolated_for(cpu)
     return None if isolated is None else f'is on a core that guest "{isolated}" has to itself (thread_policy isolate)'
 
 

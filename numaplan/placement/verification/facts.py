@@ -77,18 +77,9 @@ class Facts:
             for sibling in self.core(cpu)
         }
 
-    def isolated_for(self, cpu: CpuId, comer: str) -> str | None:
-        """The guest that stays and has the core of that CPU to itself, by policy isolate; who is there may stay."""
-        isolated = self._idle_beside.get(cpu)
-        return None if isolated is None or cpu in self._own_now(comer) else isolated
-
-    def _own_now(self, name: str) -> CpuSet:
-        """The CPUs that a guest is on which it may keep: its emulator's as many as are asked for."""
-        guest, asked = self.existing(name), self.asked(name)
-        if guest is None or asked is None:
-            return EMPTY
-        emulator = guest.effective_emulator_affinity() or EMPTY
-        return _pinned(guest, self.online) | (emulator if len(emulator) == asked.own_emulator_cpus else EMPTY)
+    def isolated_for(self, cpu: CpuId) -> str | None:
+        """The guest that stays and has the core of that CPU to itself, by policy isolate."""
+        return self._idle_beside.get(cpu)
 
     def node(self, node: NodeId) -> NumaNode | None:
         """The node of that id, if the host has it."""
