@@ -7,6 +7,7 @@ from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
 from numaplan.model.request import (
+    DeviceRequest,
     EmulatorPolicy,
     GuestRequest,
     InterfaceRequest,
@@ -43,8 +44,12 @@ def current_keep(
     devices: tuple[DeviceDemand, ...],
     cores: tuple[CoreKind, ...],
     kinds: tuple[DeviceKind, ...],
+    loose: bool = False,
 ) -> Keep | None:
-    """The guest as its XML has it, where that satisfies the request by itself; else None."""
+    """The guest as its XML has it, where that satisfies the request by itself; else None.
+
+    `loose`: but for its devices that are no VFs.
+    """
     if not _same_cells(request, guest):
         return None
     placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
@@ -68,7 +73,7 @@ def current_keep(
         sets.append((*vcpus, *own))
         if vcpus:
             spans += len({facts.llc_of[cpu] for cpu in (*vcpus, *own) if cpu in facts.llc_of})
-    assigned = _kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes)
+    assigned = _kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, loose=loose)
     held = [cpu for cpus in sets for cpu in cpus]
     if assigned is None or len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
         return None
@@ -204,6 +209,7 @@ def _kept_devices(
     demands: tuple[DeviceDemand, ...],
     kinds: tuple[DeviceKind, ...],
     nodes: tuple[NodeId, ...],
+    loose: bool,
 ) -> tuple[tuple[InterfacePlacement, ...], tuple[DevicePlacement, ...], tuple[tuple[int, int, int], ...]] | None:
     """Its interfaces, its devices, and (demand, device kind, how many); None where one is missing or not allowed."""
     kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
@@ -212,6 +218,8 @@ def _kept_devices(
     counts: list[tuple[int, int, int]] = []
     found = current_devices(facts, request, guest)
     for d, (entry, functions, demand) in enumerate(zip(entries(request), found, demands, strict=True)):
+        if loose and isinstance(entry, DeviceRequest):
+            continue
         addresses = tuple(address for address in functions if address is not None)
         used = Counter(kind_of.get(address, -1) for address in addresses)
         if len(set(addresses)) != demand.count or not set(used) <= set(demand.kinds):
@@ -226,7 +234,8 @@ def _kept_devices(
             interfaces.append(InterfacePlacement(entry.name, addresses))
         else:
             others.append(DevicePlacement(entry.name, addresses[0]))
-    twice = Counter(address for functions in found for address in functions)
+    twice = Counter(address for interface in interfaces for address in interface.vfs)
+    twice.update(device.address for device in others)
     if any(count > 1 for count in twice.values()):
         return None
     return tuple(interfaces), tuple(others), tuple(counts)

@@ -13,9 +13,9 @@ def devices(f: Formulation) -> None:
     near_of = cache(partial(near_kinds, f.problem))
     demands: dict[DeviceKey, list[tuple[Linear, int]]] = defaultdict(list)
     for u, unit in enumerate(f.units):
-        for demand in unit.guests.devices:
+        for d, demand in enumerate(unit.guests.devices):
             for option, guests in f.options(u):
-                if option.keep is None:
+                if option.keep is None or not option.keep.has(d):
                     near = near_of(demand.kinds, demand.affinity, option.nodes)
                     demands[device_key(f.problem, u, demand, near)].append((guests, demand.count))
     for key, parts in demands.items():

@@ -141,8 +141,8 @@ def _name_devices(
         supply[key] = [left[i].pop(0) for i, flow in by_pf for _ in range(flow.value(solution))]
     demands: dict[DeviceKey, list[tuple[int, int, int]]] = defaultdict(list)
     for u, option in chosen.items():
-        if option.keep is None:
-            for d, demand in enumerate(f.units[u].guests.devices):
+        for d, demand in enumerate(f.units[u].guests.devices):
+            if option.keep is None or not option.keep.has(d):
                 near = near_kinds(f.problem, demand.kinds, demand.affinity, option.nodes)
                 demands[device_key(f.problem, u, demand, near)].append((u, d, demand.count))
     named: dict[tuple[int, int], tuple[PciAddress, ...]] = {}
@@ -154,7 +154,11 @@ def _name_devices(
             start = n if key.count is not None else sum(c for _, _, c in wanted[:n])
             named[u, d] = tuple(sorted(items[start + i * step] for i in range(count)))
     owned = _own_first(f, named, kept=gone)
-    return {u: kept.get(u) or [owned[u, d] for d in range(len(f.units[u].guests.devices))] for u in chosen}
+    # Those of VFs are first, and kept where any is.
+    return {
+        u: [*kept.get(u, ()), *(owned[u, d] for d in range(len(kept.get(u, ())), len(f.units[u].guests.devices)))]
+        for u in chosen
+    }
 
 
 def _own_first(

@@ -190,6 +190,13 @@ def coarse_units(problem: Problem) -> list[Unit]:
     ]
 
 
+def _as_kept(guests: GuestClass, chosen: int) -> tuple[int, ...]:
+    """That option; of one that is kept also those in which it is, with its devices or without."""
+    if guests.options[chosen].keep is None:
+        return (chosen,)
+    return tuple(o for o, option in enumerate(guests.options) if option.keep is not None)
+
+
 def fine_units(problem: Problem, fixed: Mapping[str, int | None] | None = None) -> list[Unit]:
     """One unit a guest; with `fixed`, each has only the option named there (None: it is left out)."""
     units = []
@@ -198,6 +205,6 @@ def fine_units(problem: Problem, fixed: Mapping[str, int | None] | None = None) 
             options = tuple(range(len(guests.options)))
             if fixed is not None:
                 chosen = fixed.get(guest.name)
-                options = () if chosen is None else (chosen,)
+                options = () if chosen is None else _as_kept(guests, chosen)
             units.append(Unit(c, guests, i, 1, options))
     return units

@@ -18,7 +18,7 @@ WORK: Final[Mapping[str, float]] = {
     "free_llcs": 1,
     "free_cores": 1,
     "moves": 1,
-    "page_size": 0.2,
+    "ties": 0.2,
 }
 
 # Less than this is gone before the solver has looked at a model: what is known is as good then, and told at once.
@@ -348,4 +348,4 @@ def hold(f: Formulation, name: str, goal: Linear, value: int) -> None:
 
 def maximizes(name: str) -> bool:
     """Whether more is better at a level."""
-    return name in MAXIMIZED or name == "page_size"
+    return name in MAXIMIZED or name == "ties"

@@ -154,10 +154,18 @@ def moves(f: Formulation) -> Linear:
     return total(count)
 
 
-def page_size(f: Formulation) -> Linear:
-    """The tie-break below all levels: larger pages where the guest leaves the choice."""
+def ties(f: Formulation) -> Linear:
+    """The tie-break below all levels: guests that stay keep their devices; larger pages where there is a choice."""
     sizes = sorted({size for key in f.memory_flows for size in key.page_sizes_kib})
-    return total(flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items())
+    pages = [flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items()]
+    weight = sum(f.model.upper(part) for part in pages) + 1
+    changed = [
+        kept * weight
+        for u, unit in enumerate(f.units)
+        for option, kept in f.options(u)
+        if option.keep is not None and not all(map(option.keep.has, range(len(unit.guests.devices))))
+    ]
+    return total((*pages, *(part * -1 for part in changed)))
 
 
 def _free(f: Formulation, given: list[Linear]) -> Linear:

@@ -32,9 +32,13 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         first = members[0]
         cells, devices, options, are_more = demands.of(first, most)
         if first.name in existing:
-            keep = current_keep(facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds)
-            if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
-                options += (_kept_option(facts, first, keep, kinds=kinds),)
+            # That another device takes the place of one that is no VF is no move.
+            for loose in (False, True) if first.devices else (False,):
+                keep = current_keep(
+                    facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds, loose=loose
+                )
+                if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
+                    options += (_kept_option(facts, first, keep, kinds=kinds),)
         floats = not facts.names_pools and first.has_floating_threads
         exists = first.name in existing
         classes.append(GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more))

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
+from numaplan.model.devices import PciAddress, PciDevice
+from numaplan.model.host import NodeId
 from numaplan.model.plan import Plan
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.levels import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
+from tests.audit.audited import guest as there
 from tests.depth import draws
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
@@ -155,3 +158,42 @@ def test_a_guest_keeps_the_vf_of_its_hostdev_though_another_comes_first(*, pinne
     addresses = [read_guest(data, name).pci_addresses for name, data in after.items()]
     assert [len(found) for found in addresses] == [1, 1]
     assert addresses[0] != addresses[1]
+
+
+CARDS = tuple(PciAddress(0, bus, 0, 0) for bus in (0x80, 0x90))
+
+
+def with_cards(**guests: str) -> Snapshot:
+    """Two cards that are alike on a node of eight CPUs; each guest is on CPU 1, 2, ... and has the card named."""
+    cards = tuple(PciDevice(address, "10de", "20b0", "030200", NodeId(0), "vfio-pci") for address in CARDS)
+    there_already = [
+        there(name, [str(cpu)], memory=("strict", [0]), memory_gib=1, emulator="0", hostdevs=[card])
+        for cpu, (name, card) in enumerate(guests.items(), 1)
+    ]
+    empty = host("1n:8c:1t", guests=there_already)
+    return replace(empty, pci=(*empty.pci, *cards))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_card_that_another_guest_must_have_is_exchanged_and_its_guest_moves_not(first: int) -> None:
+    """A move is another CPU, node or VF; a card of the same make is none of these."""
+    snapshot = with_cards(a=str(CARDS[first]))
+    asked = ask(
+        replace(guest("a", 1), devices=(DeviceRequest("card", vendor="10de", device="20b0"),)),
+        replace(guest("n", 1), devices=(DeviceRequest("card", address=CARDS[first]),)),
+        reserved="0",
+    )
+    plan = solve(asked, snapshot, budget=Budget())
+    assert not verify(asked, snapshot, plan)
+    assert [placement.devices[0].address for placement in plan.placements] == [CARDS[1 - first], CARDS[first]]
+    assert (plan.levels[-1].name, plan.levels[-1].value, plan.levels[-1].proven) == ("moves", 0, True)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_guest_keeps_its_card_where_nobody_must_have_it(first: int) -> None:
+    snapshot = with_cards(a=str(CARDS[first]))
+    cards = (DeviceRequest("card", vendor="10de", device="20b0"),)
+    asked = ask(replace(guest("n", 1), devices=cards), replace(guest("a", 1), devices=cards), reserved="0")
+    plan = solve(asked, snapshot, budget=Budget())
+    assert not verify(asked, snapshot, plan)
+    assert [placement.devices[0].address for placement in plan.placements] == [CARDS[1 - first], CARDS[first]]

@@ -107,6 +107,9 @@ def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) 
         name = guests.request.name
         if name not in by_name:
             return guests
+        # A device that changes is paid for, be it no move to `place`.
+        options = (o for o in guests.options if o.keep is None or all(map(o.keep.has, range(len(guests.devices)))))
+        guests = replace(guests, options=tuple(options))
         return _memory_left(_as_it_lies(guests, by_name[name]), by_name[name])
 
     problem = build_problem(request, facts)
