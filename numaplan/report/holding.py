@@ -20,17 +20,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread of the guest at place `guest` in the snapshot, and where its XML lets it run; None: anywhere."""
+    """A thread of the guest at place `guest` in the snapshot, and where its XML lets it run; None: anywhere.
+
+    `cpu` is the one that it holds: its only one that is online, or at all.
+    """
 
     guest: int
     role: Role
     number: int
     affinity: CpuSet | None
-
-    @property
-    def cpu(self) -> CpuId | None:
-        """The CPU that it holds: its only one."""
-        return self.affinity.lowest if self.affinity is not None and len(self.affinity) == 1 else None
+    cpu: CpuId | None
 
     @property
     def words(self) -> str:
@@ -62,7 +61,7 @@ class Holding:
 def holding(snapshot: Snapshot) -> Holding:
     """From the guests' XML: what they ask for whenever they run, be it now or not."""
     online = snapshot.cpus.online
-    threads = tuple(tuple(_threads(guest, place)) for place, guest in enumerate(snapshot.guests))
+    threads = tuple(tuple(_threads(guest, place, online)) for place, guest in enumerate(snapshot.guests))
     holders: dict[CpuId, list[Thread]] = {}
     floaters: dict[CpuId, list[int]] = {}
     for place, of_guest in enumerate(threads):
@@ -86,15 +85,19 @@ def polling_cpus(snapshot: Snapshot) -> CpuSet:
     return EMPTY if snapshot.openvswitch is None else snapshot.openvswitch.polling_cpus
 
 
-def _threads(guest: Guest, place: int) -> Iterator[Thread]:
+def _threads(guest: Guest, place: int, online: CpuSet) -> Iterator[Thread]:
+    def thread(role: Role, number: int, affinity: CpuSet | None) -> Thread:
+        found = (affinity, affinity & online) if affinity is not None else ()
+        return Thread(place, role, number, affinity, next((cpus.lowest for cpus in found if len(cpus) == 1), None))
+
     # Built in reverse so that the first of two pins of one vCPU counts, as it does for `Guest.vcpu_affinity`.
     vcpus = {int(pin.vcpu): pin.cpus for pin in reversed(guest.vcpu_pins)}
     for number in range(min(guest.vcpus, CPU_LIMIT)):
-        yield Thread(place, Role.VCPU, number, vcpus.get(number, guest.vcpu_cpuset))
-    yield Thread(place, Role.EMULATOR, 0, guest.emulator_affinity())
+        yield thread(Role.VCPU, number, vcpus.get(number, guest.vcpu_cpuset))
+    yield thread(Role.EMULATOR, 0, guest.emulator_affinity())
     iothreads = {int(pin.iothread): pin.cpus for pin in reversed(guest.iothread_pins)}
     for number in range(1, min(guest.iothreads, CPU_LIMIT) + 1):
-        yield Thread(place, Role.IOTHREAD, number, iothreads.get(number, guest.vcpu_cpuset))
+        yield thread(Role.IOTHREAD, number, iothreads.get(number, guest.vcpu_cpuset))
 
 
 def device_owners(snapshot: Snapshot) -> Mapping[PciAddress, tuple[int, ...]]:

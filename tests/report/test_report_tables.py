@@ -40,6 +40,7 @@ from numaplan.report.moves import moves_table
 from numaplan.report.plan import conflict_text
 from numaplan.report.tables import audit_table, inventory_table, plan_table
 from numaplan.report.text import clean
+from tests.audit.audited import guest as there
 from tests.hosts import GIB, Nic, host
 from tests.inventory.trees import capture_id, captures, snapshot
 from tests.records.samples import (
@@ -369,3 +370,10 @@ def test_one_move_of_a_kind_is_not_told_in_the_plural_and_two_are() -> None:
     plan = Plan(Status.FEASIBLE, Limit.NONE, "built", "none")
     said = moves_table(Moves(MovesStatus.OPTIMAL, 5, 5, steps, (), plan, Request(HostPolicy(), ())))
     assert said.splitlines()[-1] == "5 steps (2 move-pages, 2 repins, 1 restart); cost 5, at least 5"
+
+
+def test_a_thread_with_one_cpu_that_is_online_takes_that() -> None:
+    guests = [there("a", ["1-2"], emulator="0-3")]
+    shown = inventory_table(host("1n:4c:1t", offline="2", guests=guests), wide=True)
+    rows = lines_of(shown, "node")
+    assert "0,3" in rows[0].split()
