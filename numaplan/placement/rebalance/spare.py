@@ -16,7 +16,8 @@ from numaplan.placement.rebalance.standing import Standing
 class Spare:
     """CPUs of threads that are to float, as long as it stays where it is, and PCI functions that it does not name.
 
-    `floating` are those of `cpus` and others that go to no guest, `idle` siblings that are to nobody because of `cpus`.
+    `floating` are those of `cpus` and others that go to no guest, where it helps somebody that these are left; `idle`
+    are siblings that are to nobody because of `cpus`.
     """
 
     cpus: CpuSet = EMPTY
@@ -30,6 +31,7 @@ def spares_of(problem: Problem, movable: Collection[Standing], returning: Collec
     facts = problem.facts
     there = {each.guest.name: each for each in (*movable, *returning)}
     again = {each.guest.name for each in movable}
+    halves = CpuSet(cpu for core in facts.snapshot.cores if core.cpus & facts.allocatable for cpu in core.cpus)
     found: dict[str, Spare] = {}
     for guests in problem.classes:
         request = guests.request
@@ -40,9 +42,10 @@ def spares_of(problem: Problem, movable: Collection[Standing], returning: Collec
             served = {one for functions in current_devices(facts, request, standing.guest) for one in functions}
             floating = standing.held - named if kept else EMPTY
             cpus = floating & facts.free
+            others = floating - facts.allocatable
             found[request.name] = Spare(
                 cpus,
-                cpus | (floating - facts.allocatable),
+                cpus | others if cpus or others & halves else EMPTY,
                 idle_siblings(facts, cpus) & standing.idle if request.name in again else EMPTY,
                 frozenset(standing.guest.pci_addresses) - served,
             )
