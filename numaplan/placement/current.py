@@ -88,7 +88,7 @@ def current_keep(
     )
     bound = {node for (node, _), _ in held_memory(guest)}
     memory = tuple(cell.memory_node if cell.memory_node in bound else None for cell in cell_placements)
-    return Keep(placement, tuple(used), counts, memory, tuple(sets), spans)
+    return Keep(placement, tuple(used), counts, memory, tuple(sets), spans, loose)
 
 
 def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:

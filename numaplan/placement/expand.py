@@ -154,7 +154,7 @@ def _name_devices(
             start = n if key.count is not None else sum(c for _, _, c in wanted[:n])
             named[u, d] = tuple(sorted(items[start + i * step] for i in range(count)))
     owned = _own_first(f, named, kept=gone)
-    # Those of VFs are first, and kept where any is.
+    # Who is kept has the functions of all entries, or of its interfaces, which come first.
     return {
         u: [*kept.get(u, ()), *(owned[u, d] for d in range(len(kept.get(u, ())), len(f.units[u].guests.devices)))]
         for u in chosen

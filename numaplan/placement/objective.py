@@ -159,13 +159,9 @@ def ties(f: Formulation) -> Linear:
     sizes = sorted({size for key in f.memory_flows for size in key.page_sizes_kib})
     pages = [flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items()]
     weight = sum(f.model.upper(part) for part in pages) + 1
-    changed = [
-        kept * weight
-        for u, unit in enumerate(f.units)
-        for option, kept in f.options(u)
-        if option.keep is not None and not all(map(option.keep.has, range(len(unit.guests.devices))))
-    ]
-    return total((*pages, *(part * -1 for part in changed)))
+    options = (way for u in range(len(f.units)) for way in f.options(u))
+    loose = [kept * -weight for option, kept in options if option.keep is not None and option.keep.loose]
+    return total((*pages, *loose))
 
 
 def _free(f: Formulation, given: list[Linear]) -> Linear:

@@ -99,8 +99,8 @@ class KeptCore:
 class Keep:
     """A guest that stays exactly where its XML has it. `memory_nodes` are None where its XML binds none.
 
-    `devices` are (demand, device kind, how many); demands that are not among these get what there is: only another CPU,
-    node or VF is a move.
+    `devices` are (demand, device kind, how many); `loose`: not of its devices that are no VFs, which get what there is,
+    as only another CPU, node or VF is a move.
     `cell_sets` are the CPUs that each cell holds; `llc_spans` is what it adds to that level.
     """
 
@@ -110,6 +110,7 @@ class Keep:
     memory_nodes: tuple[NodeId | None, ...]
     cell_sets: tuple[tuple[CpuId, ...], ...]
     llc_spans: int
+    loose: bool = False
 
     def has(self, demand: int) -> bool:
         """Whether it stays with what it has of that demand."""

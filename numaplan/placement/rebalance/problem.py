@@ -108,7 +108,7 @@ def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) 
         if name not in by_name:
             return guests
         # A device that changes is paid for, be it no move to `place`.
-        options = (o for o in guests.options if o.keep is None or all(map(o.keep.has, range(len(guests.devices)))))
+        options = (option for option in guests.options if option.keep is None or not option.keep.loose)
         guests = replace(guests, options=tuple(options))
         return _memory_left(_as_it_lies(guests, by_name[name]), by_name[name])
 
@@ -191,7 +191,8 @@ def _kind_of_going(f: StayOrMove, u: int, option: Option) -> MoveKind:
 def number_of_moves(f: StayOrMove) -> Linear:
     """How many guests that are there get another place, or give up what they could do without.
 
-    As many times as there are guests that could do the latter and may move; of these it counts who does the former.
+    Of as many changes those are better in which fewer go that could do with letting a CPU go: they count on top of all
+    changes, each of which weighs more than all of them.
     """
     moved = (stays * -1 + 1 for stays in f.stays.values())
     keeping = (*f.keeps_cpus.items(), *f.keeps_devices.items())

@@ -1,4 +1,4 @@
-"""What a guest that is asked for has beyond that: it keeps it where nobody else needs it."""
+"""What a guest that is there has beyond its request: it keeps it where nobody else needs it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
