@@ -229,17 +229,23 @@ def floating_threads(f: Formulation) -> None:
     room: dict[NodeId, Linear] = {}
     for node in facts.nodes:
         online = len(facts.online(node) - facts.taken)
-        held = total(
-            f.on(u, k, node) * cell.cpus(facts.threads) for u, k, cell in f.cells() if cell.cpus(facts.threads)
-        )
+        parts = [(u, f.on(u, k, node) * cpus) for u, k, cell in f.cells() if (cpus := cell.cpus(facts.threads))]
         room[node] = f.model.boolean() if online else ZERO
         if online:
-            f.model.at_most(held + room[node], online)
+            f.model.at_most(total(held for _, held in parts) + room[node], online)
+            # Follows from what is below, but without it the relaxation sees no use in keeping a CPU.
+            bound = total(held for u, held in parts if _floats_there(f.units[u]))
+            f.model.at_most(bound - room[node] * (online - 1), 0)
     for u, unit in enumerate(f.units):
         if unit.guests.floats:
             for option, count in f.options(u):
                 rooms = total(room[node] for node in sorted(set(option.nodes)))
                 f.model.at_most(count - rooms * unit.count, 0)
+
+
+def _floats_there(unit: Unit) -> bool:
+    """Whether guests have threads that float, and all of them on one node, whichever that is."""
+    return unit.guests.floats and all(len(set(option.nodes)) == 1 for option in unit.guests.options)
 
 
 CONSTRAINTS: Final = (

@@ -5,6 +5,7 @@ from typing import Final
 
 from hypothesis import given, settings
 
+from numaplan.model.request import EmulatorPolicy, GuestRequest
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.fillings import fill, placed_so
@@ -39,6 +40,23 @@ def test_sizes_that_do_not_share_out_over_the_nodes_are_refused_though_no_total_
     problem = build_problem(request, host_facts(request, host("2n:8c:2t")))
     assert excess(problem) is None
     assert fill(problem).outcome is Outcome.INFEASIBLE
+
+
+def test_where_no_pool_is_named_a_node_keeps_a_cpu_for_what_floats_there() -> None:
+    # Two of 2 vCPUs fill a node of 4 CPUs, and then nothing can float there.
+    def outcome(*guests: GuestRequest, reserved: str = "") -> Outcome:
+        request = ask(*guests, reserved=reserved)
+        return fill(build_problem(request, host_facts(request, host("2n:4c:1t")))).outcome
+
+    pairs = [guest(f"g{i}", 2) for i in range(3)]
+    still = replace(pairs[2], emulator=EmulatorPolicy.SET, emulator_cpus=0)
+    assert outcome(*pairs) is Outcome.INFEASIBLE
+    assert outcome(*pairs[:2]) is Outcome.OPTIMAL
+    # On a node of their own two fill it, if nothing of theirs floats.
+    assert outcome(*pairs[:1], still, replace(still, name="still")) is Outcome.OPTIMAL
+    assert outcome(*pairs[:2], still) is Outcome.INFEASIBLE
+    # What floats on reserved CPUs needs none of the others.
+    assert outcome(guest("a", 4), *pairs[:1], reserved="4") is Outcome.OPTIMAL
 
 
 def test_where_no_guest_may_be_left_out_of_the_count_too_many_kinds_of_them_tell_nothing() -> None:

@@ -32,7 +32,10 @@ NODES: Final = tuple(map(NodeId, range(3)))
 
 needs = st.tuples(st.integers(0, 6), st.integers(0, 2))
 lumps = st.builds(
-    lambda needs, nodes: Lump(needs, tuple(sorted(nodes))), needs, st.sets(st.sampled_from(NODES), min_size=2)
+    lambda needs, nodes, floats: Lump(needs, tuple(sorted(nodes)), floats),
+    needs,
+    st.sets(st.sampled_from(NODES), min_size=2),
+    st.booleans(),
 )
 
 
@@ -55,14 +58,15 @@ def ways(load: Load) -> Iterator[Sequence[tuple[Lump, NodeId]]]:
 
 
 def has_place(load: Load) -> bool:
-    """Whether any way keeps to the room of each node."""
+    """Whether any way keeps to the room of each node, of which what floats takes one of the last thing, once."""
 
     def keeps(way: Sequence[tuple[Lump, NodeId]]) -> bool:
-        laid = {node: [lump.needs for lump, on in way if on == node] for node in load.room}
+        laid = {node: [lump for lump, on in way if on == node] for node in load.room}
         return all(
-            need <= have
+            sum(lump.needs[i] for lump in laid[node]) + (i == last and any(lump.floats for lump in laid[node])) <= have
             for node, room in load.room.items()
-            for need, have in zip(map(sum, zip(*laid[node], strict=True)), room, strict=False)
+            for i, have in enumerate(room)
+            for last in [len(room) - 1]
         )
 
     return any(keeps(way) for way in ways(load))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
-from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
+from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
 from numaplan.placement.problem import GuestClass, Problem
@@ -82,7 +82,7 @@ def leaves_no_way(problem: Problem) -> bool:
         if question in asked or not others:
             continue
         asked.add(question)
-        if not any(_have_room(problem, shape, way, others=others, room=room) for way in shape.ways):
+        if not any(_have_room(shape, way, others=others, room=room) for way in shape.ways):
             return True
     return False
 
@@ -93,12 +93,7 @@ def _shape(problem: Problem, guests: GuestClass) -> _Shape:
 
 
 def _have_room(
-    problem: Problem,
-    shape: _Shape,
-    way: Sequence[NodeId],
-    others: Mapping[_Shape, int],
-    *,
-    room: Mapping[NodeId, Needs],
+    shape: _Shape, way: Sequence[NodeId], *, others: Mapping[_Shape, int], room: Mapping[NodeId, Needs]
 ) -> bool:
     """Whether counting shows room on the nodes of a guest that goes that way, for it and all `others`."""
     nodes = frozenset(way)
@@ -109,10 +104,9 @@ def _have_room(
             return False
         needs.append(tuple(count * need for need in least[0]))
         float_there |= other.floats and least[1]
-    need, have = _sum(needs), _sum(room[node] for node in nodes)
-    # Where no pool is named, what floats needs a CPU that nobody holds, be it none that guests may have.
-    held = sum(len(problem.facts.online(node) - problem.facts.taken) for node in nodes)
-    return all(a <= b for a, b in zip(need, have, strict=True)) and need[0] + float_there <= held
+    there = _sum(room[node] for node in nodes)
+    have = beside_what_floats(there) if float_there else there
+    return have is not None and all(a <= b for a, b in zip(_sum(needs), have, strict=True))
 
 
 def _sum(needs: Iterable[Needs]) -> Needs:

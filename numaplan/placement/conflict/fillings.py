@@ -1,7 +1,8 @@
 """Whether cells can share the nodes out among them: every way to fill a node, and how often each way is taken.
 
 What totals count one by one is here counted together: cores of their own, whole cores, CPUs, shared vCPUs, memory of
-one page size and of all. VFs and links are left out, so a refusal is a proof, and a filling only a place to start from.
+one page size and of all; and where no pool is named, the CPU that nobody holds beside what floats. VFs and links are
+left out, so a refusal is a proof, and a filling only a place to start from.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.needs import Needs, cell_needs, room_on
+from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, room_on
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units
@@ -28,14 +29,28 @@ MOST_LUMPS: Final = 12
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lump:
-    """Cells that go to one node, one of `nodes`, and what they need there of each thing that is counted."""
+    """Cells that go to one node, one of `nodes`, and what they need there of each thing that is counted.
+
+    `floats`: and a CPU of that node that nobody holds, which may be the same for all.
+    """
 
     needs: Needs
     nodes: tuple[NodeId, ...]
+    floats: bool = False
 
 
 # Nodes of one kind have as much room, for the same lumps.
 NodeKind = tuple[Needs, tuple[Lump, ...]]
+
+
+def ways_to_use(kind: NodeKind) -> Iterator[NodeKind]:
+    """A node with a CPU that nobody holds, for all lumps, and one without, for those of which nothing floats there."""
+    room, lumps = kind
+    others = tuple(lump for lump in lumps if not lump.floats)
+    beside = None if len(others) == len(lumps) else beside_what_floats(room)
+    if beside is not None:
+        yield beside, lumps
+    yield room, others
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +143,11 @@ def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterato
         return
     for k in range(len(guests.cells)):
         together.setdefault(tuple(option.nodes[k] for option in guests.options), []).append(k)
+    # On several nodes, any of them will do for what floats.
+    floats = guests.floats and len(together) == 1 and not cores_only
     for nodes, cells in together.items():
         needs = [cell_needs(problem, guests, k, cores_only=cores_only) for k in cells]
-        yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))))
+        yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))), floats)
 
 
 def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[int, ...]]] | None:
@@ -141,13 +158,20 @@ def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[in
         kind = load.kind(node, lumps)
         if kind not in found:
             found[kind] = []
-            for way in _ways(kind[0], [(lump.needs, load.wanted[lump]) for lump in kind[1]]):
-                left -= 1
-                if left < 0:
-                    return None
-                if way is not None:
-                    found[kind].append(way)
+            for room, some in ways_to_use(kind):
+                for way in _ways(room, [(lump.needs, load.wanted[lump]) for lump in some]):
+                    left -= 1
+                    if left < 0:
+                        return None
+                    if way is not None:
+                        found[kind].append(in_order(kind[1], some, way))
     return found
+
+
+def in_order(lumps: Sequence[Lump], some: Sequence[Lump], way: Sequence[int]) -> tuple[int, ...]:
+    """How often each of `lumps` lies there where `some` of them lie so often."""
+    counts = dict(zip(some, way, strict=True))
+    return tuple(counts.get(lump, 0) for lump in lumps)
 
 
 def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[tuple[int, ...] | None]:

@@ -116,7 +116,8 @@ class Judge:
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
         # On many nodes even a glance takes longer than to look near a plan.
-        near_first = self._known.is_known and len(compact.facts.nodes) >= MANY_NODES
+        many = len(compact.facts.nodes) >= MANY_NODES
+        near_first = many and self._known.is_known
         if near_first and self._is_near(joint, self._patience.few):
             return True
         answer = self._searched(joint, GLANCE)
@@ -124,7 +125,7 @@ class Judge:
         # nearly fill many nodes, one plan is soon found near another that has most of them.
         if answer is None and self._known.learn(joint, plain_plan(compact)):
             return True
-        if answer is None and not near_first and self._is_near(joint, self._patience.few):
+        if answer is None and many and not near_first and self._is_near(joint, self._patience.few):
             return True
         return answer
 

@@ -1,7 +1,8 @@
 """What cells need of their node, and what nodes have, of all that is counted: numbers in one order.
 
 That is CPUs, whole cores, cores of their own, CPUs with those kept idle, shared vCPUs, memory of each page size, and of
-all of them.
+all of them; where no pool is named, last come the CPUs that are held of all that may be, for one that nobody holds is
+needed there by what floats.
 """
 
 from numaplan.model.host import NodeId
@@ -20,7 +21,9 @@ def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool
         return cores
     bound = cell.strict and all(option.keep is None for option in guests.options)
     pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
-    return (*cores, cell.shared, *pages, cell.memory_kib if bound and cell.memory_kib < BOUNDLESS_KIB else 0)
+    memory = cell.memory_kib if bound and cell.memory_kib < BOUNDLESS_KIB else 0
+    held = () if problem.facts.names_pools else (cell.cpus(width),)
+    return (*cores, cell.shared, *pages, memory, *held)
 
 
 def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Needs:
@@ -31,7 +34,14 @@ def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Need
         return cores
     pages = {size: problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem)}
     memory = sum(capacity for size, capacity in pages.items() if size < BOUNDLESS_KIB)
-    return (*cores, problem.facts.pool_left.get(node, 0), *pages.values(), memory)
+    held = () if problem.facts.names_pools else (len(problem.facts.online(node) - problem.facts.taken),)
+    return (*cores, problem.facts.pool_left.get(node, 0), *pages.values(), memory, *held)
+
+
+def beside_what_floats(room: Needs) -> Needs | None:
+    """The room that a node has if something floats there, where no pool is named; None where nothing can."""
+    *others, held = room
+    return (*others, held - 1) if held > 0 else None
 
 
 def _sizes(problem: Problem) -> list[int]:

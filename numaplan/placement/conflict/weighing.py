@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from numaplan.placement.conflict.fillings import Load, Lump, NodeKind
+from numaplan.placement.conflict.fillings import Load, Lump, NodeKind, in_order, ways_to_use
 from numaplan.placement.conflict.needs import Needs
 from numaplan.placement.cpsat import ZERO, Model, total
 from numaplan.placement.lp import LinearProgram
@@ -144,7 +144,14 @@ class _Heaviest:
 
 
 def _heaviest(kind: NodeKind, weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
-    room, lumps = kind
+    found = []
+    for room, some in ways_to_use(kind):
+        most = _heaviest_of(room, some, weights, wanted)
+        found.append(_Heaviest(most.most, in_order(kind[1], some, most.way) if most.way else ()))
+    return max(found, key=lambda way: way.most)
+
+
+def _heaviest_of(room: Needs, lumps: tuple[Lump, ...], weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
     model = Model()
     counts = [model.integer(0, wanted[lump] if _has_room(room, lump) else 0) for lump in lumps]
     for i, have in enumerate(room):
