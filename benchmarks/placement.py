@@ -35,7 +35,6 @@ from numaplan.placement.search import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verify import objective, placement_violations, verify
-from tests.placement.case_files import cases, load, request_of, snapshot_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 # A scale at which hardly anything but the start is left of the search.
@@ -162,6 +161,9 @@ def _print_row(name: str, rows: list[Row]) -> None:
 
 def _print_cases() -> None:
     """Guests placed of each instance of the field, and how many of the orders of first fit place them all."""
+    # Its readers of files would count in every peak of memory.
+    from tests.placement.case_files import cases, load, request_of, snapshot_of  # noqa: PLC0415
+
     print(f"{'instance':40} {'guests':>6} {'placed : ff : plain':>20} {'orders that place all':>22}")
     for path in cases():
         if not path.stem.startswith("instance-"):
