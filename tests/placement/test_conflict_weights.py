@@ -144,6 +144,20 @@ def test_copies_that_fill_many_nodes_are_refused_by_cpus_and_pages_together_with
     assert can(109) is None
 
 
+def test_even_ones_waste_a_cpu_of_each_node_that_keeps_one_for_what_floats() -> None:
+    # No pool is named, so 31 of 32 CPUs of a node may be held, and even ones hold 30 of these.
+    snapshot = host("8n:16c:2t")
+
+    def load(*more: int, emulator: str = "share") -> Load:
+        sizes = [size for size in (2, 4, 6, 8, 10) for _ in range(8)]
+        request = ask(*(guest(f"g{i}", n, emulator=emulator, emulator_cpus=0) for i, n in enumerate((*sizes, *more))))
+        return Load.of(build_problem(request, host_facts(request, snapshot)))
+
+    assert not Scales().weigh(load())
+    assert Scales().weigh(load(2))
+    assert not Scales().weigh(load(2, emulator="set"))
+
+
 def test_prices_are_what_the_least_cost_grows_by() -> None:
     program = LinearProgram()
     much, little = program.row(low=4), program.row(low=1)
