@@ -234,8 +234,8 @@ def floating_threads(f: Formulation) -> None:
         if online:
             f.model.at_most(total(held for _, held in parts) + room[node], online)
             # Follows from what is below, but without it the relaxation sees no use in keeping a CPU.
-            bound = total(held for u, held in parts if _floats_there(f.units[u]))
-            f.model.at_most(bound - room[node] * (online - 1), 0)
+            theirs = total(held for u, held in parts if _floats_there(f.units[u]))
+            f.model.at_most(theirs - room[node] * (online - 1), 0)
     for u, unit in enumerate(f.units):
         if unit.guests.floats:
             for option, count in f.options(u):

@@ -44,7 +44,10 @@ NodeKind = tuple[Needs, tuple[Lump, ...]]
 
 
 def ways_to_use(kind: NodeKind) -> Iterator[NodeKind]:
-    """A node with a CPU that nobody holds, for all lumps, and one without, for those of which nothing floats there."""
+    """The two ways to use a node: with a CPU that nobody holds, for all lumps, or for those alone that do not float.
+
+    As a node each, with the room and the lumps that it has then; only the latter where nothing floats.
+    """
     room, lumps = kind
     others = tuple(lump for lump in lumps if not lump.floats)
     beside = None if len(others) == len(lumps) else beside_what_floats(room)

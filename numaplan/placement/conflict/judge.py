@@ -33,9 +33,9 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, at first and at last; in the `manner` that is
-    best of most plans if none is given. All searches together may have `work` (class, way to lie, VFs wanted) triples;
-    counting is free.
+    `few` and `many`: how often room is made near a plan that is known, at first (on many nodes) and at last; in the
+    `manner` that is best of most plans if none is given. All searches together may have `work` (class, way to lie, VFs
+    wanted) triples; counting is free.
     """
 
     step: Budget
@@ -115,7 +115,7 @@ class Judge:
             return True if self._known.learn(joint, plain_plan(compact)) else None
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
-        # On many nodes even a glance takes longer than to look near a plan.
+        # On many nodes even a glance takes longer than to look near a plan; on few a short search takes less than that.
         many = len(compact.facts.nodes) >= MANY_NODES
         near_first = many and self._known.is_known
         if near_first and self._is_near(joint, self._patience.few):

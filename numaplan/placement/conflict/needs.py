@@ -1,8 +1,8 @@
 """What cells need of their node, and what nodes have, of all that is counted: numbers in one order.
 
 That is CPUs, whole cores, cores of their own, CPUs with those kept idle, shared vCPUs, memory of each page size, and of
-all of them; where no pool is named, last come the CPUs that are held of all that may be, for one that nobody holds is
-needed there by what floats.
+all of them. Where no pool is named, all CPUs of the node come last, also those that guests may not have: what floats
+needs one of these that nobody holds.
 """
 
 from numaplan.model.host import NodeId

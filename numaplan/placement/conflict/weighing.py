@@ -8,7 +8,7 @@ cutting-stock problem", 1961). The proof itself is in whole numbers: what the so
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.placement.conflict.fillings import Load, Lump, NodeKind, in_order, ways_to_use
@@ -144,11 +144,9 @@ class _Heaviest:
 
 
 def _heaviest(kind: NodeKind, weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
-    found = []
-    for room, some in ways_to_use(kind):
-        most = _heaviest_of(room, some, weights, wanted)
-        found.append(_Heaviest(most.most, in_order(kind[1], some, most.way) if most.way else ()))
-    return max(found, key=lambda way: way.most)
+    found = [(_heaviest_of(room, some, weights, wanted), some) for room, some in ways_to_use(kind)]
+    heaviest, some = max(found, key=lambda each: each[0].most)
+    return replace(heaviest, way=in_order(kind[1], some, heaviest.way) if heaviest.way else ())
 
 
 def _heaviest_of(room: Needs, lumps: tuple[Lump, ...], weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
