@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import draws
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="rewrite golden files from what the code says now")
-    parser.addoption("--trees", type=int, default=1000, metavar="N", help="how many broken hosts are read at random")
+    parser.addoption("--trees", type=int, default=draws(500), metavar="N", help="so many broken hosts are read")
     parser.addoption("--every-fault", action="store_true", help="break each file, not one of each kind")
     parser.addoption("--every-document", action="store_true", help="patch each domain XML, not each fourth")
 

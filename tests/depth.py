@@ -1,4 +1,4 @@
-"""How many cases a test draws."""
+"""How many cases a test draws, and of many machines how many it takes: few every day, more where there is time."""
 
 import os
 

@@ -13,9 +13,10 @@ from numaplan.apply.recover import recover
 from numaplan.apply.transaction import carry_out
 from numaplan.errors import ExitCode, NumaplanError
 from tests.apply.fake import FAULTS, Crash, FakeLibvirt, domain, normal
+from tests.depth import draws
 
 # How many a run of every day draws; 20,000 take five minutes.
-EXAMPLES = 200
+EXAMPLES = draws(100)
 CALLS = 40
 THEIRS = b"<domain>theirs</domain>"
 GUESTS = ("a", "b", "c", "d")

@@ -25,7 +25,7 @@ def grave(request: Request, snapshot: Snapshot) -> list[str]:
 
 
 @settings(
-    max_examples=draws(60), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=draws(30), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 @given(requests_and_hosts(existing=False))
 def test_a_plan_of_any_kind_leaves_nothing_above_info(case: Case) -> None:

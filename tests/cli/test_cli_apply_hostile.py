@@ -131,7 +131,7 @@ def values(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str
         yield from values(value, (*path, key))
 
 
-@settings(max_examples=draws(8), deadline=None, derandomize=True)
+@settings(max_examples=draws(4), deadline=None, derandomize=True)
 @given(st.data())
 def test_whatever_number_of_a_placement_is_changed_nothing_is_written(data: st.DataObject) -> None:
     document = json.loads(EXAMPLE.read_text())

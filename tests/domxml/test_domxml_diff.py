@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from numaplan.domxml.diff import unified_diff
 from numaplan.model.request import Memballoon
+from tests.depth import draws
 from tests.domxml.plans import TWO_VCPUS, domain, patched, placed, sriov
 from tests.patching import TOOLS, applied
 from tests.requests import guest
@@ -56,7 +57,7 @@ def many_lines(values: list[int]) -> bytes:
     return b"".join(b"<a%d/>\n" % value for value in values)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(20), deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=40), st.data())
 def test_any_two_documents_are_turned_into_each_other(values: list[int], data: st.DataObject) -> None:
     other = list(values)

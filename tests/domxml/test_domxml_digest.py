@@ -13,6 +13,7 @@ from numaplan.domxml.digest import xml_digests
 from numaplan.domxml.tree import parse
 from numaplan.errors import InputError
 from tests.corpus import corpus
+from tests.depth import draws
 
 DOMAIN = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>fw1</name>
@@ -147,7 +148,7 @@ def test_real_domains_written_anew_have_the_digests_that_they_had() -> None:
     assert seen > 100
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=draws(30), deadline=None, derandomize=True)
 @given(st.data())
 def test_each_value_of_a_domain_counts(data: st.DataObject) -> None:
     """Whichever attribute is changed, exactly one part has another digest."""

@@ -11,6 +11,7 @@ from numaplan.domxml.edit import Edits, apply
 from numaplan.domxml.element import New
 from numaplan.domxml.tree import Element, parse
 from numaplan.errors import InputError
+from tests.depth import draws
 from tests.domxml.plans import domain
 
 LINES = "<new a='1'>\n     <b>&lt;&amp;&gt;</b>\n   </new>"
@@ -223,7 +224,7 @@ def _names(element: Element) -> list[str]:
     return [child.name for child in element.children]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=draws(200), deadline=None)
 @given(st.lists(st.tuples(_GAPS.filter(lambda gap: "text" not in gap), _parts()), max_size=4), st.data())
 def test_any_edit_of_any_document_does_what_it_says_and_keeps_the_rest(
     parts: list[tuple[str, str]], data: st.DataObject

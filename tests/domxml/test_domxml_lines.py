@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numaplan.domxml.lines import Change, changes
+from tests.depth import draws
 
 _LINES = st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=12)
 
@@ -22,7 +23,7 @@ def rebuilt(old: list[bytes], new: list[bytes], found: list[Change]) -> list[byt
     return result + old[position:]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=draws(250), deadline=None)
 @given(_LINES, _LINES)
 def test_the_changes_lead_from_one_text_to_the_other(old: list[bytes], new: list[bytes]) -> None:
     found = changes(old, new)

@@ -14,12 +14,13 @@ from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.host import NodeId
 from numaplan.model.request import DeviceLocality, GuestRequest
 from numaplan.model.snapshot import Snapshot
+from tests.depth import draws
 from tests.domxml.plans import domain, patched, placed, sriov
 from tests.hosts import Nic, host
 from tests.requests import guest
 
 # More examples, once in a while: how many.
-EXAMPLES = 50
+EXAMPLES = draws(25)
 PAIRS = [[10, 12, 32, 32], [12, 10, 32, 32], [32, 32, 10, 12], [32, 32, 12, 10]]
 HOST = host("4n:4c:1t", nics=[Nic(f"ens{n}", n if n < 4 else None, 12) for n in range(5)], distances=PAIRS)
 CELLS = (

@@ -23,13 +23,14 @@ from numaplan.model.request import (
     MemoryBackingRequest,
     Realtime,
 )
+from tests.depth import draws
 from tests.domxml.leftover import assert_nothing_else_changed
 from tests.domxml.plans import GIB, placed, sriov
 from tests.domxml.test_domxml_corpus import ON, documents, rules, says
 from tests.requests import guest
 
 # More examples, once in a while: how many.
-EXAMPLES = 60
+EXAMPLES = draws(30)
 # What may be refused, and where vnf.yaml or the option is that would help.
 REFUSALS = ("change-guest-topology", "cpu_cache", "access private", "which is no VF")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numaplan.domxml.read import read_guest
 from numaplan.domxml.tree import ATTRIBUTE_LIMIT, DEPTH_LIMIT, ELEMENT_LIMIT, SIZE_LIMIT, Document, Element, parse
 from numaplan.errors import ExitCode, InputError
+from tests.depth import draws
 
 BOM = b"\xef\xbb\xbf"
 
@@ -163,7 +164,7 @@ def test_every_truncation_of_a_document_is_refused() -> None:
             parse(data[:length], "f")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(150), deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
     for document in (data, b"<domain>" + data + b"</domain>", b"<domain " + data + b"/>"):
@@ -197,7 +198,7 @@ def _is_whole(data: bytes, element: Element) -> bool:
     return text.startswith(b"<" + element.tag.encode()) and ends
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(150), deadline=None)
 @given(st.lists(_elements(), max_size=4))
 def test_spans_of_any_document_start_and_end_with_their_tags_and_nest(parts: list[str]) -> None:
     data = ("<domain>" + "".join(parts) + "</domain>").encode()

@@ -14,10 +14,11 @@ from numaplan.sources.archive import read_archive
 from numaplan.sources.capture import Origin, capture_bytes, replaying
 from numaplan.sources.recording import Recording, RecordingStore
 from numaplan.sources.tree import HostTree
+from tests.depth import step
 from tests.inventory.named_host import KEY, MAC, SECRETS, UUID, named_host
 from tests.inventory.trees import MadeStore, capture_id, captures, opened
 
-NAMES = [capture_id(path) for path in captures()]
+NAMES = [capture_id(path) for path in captures()[:: step(3)]]
 
 
 def recorded(store: MadeStore) -> tuple[Recording, Snapshot]:

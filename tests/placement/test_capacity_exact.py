@@ -30,7 +30,7 @@ LINKS: Final = st.sampled_from([(False, False), (False, False), (True, False), (
 MANY: Final = st.booleans()
 
 deterministic = settings(
-    max_examples=draws(12), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=draws(6), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

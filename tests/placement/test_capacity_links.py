@@ -41,7 +41,7 @@ def carry(first: int, second: int, vms: Sequence[Rated]) -> bool:
     return bool(left)
 
 
-@settings(max_examples=draws(20), deadline=None, derandomize=True)
+@settings(max_examples=draws(10), deadline=None, derandomize=True)
 @given(VMS, st.lists(VMS, max_size=3), st.integers(5, 20), st.integers(5, 20))
 def test_what_one_more_needs_of_a_link_is_enough_and_no_less_is(
     copy: Rated, others: list[Rated], first: int, second: int

@@ -18,7 +18,7 @@ from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-DRAWS: Final = draws(50)
+DRAWS: Final = draws(25)
 
 
 @settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)

@@ -22,7 +22,7 @@ from tests.placement.bruteforce import optimum
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest, vfs
 
-DRAWS: Final = draws(40)
+DRAWS: Final = draws(20)
 
 repeatable = settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
 

@@ -24,7 +24,7 @@ from tests.depth import draws
 from tests.hosts import host
 from tests.requests import ask, guest
 
-DRAWS: Final = draws(60)
+DRAWS: Final = draws(30)
 NO_SEARCH: Final = Patience(Budget(scale=0.00001), few=0, many=0)
 # (how many, vCPUs, GiB) of the guests beside the copies.
 OTHERS: Final = ((15, 2, 20), (9, 4, 16), (14, 6, 32), (4, 8, 16), (6, 8, 32), (3, 10, 4), (5, 4, 24), (5, 4, 8))

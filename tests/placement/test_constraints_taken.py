@@ -154,7 +154,7 @@ def test_dpdk_takes_large_pages_first_and_the_rest_in_small_ones(
     assert pages_taken(wanted_mib << 10, large=large, small=small) == taken
 
 
-@settings(max_examples=draws(70), deadline=None, derandomize=True)
+@settings(max_examples=draws(35), deadline=None, derandomize=True)
 @given(st.integers(0, 6 << 20), st.integers(0, 4), st.integers(0, 2048))
 def test_dpdk_takes_enough_where_there_is_enough_and_never_more_than_there_is(
     wanted_kib: int, large: int, small: int

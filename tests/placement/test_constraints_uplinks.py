@@ -158,7 +158,7 @@ def test_a_pf_without_a_node_is_an_uplink_that_is_not_known() -> None:
     assert uplink(snapshot) is None
 
 
-@settings(max_examples=draws(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(25), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(requests_and_hosts(odd=True))
 def test_search_and_proof_find_the_same_uplinks(case: Case) -> None:
     for bridge in BRIDGES:

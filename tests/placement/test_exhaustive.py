@@ -8,6 +8,7 @@ from typing import Final
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from tests.depth import draws
 from tests.placement.exhaustive.cases import Case, cases
 from tests.placement.exhaustive.compare import UNDECIDED
 from tests.placement.exhaustive.found import PROPERTIES
@@ -15,7 +16,7 @@ from tests.placement.exhaustive.limits import Limits
 from tests.placement.exhaustive.resources import TooLargeError
 
 # Hundreds a property in a minute; the deeper runs have their own command.
-EXAMPLES: Final = 100
+EXAMPLES: Final = draws(50)
 # Beyond what trying everything could do.
 MID_SIZE: Final = Limits(nodes=4, cpus=40, guests=4, vcpus=24)
 

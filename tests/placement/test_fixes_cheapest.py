@@ -261,7 +261,7 @@ def with_supply(pages: Sequence[int], vfs: Sequence[int]) -> Snapshot:
     return parse_synthetic(f"{nodes} nodes, {3 * nodes} cores, {32 * nodes}GiB; {huge}{ports}")
 
 
-@settings(deadline=None, derandomize=True, max_examples=draws(10), database=None)
+@settings(deadline=None, derandomize=True, max_examples=draws(5), database=None)
 @given(shortages())
 def test_no_choice_of_more_pages_or_of_more_vfs_is_cheaper_than_the_one_that_is_told(
     drawn: tuple[dict[str, Any], list[int], list[int]],

@@ -17,7 +17,7 @@ def document(snapshot: Snapshot) -> Json:
     return json.loads(inventory_json(snapshot))
 
 
-@settings(deadline=None, derandomize=True, max_examples=draws(20))
+@settings(deadline=None, derandomize=True, max_examples=draws(10))
 @given(hosts(), hosts())
 def test_a_patched_document_is_that_of_the_other_host(old: Snapshot, new: Snapshot) -> None:
     assert applied(document(old), inventory_patch(old, new)) == document(new)

@@ -29,7 +29,7 @@ def fixes_of(asked: Question) -> tuple[Fix, ...]:
     return conflict.fixes
 
 
-@settings(deadline=None, derandomize=True, max_examples=draws(20))
+@settings(deadline=None, derandomize=True, max_examples=draws(10))
 @given(questions())
 def test_every_fix_carried_out_is_enough_and_no_page_vf_or_cpu_of_it_is_too_many(asked: Question) -> None:
     fixes = fixes_of(asked)

@@ -115,7 +115,7 @@ def scenes(draw: st.DrawFn) -> tuple[Request, dict[str, bytes]]:
     return ask(*asked, reserved=RESERVED, physnets=PHYSNETS), xml
 
 
-@settings(max_examples=draws(50), deadline=None, derandomize=True)
+@settings(max_examples=draws(25), deadline=None, derandomize=True)
 @given(scenes())
 def test_placing_again_changes_no_byte(scene: tuple[Request, dict[str, bytes]]) -> None:
     request, xml = scene

@@ -125,7 +125,7 @@ def shared_emulators(draw: st.DrawFn) -> tuple[Request, Snapshot]:
     return ask(*asked), replace(empty, guests=tuple(guests))
 
 
-@settings(max_examples=draws(40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(20), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(shared_emulators())
 def test_nobody_moves_where_what_is_asked_for_fits_beside_all_as_they_are(case: tuple[Request, Snapshot]) -> None:
     request, snapshot = case

@@ -42,7 +42,7 @@ def by_all_pairs(
     return {old: new for i, j in found.items() for old, new in zip(cores[i], cores[j], strict=True)}
 
 
-@settings(max_examples=draws(50), deadline=None, derandomize=True)
+@settings(max_examples=draws(25), deadline=None, derandomize=True)
 @given(st.integers(1, 7), st.integers(1, 2), st.data())
 def test_the_best_pairs_come_first(count: int, threads: int, data: st.DataObject) -> None:
     cores = cores_of(count, threads)

@@ -13,7 +13,7 @@ from tests.placement.rebalance_cases import Case, cases, cheapest, costly, mendi
 from tests.placement.replay import Replay
 
 thorough = settings(
-    max_examples=draws(50),
+    max_examples=draws(25),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -20,7 +20,7 @@ from numaplan.placement.start import starts
 from tests.depth import draws
 from tests.placement.random_cases import Case, requests_and_hosts
 
-DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(10), deadline=None, derandomize=True)
 # One that no solution of these reaches.
 FAR = 10**6
 

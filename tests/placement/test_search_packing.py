@@ -17,7 +17,7 @@ from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
 WORK = 5.0
-DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(10), deadline=None, derandomize=True)
 
 
 def best_priority(request: Request, snapshot: Snapshot, *, counted: bool) -> Solved:

@@ -28,7 +28,7 @@ from tests.requests import ask, guest
 # So few ways that most guests have more.
 FEW: Final = 1
 deterministic = settings(
-    max_examples=draws(50), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=draws(25), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -28,7 +28,7 @@ from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.requests import ask, guest
 
-DRAWS = settings(max_examples=draws(20), deadline=None, derandomize=True)
+DRAWS = settings(max_examples=draws(10), deadline=None, derandomize=True)
 EVERYTHING = 1.0
 
 

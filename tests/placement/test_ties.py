@@ -64,7 +64,7 @@ def tied(groups: dict[str, list[GuestRequest]], wishes: Wishes) -> list[GuestReq
     return found
 
 
-@settings(DRAWS, max_examples=draws(50))
+@settings(DRAWS, max_examples=draws(25))
 @given(st.integers(1, 7), st.data())
 def test_sets_say_of_no_other_pairs_than_the_guests_do_that_they_are_tied(count: int, data: st.DataObject) -> None:
     pairs = data.draw(st.sets(st.sampled_from(list(combinations(range(count), 2)) or [(0, 0)])))
@@ -104,7 +104,7 @@ def cases_of_copies(draw: st.DrawFn) -> Case:
     return Case(inventory, {"apiVersion": "numaplan/v1", "host": policy, "vms": vms})
 
 
-@settings(DRAWS, max_examples=draws(30))
+@settings(DRAWS, max_examples=draws(15))
 @given(cases_of_copies())
 def test_the_answer_for_copies_is_that_of_trying_everything(case: Case) -> None:
     try:
@@ -114,7 +114,7 @@ def test_the_answer_for_copies_is_that_of_trying_everything(case: Case) -> None:
     assert [line for line in found if not line.startswith(UNDECIDED)] == []
 
 
-@settings(DRAWS, max_examples=draws(40))
+@settings(DRAWS, max_examples=draws(20))
 @given(cases_of_copies())
 def test_guests_that_share_their_nodes_have_a_place_as_one_guest_just_where_they_have_one(case: Case) -> None:
     request = question(case).request
@@ -134,7 +134,7 @@ def test_copies_of_two_cells_that_share_their_nodes_are_counted_there() -> None:
     assert solve(replace(request, guests=request.guests[:7]), snapshot, budget=Budget()).status is Status.OPTIMAL
 
 
-@settings(DRAWS, max_examples=draws(50))
+@settings(DRAWS, max_examples=draws(25))
 @given(cases_of_copies())
 def test_counting_refuses_no_copies_that_have_a_place(case: Case) -> None:
     request = question(case).request

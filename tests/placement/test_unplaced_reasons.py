@@ -72,7 +72,7 @@ def test_a_guest_of_priority_0_that_has_no_place_is_told_what_it_lacks() -> None
     assert "its priority is 0" in left_out(request, host("2n:8c:1t"))["e"]
 
 
-@settings(max_examples=draws(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=draws(15), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(requests_and_hosts(existing=False))
 def test_a_guest_that_is_left_out_lacks_something_exactly_where_it_has_no_place(case: Case) -> None:
     plan = solve(case.request, case.snapshot, budget=Budget())

@@ -37,9 +37,9 @@ from tests.placement.bruteforce_options import cell_choices, skeleton
 from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.verify_cases import POLICY, guest, plan, sriov
 
-NAIVE = draws(20)
-ODD = draws(12)
-VALID = draws(30)
+NAIVE = draws(10)
+ODD = draws(6)
+VALID = draws(15)
 
 BARE = replace(POLICY, reserved_cpus=CpuSet.parse("0"), shared_cpus=None)
 

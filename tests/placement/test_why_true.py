@@ -16,7 +16,7 @@ from tests.placement.random_cases import Case, requests_and_hosts
 from tests.placement.why_bruteforce import cheapest_ways
 
 QUICK: Final = settings(
-    max_examples=draws(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=draws(15), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -19,6 +19,7 @@ from numaplan.records.plan import plan_json, read_carried_plan, read_plan
 from numaplan.records.request import request_document
 from numaplan.records.request_form import RequestForm, to_request
 from numaplan.records.schemas import schema
+from tests.depth import draws
 from tests.records.carried import carried_plan
 from tests.records.nouns import any_of
 from tests.records.samples import EVIL, full_plan, refused_plan
@@ -26,7 +27,7 @@ from tests.records.samples import EVIL, full_plan, refused_plan
 HERE = Path(__file__).parent
 CHECK = Draft202012Validator(json.loads(schema("plan")))
 TEXT = plan_json(carried_plan())
-MUTATIONS = 500
+MUTATIONS = draws(250)
 MAC = "52:54:00:12:34:56"
 
 Edit = Callable[[dict[str, Any]], object]
@@ -73,7 +74,7 @@ def test_a_plan_comes_back_whole() -> None:
     assert read_carried_plan(TEXT, "plan.json") == carried_plan() == read_plan(TEXT, "plan.json")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=draws(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(any_of(Request).map(in_order))
 def test_any_request_reads_back_equal_and_is_valid_by_our_schema(request: Request) -> None:
     written = json.loads(json.dumps(request_document(request)))

@@ -39,7 +39,7 @@ from numaplan.model.request import (
 from tests.depth import draws
 from tests.hosts import Nic, host
 
-EXAMPLES = draws(25)
+EXAMPLES = draws(13)
 
 HOST = host("3n:8c:2t", nics=[Nic("eth0", 0, 6), Nic("eth1", 1, 6), Nic("eth2", None, 6)])
 CPUS = tuple(HOST.cpus.online)
