@@ -228,7 +228,7 @@ def floating_threads(f: Formulation) -> None:
     facts = f.problem.facts
     room: dict[NodeId, Linear] = {}
     for node in facts.nodes:
-        online = len(facts.online(node) - facts.taken)
+        online = len(facts.unheld(node))
         parts = [(u, f.on(u, k, node) * cpus) for u, k, cell in f.cells() if (cpus := cell.cpus(facts.threads))]
         room[node] = f.model.boolean() if online else ZERO
         if online:

@@ -84,6 +84,10 @@ class HostFacts:
         """The node's online CPUs."""
         return next(n.cpus for n in self.snapshot.nodes if n.id == node)
 
+    def unheld(self, node: NodeId) -> CpuSet:
+        """The node's online CPUs that are not taken, be they for guests or not."""
+        return self.online(node) - self.taken
+
     def distance(self, a: NodeId | None, b: NodeId | None) -> int:
         """The larger of the two SLIT entries less 10; where the host does not say, 0 on one node, 10 between two.
 

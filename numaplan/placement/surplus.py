@@ -89,7 +89,7 @@ def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> 
     # Memory need not be where the CPUs are, nor VFs.
     memory_kib = sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes)
     # What floats where no pool is named needs a CPU that nobody holds.
-    unheld = sum(len(facts.online(node) - facts.taken) for node in nodes) - guests.floats
+    unheld = sum(len(facts.unheld(node)) for node in nodes) - guests.floats
     cpus = min(unheld, sum(kind.free * len(kind.cores) for kind in kinds))
     have_and_need = [
         (cpus, sum(cell.cpus(facts.threads) for cell in cells)),

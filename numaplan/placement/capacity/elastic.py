@@ -287,7 +287,7 @@ class Stretch:
         facts = f.problem.facts
         rooms: dict[int, Linear] = {}
         for node in facts.nodes:
-            online = Linear(constant=len(facts.online(node) - facts.taken - self.new_cpus))
+            online = Linear(constant=len(facts.unheld(node) - self.new_cpus))
             for slack in slacks:
                 if slack.supply.node == node and slack.supply.thing in (Thing.CPU, Thing.WHOLE_CORE):
                     online += slack.amount * (1 if slack.supply.thing is Thing.CPU else self.threads)

@@ -119,7 +119,7 @@ def _iothreads(problem: Problem, guests: GuestClass, _: int) -> str:
 
 
 def _floating(problem: Problem, who: str) -> str:
-    online = {node: len(problem.facts.online(node) - problem.facts.taken) for node in problem.facts.nodes}
+    online = {node: len(problem.facts.unheld(node)) for node in problem.facts.nodes}
     return (
         f"{who} must float on a CPU of its nodes that nobody holds, as the host names neither shared_cpus nor"
         f" reserved_cpus; CPUs: {by_node(online)}"

@@ -59,7 +59,7 @@ def _floating(problem: Problem, band: _Band) -> Iterator[Excess]:
     if first is None:
         return
     weights[first] += 1
-    at = {node: len(facts.online(node) - facts.taken) for node in facts.nodes}
+    at = {node: len(facts.unheld(node)) for node in facts.nodes}
     need, have = sum(weights.values()), max(sum(at[node] for node in way) for way in band.ways)
     if need > have:
         noun = "CPUs, one of them for emulators and iothreads to float on,"

@@ -34,7 +34,7 @@ def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Need
         return cores
     pages = {size: problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem)}
     memory = sum(capacity for size, capacity in pages.items() if size < BOUNDLESS_KIB)
-    held = () if problem.facts.names_pools else (len(problem.facts.online(node) - problem.facts.taken),)
+    held = () if problem.facts.names_pools else (len(problem.facts.unheld(node)),)
     return (*cores, problem.facts.pool_left.get(node, 0), *pages.values(), memory, *held)
 
 

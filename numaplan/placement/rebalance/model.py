@@ -177,7 +177,7 @@ def _floating_threads(f: StayOrMove) -> None:
     stayers = f.stayers()
     rooms: dict[NodeId, Linear] = {}
     for node in facts.nodes:
-        open_ = facts.online(node) - facts.taken
+        open_ = facts.unheld(node)
         width = facts.threads
         held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
         held += total(f.any_of(stayers[cpu]) for cpu in open_ if cpu in stayers)

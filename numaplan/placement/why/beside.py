@@ -71,7 +71,7 @@ class Host:
         }
         self._core_at = {core.name: core for core in facts.snapshot.cores}
         self._cores = self._tally(facts.snapshot.cores, without=None)
-        self._unheld = {node: len(facts.online(node) - facts.taken - self._held) for node in facts.nodes}
+        self._unheld = {node: len(facts.unheld(node) - self._held) for node in facts.nodes}
         self._pool: Counter[NodeId] = Counter(facts.pool_left)
         self._capacity: Counter[tuple[NodeId, int]] = Counter(facts.capacity_kib)
         self._devices = Counter({i: len(kind.members) for i, kind in enumerate(self.problem.device_kinds)})
