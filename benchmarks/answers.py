@@ -5,8 +5,9 @@ away, CPU seconds and wall-clock seconds; the hosts are those of benchmarks/inst
 
 why            of the guests of a plan that fills the host, one guest's explanation (goal 10 ms)
 conflict       guests of one kind too many: pages, VFs, CPUs in slots; one more: a copy more than capacity says, beside
-               many others; mixed: sizes and thread policies that leave no CPU over and do not share out over the
-               nodes; with how many members (?: not proven to be needed)
+               many others; even: even sizes where no pool is named, so that each node keeps a CPU to float on and
+               wastes one; mixed: sizes and thread policies that leave no CPU over and do not share out over the nodes;
+               with how many members (?: not proven to be needed)
 fixes          of these conflicts, with how many there are
 left out       reasons of guests that a full host leaves out, with how many there are
 capacity       copies of one cell and of two: none beside others, and beside others that may be moved
@@ -19,7 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, cycle
 from typing import Final
 
 from benchmarks.instances import HOSTS, HostKind, make_instance
@@ -96,6 +97,7 @@ def crowds(kind: HostKind) -> Iterator[Crowd]:
     five = [guest(f"g{i}", 5) for i in range(nodes * slots + 1)]
     yield Crowd("CPU slots", ask(*five, reserved=first_cores(kind)), snapshot)
     yield one_more(kind)
+    yield Crowd("even", ask(*even(nodes * (cores * threads - 2))), snapshot)
     pages = empty_host(kind, pages=40)
     yield next(
         Crowd("mixed", request, pages) for attempt in count() if is_impossible(request := mixed(kind, attempt), pages)
@@ -111,6 +113,15 @@ def one_more(kind: HostKind) -> Crowd:
     fits = found.capacity.fit if isinstance(found, Counted) else 0
     more = tuple(replace(copy, name=f"copy-{i}", required=True) for i in range(fits + 1))
     return Crowd("one more", replace(beside, guests=(*others, *more)), full.snapshot)
+
+
+def even(room: int) -> Iterator[GuestRequest]:
+    """Guests of even sizes that take more CPUs than `room`, by the last of them."""
+    for number, size in enumerate(cycle((4, 8, 6, 10))):
+        yield guest(f"g{number}", size)
+        room -= size
+        if room < 0:
+            return
 
 
 def is_impossible(request: Request, snapshot: Snapshot) -> bool:
