@@ -1,23 +1,17 @@
 """Where a guest of the request lies already, as one more way to lie: untouched."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
 from numaplan.model.host import NodeId
-from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
-from numaplan.model.request import (
-    DeviceRequest,
-    EmulatorPolicy,
-    GuestRequest,
-    InterfaceRequest,
-    IothreadPolicy,
-    MemoryPolicy,
-    ThreadPolicy,
-)
-from numaplan.placement.facts import HostFacts, cell_page_kib, held_memory
-from numaplan.placement.kinds import current_devices, entries
-from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore, near_enough
+from numaplan.model.plan import CellPlacement, Placement
+from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, MemoryPolicy, ThreadPolicy
+from numaplan.placement.facts import HostFacts, cell_page_kib
+from numaplan.placement.kept_devices import kept_devices
+from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore
 
 
 def pinned_cpus(guest: Guest, request: GuestRequest | None, *, online: CpuSet) -> CpuSet:
@@ -36,7 +30,7 @@ def only_cpu(affinity: CpuSet | None, online: CpuSet) -> CpuSet:
     return cpus if len(cpus) == 1 else EMPTY
 
 
-def current_keep(
+def current_keeps(
     facts: HostFacts,
     request: GuestRequest,
     guest: Guest,
@@ -45,21 +39,20 @@ def current_keep(
     cores: tuple[CoreKind, ...],
     kinds: tuple[DeviceKind, ...],
     loose: bool = False,
-) -> Keep | None:
-    """The guest as its XML has it, where that satisfies the request by itself; else None.
+) -> Iterator[Keep]:
+    """The guest as its XML has it, where that satisfies the request by itself, in each way to use its functions.
 
-    `loose`: but for its devices that are no VFs.
+    Its cells need not be those of the XML: who gets others is not moved by that. `loose`: but for its devices that are
+    no VFs.
     """
-    if not _same_cells(request, guest):
-        return None
     placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
     extra = _own_threads(request, guest)
     if extra is None or not all(placed):
-        return None
+        return
     cell_placements = tuple(cell for cell in placed if cell is not None)
     nodes = tuple(cell.numa_node for cell in cell_placements)
     if request.distinct_nodes and len(set(nodes)) < len(nodes):
-        return None
+        return
     used: list[KeptCore] = []
     sets: list[tuple[CpuId, ...]] = []
     spans = 0
@@ -68,27 +61,25 @@ def current_keep(
         own = list(extra) if i == 0 else []
         kept = _kept_cores(facts, request.thread_policy, vcpus, own=own, node=cell.numa_node, cores=cores)
         if kept is None or not _memory_allowed(request, i, cell):
-            return None
+            return
         used.extend(kept)
         sets.append((*vcpus, *own))
         if vcpus:
             spans += len({facts.llc_of[cpu] for cpu in (*vcpus, *own) if cpu in facts.llc_of})
-    assigned = _kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, loose=loose)
     held = [cpu for cpus in sets for cpu in cpus]
-    if assigned is None or len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
-        return None
-    interfaces, others, counts = assigned
-    placement = Placement(
+    if len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
+        return
+    as_it_is = Placement(
         request.name,
         cell_placements,
         CpuSet(extra[: request.own_emulator_cpus]),
         iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.own_emulator_cpus :])),
-        interfaces=interfaces,
-        devices=others,
     )
-    bound = {node for (node, _), _ in held_memory(guest)}
-    memory = tuple(cell.memory_node if cell.memory_node in bound else None for cell in cell_placements)
-    return Keep(placement, tuple(used), counts, memory, tuple(sets), spans, loose)
+    memory = tuple(_bound_node(guest, cell.id) for cell in cell_placements)
+    for way in kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, loose=loose):
+        placement = replace(as_it_is, interfaces=way.interfaces, devices=way.devices)
+        exact = not (loose or way.exchanged)
+        yield Keep(placement, tuple(used), way.counts, memory, tuple(sets), spans, exact)
 
 
 def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
@@ -107,12 +98,6 @@ def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
     memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
     vfs = {vf for interface in placement.interfaces for vf in interface.vfs}
     return vcpus or emulator or iothreads or memory or not vfs <= set(guest.pci_addresses)
-
-
-def _same_cells(request: GuestRequest, guest: Guest) -> bool:
-    if not guest.cells:
-        return len(request.cells) == 1 and guest.vcpus == request.vcpus
-    return [set(cell.vcpus) for cell in request.cells] == [set(cell.vcpus) for cell in guest.cells]
 
 
 def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: int) -> CellPlacement | None:
@@ -140,10 +125,14 @@ def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: in
 
 
 def _memory_node(guest: Guest, cell: CellId, node: NodeId) -> NodeId:
+    bound = _bound_node(guest, cell)
+    return node if bound is None else bound
+
+
+def _bound_node(guest: Guest, cell: CellId) -> NodeId | None:
+    """The one node to which its XML binds a cell's memory; None where it names no one."""
     binding = next((b for b in guest.memnodes if b.cell == cell), guest.memory)
-    if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
-        return binding.nodes[0]
-    return node
+    return binding.nodes[0] if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 else None
 
 
 def _memory_allowed(request: GuestRequest, index: int, cell: CellPlacement) -> bool:
@@ -199,43 +188,3 @@ def _kept_cores(
                 return None
     alone = policy is ThreadPolicy.ISOLATE
     return [KeptCore(kind, count, alone) for kind, count in sorted(used.items())]
-
-
-def _kept_devices(
-    facts: HostFacts,
-    request: GuestRequest,
-    guest: Guest,
-    *,
-    demands: tuple[DeviceDemand, ...],
-    kinds: tuple[DeviceKind, ...],
-    nodes: tuple[NodeId, ...],
-    loose: bool,
-) -> tuple[tuple[InterfacePlacement, ...], tuple[DevicePlacement, ...], tuple[tuple[int, int, int], ...]] | None:
-    """Its interfaces, its devices, and (demand, device kind, how many); None where one is missing or not allowed."""
-    kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
-    interfaces: list[InterfacePlacement] = []
-    others: list[DevicePlacement] = []
-    counts: list[tuple[int, int, int]] = []
-    found = current_devices(facts, request, guest)
-    for d, (entry, functions, demand) in enumerate(zip(entries(request), found, demands, strict=True)):
-        if loose and isinstance(entry, DeviceRequest):
-            continue
-        addresses = tuple(address for address in functions if address is not None)
-        used = Counter(kind_of.get(address, -1) for address in addresses)
-        if len(set(addresses)) != demand.count or not set(used) <= set(demand.kinds):
-            return None
-        if not all(near_enough(facts, demand.affinity, kinds[i].node, nodes) for i in used):
-            return None
-        pfs = Counter(kinds[i].pf for i in used.elements())
-        if demand.distinct and max(pfs.values()) > 1:
-            return None
-        counts += [(d, kind, count) for kind, count in sorted(used.items())]
-        if isinstance(entry, InterfaceRequest):
-            interfaces.append(InterfacePlacement(entry.name, addresses))
-        else:
-            others.append(DevicePlacement(entry.name, addresses[0]))
-    twice = Counter(address for interface in interfaces for address in interface.vfs)
-    twice.update(device.address for device in others)
-    if any(count > 1 for count in twice.values()):
-        return None
-    return tuple(interfaces), tuple(others), tuple(counts)

@@ -160,8 +160,8 @@ def ties(f: Formulation) -> Linear:
     pages = [flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items()]
     weight = sum(f.model.upper(part) for part in pages) + 1
     options = (way for u in range(len(f.units)) for way in f.options(u))
-    loose = [kept * -weight for option, kept in options if option.keep is not None and option.keep.loose]
-    return total((*pages, *loose))
+    changed = [kept * -weight for option, kept in options if option.keep is not None and not option.keep.exact]
+    return total((*pages, *changed))
 
 
 def _free(f: Formulation, given: list[Linear]) -> Linear:

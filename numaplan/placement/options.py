@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.request import GuestRequest, Request
-from numaplan.placement.current import current_keep, pinned_cpus
+from numaplan.placement.current import current_keeps, pinned_cpus
 from numaplan.placement.demands import demands_on, needs, node_cost, ports_in_reach
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
@@ -34,11 +34,14 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         if first.name in existing:
             # That another device takes the place of one that is no VF is no move.
             for loose in (False, True) if first.devices else (False,):
-                keep = current_keep(
+                keeps = current_keeps(
                     facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds, loose=loose
                 )
-                if keep is not None and ports_in_reach(facts, first, tuple(c.numa_node for c in keep.placement.cells)):
-                    options += (_kept_option(facts, first, keep, kinds=kinds),)
+                options += tuple(
+                    _kept_option(facts, first, keep, kinds=kinds)
+                    for keep in keeps
+                    if ports_in_reach(facts, first, tuple(cell.numa_node for cell in keep.placement.cells))
+                )
         floats = not facts.names_pools and first.has_floating_threads
         exists = first.name in existing
         classes.append(GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more))

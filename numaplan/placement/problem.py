@@ -99,8 +99,8 @@ class KeptCore:
 class Keep:
     """A guest that stays exactly where its XML has it. `memory_nodes` are None where its XML binds none.
 
-    `devices` are (demand, device kind, how many); `loose`: not of its devices that are no VFs, which get what there is,
-    as only another CPU, node or VF is a move.
+    `devices` are (demand, device kind, how many); they may be those of its VFs alone, as another device is no move.
+    `exact`: they are all, and each of its functions serves what it serves there.
     `cell_sets` are the CPUs that each cell holds; `llc_spans` is what it adds to that level.
     """
 
@@ -110,7 +110,7 @@ class Keep:
     memory_nodes: tuple[NodeId | None, ...]
     cell_sets: tuple[tuple[CpuId, ...], ...]
     llc_spans: int
-    loose: bool = False
+    exact: bool = True
 
     def has(self, demand: int) -> bool:
         """Whether it stays with what it has of that demand."""

@@ -210,7 +210,10 @@ def _staying(draw: st.DrawFn, snapshot: Snapshot, vfs: list[PciAddress]) -> Gues
 
 @st.composite
 def _earlier(draw: st.DrawFn, asked: GuestRequest, snapshot: Snapshot, vfs: list[PciAddress]) -> Guest:
-    """A guest of the request with the cells asked for, pinned somewhere, often where a plan could leave it."""
+    """A guest of the request, pinned somewhere, often where a plan could leave it.
+
+    Mostly it has the cells, the vCPUs and as many VFs as are asked for; or none, one more, and others of them.
+    """
     pins: list[VcpuPin] = []
     memnodes: list[MemoryBinding] = []
     free = list(snapshot.cpus.online)
@@ -224,20 +227,28 @@ def _earlier(draw: st.DrawFn, asked: GuestRequest, snapshot: Snapshot, vfs: list
             pins.append(VcpuPin(vcpu, CpuSet([cpu]), line=1))
         memnodes.append(MemoryBinding(CellId(index), "strict", (node.id,), line=1))
     count = sum(interface.count for interface in asked.interfaces if interface.type is InterfaceType.SRIOV)
+    given = draw(st.permutations(vfs)) if draw(rarely()) else vfs
+    count += draw(rarely())
+    has_cells = not draw(rarely())
+    vcpus = asked.vcpus
+    if draw(rarely()):
+        pins.append(VcpuPin(VcpuId(vcpus), CpuSet([draw(st.sampled_from(list(snapshot.cpus.online)))]), line=1))
+        vcpus += 1
     emulator = draw(st.sampled_from([EMPTY, *(CpuSet([cpu]) for cpu in free), CpuSet(free)]))
     return Guest(
         asked.name,
         f"{asked.name}.xml",
-        asked.vcpus,
+        vcpus,
         asked.memory_kib,
         cells=tuple(
-            GuestCell(CellId(index), cell.vcpus, cell.memory_kib, line=1) for index, cell in enumerate(asked.cells)
+            GuestCell(CellId(index), cell.vcpus, cell.memory_kib, line=1)
+            for index, cell in enumerate(asked.cells if has_cells else ())
         ),
         vcpu_pins=tuple(pins),
         emulator_pin=EmulatorPin(emulator, line=1) if emulator else None,
         memory=MemoryBinding(None, "strict", (NodeId(0),), line=1) if draw(st.booleans()) else None,
-        memnodes=tuple(memnodes),
-        interfaces=tuple(GuestInterface("hostdev", line=1, pci=vf) for vf in vfs[:count]),
+        memnodes=tuple(memnodes if has_cells else ()),
+        interfaces=tuple(GuestInterface("hostdev", line=1, pci=vf) for vf in given[:count]),
         running=draw(st.sampled_from([True, False, None])),
     )
 

@@ -107,8 +107,8 @@ def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) 
         name = guests.request.name
         if name not in by_name:
             return guests
-        # A device that changes is paid for, be it no move to `place`.
-        options = (option for option in guests.options if option.keep is None or not option.keep.loose)
+        # A function that changes is paid for, be it no move to `place`.
+        options = (option for option in guests.options if option.keep is None or option.keep.exact)
         guests = replace(guests, options=tuple(options))
         return _memory_left(_as_it_lies(guests, by_name[name]), by_name[name])
 

@@ -1,0 +1,114 @@
+"""Who is there already and may lie as it does is not moved, whatever else of it changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.plan import Placement, Plan, Status
+from numaplan.model.request import GuestRequest
+from numaplan.placement.levels import Budget
+from numaplan.placement.solve import solve
+from numaplan.placement.verify import verify
+from tests.audit.audited import guest as there
+from tests.hosts import Nic, host
+from tests.requests import ask, guest, vfs
+
+# The last core of each of two nodes; a plan that is free to choose takes the first ones.
+LAST = ("3", "11")
+LAST_OF_ALL = ("7", "15")
+VFS = [f"0000:11:00.{function}" for function in range(4)]
+SPEED = 10_000
+
+
+def placed(asked: GuestRequest, **has: object) -> tuple[Plan, Placement]:
+    existing = there("a", running=True, **has)  # type: ignore[arg-type]  # what the helper takes
+    nics = (Nic("e0", 0, 4), Nic("e1", 1, 4))
+    snapshot = host("2n:4c:2t", nics=nics, guests=[existing])
+    request = ask(asked, reserved="0,8,4,12")
+    plan = replace(solve(request, snapshot, budget=Budget()), change_topology=True)
+    assert plan.status is Status.OPTIMAL
+    assert verify(request, snapshot, plan) == ()
+    return plan, plan.placements[0]
+
+
+def moves(plan: Plan) -> int:
+    return next(level.value for level in plan.levels if level.name == "moves")
+
+
+def cpus(placement: Placement) -> list[CpuSet]:
+    return [cpus for cell in placement.cells for _, cpus in cell.vcpus]
+
+
+@pytest.mark.parametrize(
+    ("asked", "has"),
+    [
+        (guest("a", [2, 2]), {"pins": [*LAST, *LAST_OF_ALL]}),
+        (guest("a", [2, 2]), {"pins": [*LAST, *LAST_OF_ALL], "cells": [[0], [1, 2, 3]]}),
+        (guest("a", 2), {"pins": [*LAST, "1", "9"]}),
+        (guest("a", 2), {"pins": LAST, "cells": [[0], [1]]}),
+        (guest("a", 2), {"pins": LAST_OF_ALL, "memory": ("strict", [1]), "page_kib": None}),
+    ],
+    ids=["two cells for none", "other cells", "fewer vCPUs", "one cell for two", "huge pages of the host's size"],
+)
+def test_who_gets_other_cells_or_vcpus_keeps_its_cpus(asked: GuestRequest, has: dict[str, object]) -> None:
+    plan, placement = placed(asked, **has)
+    assert moves(plan) == 0
+    pins = [CpuSet.parse(pin) for pin in (has["pins"] if isinstance(has["pins"], list | tuple) else ())]
+    assert cpus(placement) == pins[: len(cpus(placement))]
+
+
+def numbered(pf: str, indexes: set[int], name: str = "x") -> GuestRequest:
+    return guest("a", 2, interfaces=[replace(vfs(name, pf), vf_indexes=frozenset(indexes))])
+
+
+def given(placement: Placement) -> dict[str, tuple[str, ...]]:
+    return {interface.name: tuple(map(str, interface.vfs)) for interface in placement.interfaces}
+
+
+def test_a_vf_that_serves_nothing_there_serves_an_interface_that_the_first_cannot() -> None:
+    plan, placement = placed(numbered("e0", {2, 3}), pins=LAST, vfs=[VFS[0], VFS[3]])
+    assert moves(plan) == 0
+    assert given(placement) == {"x": (VFS[3],)}
+
+
+def test_vfs_are_exchanged_where_each_will_do_for_the_other_interface_alone() -> None:
+    x, y = (replace(vfs(name, "e0"), vf_indexes=frozenset(some)) for name, some in (("x", {0, 1}), ("y", {2, 3})))
+    plan, placement = placed(guest("a", 2, interfaces=[x, y]), pins=LAST, vfs=[VFS[3], VFS[0]])
+    assert moves(plan) == 0
+    assert given(placement) == {"x": (VFS[0],), "y": (VFS[3],)}
+
+
+def test_vfs_are_not_exchanged_for_nothing() -> None:
+    plan, placement = placed(guest("a", 2, interfaces=[vfs("x", "e0"), vfs("y", "e0")]), pins=LAST, vfs=VFS[3:1:-1])
+    assert moves(plan) == 0
+    assert given(placement) == {"x": (VFS[3],), "y": (VFS[2],)}
+
+
+def test_of_more_vfs_than_are_asked_for_those_that_cost_least_are_kept() -> None:
+    far, near = "0000:21:00.1", VFS[1]
+    either = vfs("x", "any", physnet=True, affinity="preferred")
+    asked = guest("a", 2, interfaces=[either])
+    existing = there("a", LAST, vfs=[far, near], running=True)
+    snapshot = host("2n:4c:2t", nics=(Nic("e0", 0, 4), Nic("e1", 1, 4)), guests=[existing])
+    request = ask(asked, reserved="0,8,4,12", physnets={"any": ("e0", "e1")})
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert [level.value for level in plan.levels if level.name in {"cross_node_cost", "moves"}] == [0, 0]
+    assert plan.placements[0].interfaces[0].vfs == (PciAddress.parse(near),)
+
+
+def test_the_bandwidth_of_a_link_decides_which_vf_an_interface_keeps() -> None:
+    """Two that are there share the fast link of one and the slow link of the other as their needs allow."""
+    fast, slow = "0000:21:00.0", VFS[0]
+    wide = vfs("wide", "any", physnet=True, affinity="preferred", mbps=SPEED + 1)
+    thin = vfs("thin", "any", physnet=True, affinity="preferred", mbps=1)
+    existing = there("a", LAST, vfs=[slow, fast], running=True)
+    nics = (Nic("e0", 0, 4, speed_mbps=SPEED), Nic("e1", 0, 4, speed_mbps=2 * SPEED))
+    snapshot = host("2n:4c:2t", nics=nics, guests=[existing])
+    request = ask(guest("a", 2, interfaces=[wide, thin]), reserved="0,8,4,12", physnets={"any": ("e0", "e1")})
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert moves(plan) == 0
+    assert given(plan.placements[0]) == {"wide": (fast,), "thin": (slow,)}
