@@ -56,9 +56,20 @@ def isolable_cores(here: Iterable[CoreKind]) -> int:
     return len(scattered) + sum(len(kind.cores) for kind in kinds if kind.scattered is None)
 
 
+def _whole_cores(here: Iterable[CoreKind], width: int) -> int:
+    """The cores of a node that are free as wide as they come, also those whose threads lie in several LLCs."""
+    apart: dict[CpuId, int] = defaultdict(int)
+    whole = 0
+    for kind in here:
+        whole += len(kind.cores) if kind.whole else 0
+        if kind.scattered is not None:
+            apart[kind.scattered] += kind.free
+    return whole + sum(free == width > 1 for free in apart.values())
+
+
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:
     isolable = isolable_cores(here)
-    whole = sum(len(kind.cores) for kind in here if kind.whole)
+    whole = _whole_cores(here, facts.threads)
     free = sum(kind.free * len(kind.cores) for kind in here)
     if cell.whole and facts.threads == 1:
         return "no SMT, which thread_policy require needs"

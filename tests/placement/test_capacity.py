@@ -361,3 +361,16 @@ def test_where_cpus_are_not_named_within_the_limit_there_is_no_number(monkeypatc
     found = count_copies(ask(guest("fw", 2), reserved="0"), host("2n:4c:2t"), "fw", together=False, apart=False)
     assert isinstance(found, Plan)
     assert (found.status, found.limit, found.placements) == (Status.UNKNOWN, Limit.WORK, ())
+
+
+@pytest.mark.parametrize(("caches", "fit"), [(("0-3", "4-7"), 0), (("0-3,5-7", "4"), 3)])
+def test_no_number_is_proven_where_cores_with_threads_in_several_caches_may_hold_more(
+    caches: tuple[str, str], fit: int
+) -> None:
+    snapshot = host("1n:4c:2t")
+    apart = tuple(replace(snapshot.llcs[0], cpus=CpuSet.parse(cpus)) for cpus in caches)
+    request = ask(guest("fw", 2, thread_policy="require"))
+    found = count_copies(request, replace(snapshot, llcs=apart), "fw", together=False, apart=False)
+    assert isinstance(found, Counted)
+    assert (found.capacity.fit, found.capacity.proven) == (fit, False)
+    assert any("threads in several caches" in note for note in found.capacity.notes)

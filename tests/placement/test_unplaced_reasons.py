@@ -1,9 +1,11 @@
 """Why guests are left out of a plan: the words, and that a lack is told exactly where nothing would do."""
 
+from dataclasses import replace
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
@@ -89,3 +91,10 @@ def test_what_is_missing_is_not_told_where_there_are_more_ways_than_are_counted(
     facts = host_facts(request, host("6n:8c:1t"))
     counted = Host(request, facts, solve(request, facts.snapshot, budget=Budget()).placements)
     assert what_is_missing(counted, "e") is None
+
+
+def test_a_core_with_threads_in_several_caches_is_not_said_to_lack() -> None:
+    snapshot = host("1n:4c:2t")
+    apart = tuple(replace(snapshot.llcs[0], cpus=CpuSet.parse(cpus)) for cpus in ("0-3", "4-7"))
+    request = ask(guest("a", 2, thread_policy="require", required=False), reserved="0")
+    assert "whole free core" not in left_out(request, replace(snapshot, llcs=apart))["a"]

@@ -46,7 +46,9 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
     if not found.solution:
         return _without_copies(with_copies(request, copies, 0), snapshot, asked, found.outcome)
     fit = placed.value(found.solution)
-    proven = fit == most or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
+    # Ways that were left out count for `most`, cores that were not looked at as whole ones do not.
+    counted_out = fit == most and not asked.problem.scattered
+    proven = counted_out or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
     answered = with_copies(request, copies, fit)
     placements = _expanded(asked, f, found.solution, answered)
     if placements is None:
