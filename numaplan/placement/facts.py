@@ -32,8 +32,8 @@ class HostFacts:
     that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `free` the allocatable ones on a node that are not taken, nor on a core that a staying guest has to itself. Nor are
-    `left` ones free, which a thread floats on that is to keep them: nobody holds them, or has their core alone.
+    `idle` others on a core that a staying guest has to itself, `free` the allocatable ones on a node that are neither.
+    Nor are `left` ones free, which a thread floats on that is to keep them: nobody holds them, or has their core alone.
     `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core. `beside` a node
     are itself and those that share a package with it.
     `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
@@ -60,6 +60,7 @@ class HostFacts:
     allocatable: CpuSet
     taken: CpuSet
     left: CpuSet
+    idle: CpuSet
     free: CpuSet
     pool_left: Mapping[NodeId, int]
     pool_owed: Mapping[NodeId, int]
@@ -133,7 +134,8 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     pools = _pool_room(policy, snapshot, shared, staying=staying, online=online)
     switch = switch_share(snapshot, reserved)
     taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online))) | switch.cpus
-    idle = _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
+    open_ = (allocatable & CpuSet(node_of)) - taken
+    idle = open_ & _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
     ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
@@ -159,7 +161,8 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         allocatable=allocatable,
         taken=taken,
         left=CpuSet(),
-        free=(allocatable & CpuSet(node_of)) - taken - idle,
+        idle=idle,
+        free=open_ - idle,
         pool_left={node: max(0, room) for node, room in pools.items()},
         pool_owed={node: max(0, -room) for node, room in pools.items()},
         capacity_kib=_capacity(policy, snapshot, returning, switch),

@@ -112,3 +112,17 @@ def test_the_bandwidth_of_a_link_decides_which_vf_an_interface_keeps() -> None:
     assert verify(request, snapshot, plan) == ()
     assert moves(plan) == 0
     assert given(plan.placements[0]) == {"wide": (fast,), "thin": (slow,)}
+
+
+@pytest.mark.parametrize(("pin", "status"), [("5", Status.FEASIBLE), ("2", Status.OPTIMAL)])
+def test_nothing_is_proven_where_a_guest_may_stay_on_a_core_that_another_has_to_itself(
+    pin: str, status: Status
+) -> None:
+    """Guest a goes elsewhere, and leaves one CPU less to others than if it stayed."""
+    alone = there("iso", ["1"], thread_policy="isolate", running=True)
+    snapshot = host("1n:4c:2t", guests=[alone, there("a", [pin], running=True)])
+    request = ask(guest("a", 1), *(guest(f"b{i}", 1, required=False) for i in range(4)), reserved="0,4")
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert plan.status is status
+    assert any("not all ways of a" in note for note in plan.notes) == (status is Status.FEASIBLE)

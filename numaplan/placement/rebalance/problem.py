@@ -96,7 +96,9 @@ def facts_beside(
     idle = CpuSet(cpu for each in staying for cpu in each.idle)
     if kept is not None:
         idle |= CpuSet(cpu for each in staying for cpu in each.joined) - kept
-    return replace(facts, free=(facts.allocatable & CpuSet(facts.node_of)) - facts.taken - idle)
+    free = (facts.allocatable & CpuSet(facts.node_of)) - facts.taken - idle
+    # Who may stay beside one that is isolated does so in a way of its own.
+    return replace(facts, idle=EMPTY, free=free)
 
 
 def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) -> Problem:
