@@ -24,6 +24,8 @@ from tests.placement.fixes_cases import after, question
 FOUND = {Status.OPTIMAL, Status.FEASIBLE}
 BARE = {"reserved_cpus": "0", "reserved_memory": "0KiB"}
 NO_POOLS = {"reserved_memory": "0KiB"}
+FOUR_NODES = "1 package, 4 nodes, 20 cores, 64GiB; e0@0: 16 VFs; distances 12 32"
+FOUR_RESERVED = {"reserved_cpus": "0,5,10,15", "reserved_memory": "1GiB"}
 
 
 def vm(name: str = "a", vcpus: int = 1, **keys: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever vnf.yaml takes
@@ -229,6 +231,29 @@ def test_of_the_guests_that_may_be_away_from_their_vfs_those_are_told_to_which_t
     policy = {"reserved_cpus": "0,11", "reserved_memory": "0KiB"}
     said = sentences("2 packages, 2 nodes, 22 cores, 64GiB; ens0@0: 16 VFs", policy, *guests)
     assert said[:2] == ["let c's affinity of d be preferred: cost 110", "let d's affinity of d be preferred: cost 220"]
+
+
+DATABASES = [
+    pytest.param({}, id="required"),
+    pytest.param({"required": False, "priority": 5}, id="optional"),
+    pytest.param({"required": False, "priority": 5, "count": 2}, id="one-of-two-has-a-place"),
+]
+
+
+@pytest.mark.parametrize("keys", DATABASES)
+def test_distance_costs_what_the_vm_adds_beside_those_that_are_placed_with_it(keys: dict[str, Any]) -> None:
+    firewalls = vm("fw", 2, count=3, interfaces=[{"name": "d", "pf": "e0"}])
+    said = sentences(FOUR_NODES, FOUR_RESERVED, firewalls, vm("db", 8, cells=2, **keys))
+    assert said[:2] == ["let fw's affinity of d be socket: cost 20", "split fw into two cells: cost 150"]
+
+
+def test_distance_costs_no_less_where_optional_guests_lie_further_apart_without_the_vm() -> None:
+    data = {"name": "d", "pf": "e0", "count": 2}
+    firewalls = vm("fw", 2, count=2, emulator="isolate", interfaces=[data])
+    alone = sentences(FOUR_NODES, FOUR_RESERVED, firewalls)
+    beside = sentences(FOUR_NODES, FOUR_RESERVED, firewalls, vm("db", 8, cells=2, count=2, required=False, priority=5))
+    assert alone == beside
+    assert alone[:2] == ["let fw's emulator be share: cost 20", "let fw's affinity of d be socket: cost 40"]
 
 
 @st.composite

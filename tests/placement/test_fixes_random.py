@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -38,6 +39,15 @@ def test_every_fix_carried_out_is_enough_and_no_page_vf_or_cpu_of_it_is_too_many
         assert place(after(asked, fix)).plan.status in FOUND, fix
         for less in one_less(asked, fix) if fix.document is Document.INVENTORY else one_more_reserved(asked, fix):
             assert place(less).plan.status is Status.INFEASIBLE, fix
+        if further := re.match(r"let (\w+)'s (affinity of \w+|memory_policy) be \w+: ", fix.sentence):
+            assert least_distance(after(asked, fix), further[1]) <= fix.cost, fix
+
+
+def least_distance(asked: Question, vm: str) -> int:
+    """The cross-node cost of a vm's guests where they have the host for themselves, as far as it is known."""
+    guests = tuple(guest for guest in asked.request.guests if guest.vm == vm)
+    plan = place(replace(asked, request=replace(asked.request, guests=guests))).plan
+    return next(level.bound for level in plan.levels if level.name == "cross_node_cost")
 
 
 def one_more_reserved(asked: Question, fix: Fix) -> list[Question]:

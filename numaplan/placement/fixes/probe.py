@@ -12,9 +12,9 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.first import greedy_plan, part_of_greedy_plan
+from numaplan.placement.fixes.distance import added_cost
 from numaplan.placement.fixes.lever import Case
 from numaplan.placement.formulation import coarse_units
-from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget
@@ -76,14 +76,7 @@ class Probe:
 
     def distance(self, case: Case, vms: Collection[str]) -> int:
         """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
-        problem = self.problem(case)
-        others = []
-        for guests in problem.classes:
-            members = tuple(guest for guest in guests.members if guest.vm not in vms)
-            if members:
-                others.append(replace(guests, members=members))
-        without = replace(problem, classes=tuple(others))
-        return max(0, _least_cost(problem, self.part()) - _least_cost(without, self.part()))
+        return added_cost(self.problem(case), vms, work=COST_WORK, seconds=self.part)
 
     def worth_least(self, case: Case, names: Collection[str]) -> frozenset[str]:
         """The guests of `names` that are left out where they may be, so that the others are worth most."""
@@ -124,15 +117,3 @@ class Probe:
         answer = self._judge.can(problem.only(required))
         self.unknown += answer is None
         return answer is True
-
-
-def _least_cost(problem: Problem, seconds: float | None) -> int:
-    """The cross-node cost of the best plan that is found, each of two searches for it in `seconds`."""
-    f = formulate(problem, coarse_units(problem), fine=False)
-    if any(not guests.request.required for guests in problem.classes):
-        most = f.model.solve(priority(f), maximize=True, work=COST_WORK, seconds=seconds)
-        if most.solution:
-            f.model.at_least(priority(f), priority(f).value(most.solution))
-    goal = cross_node_cost(f)
-    best = f.model.solve(goal, maximize=False, work=COST_WORK, seconds=seconds)
-    return goal.value(best.solution) if best.solution else f.model.upper(goal)
