@@ -256,6 +256,15 @@ def test_distance_costs_no_less_where_optional_guests_lie_further_apart_without_
     assert alone[:2] == ["let fw's emulator be share: cost 20", "let fw's affinity of d be socket: cost 40"]
 
 
+def test_fewer_copies_of_one_vm_and_another_left_out_are_told_where_that_is_cheaper_than_one_alone() -> None:
+    routers, core = vm("vrouter", 4, count=3, cells=2, memory="2GiB"), vm("core", 4, cells=4, memory="4GiB")
+    policy = {"reserved_cpus": "0,3,6,9", "reserved_memory": "0KiB"}
+    assert sentences("4 nodes, 12 cores, 64GiB", policy, routers, core) == [
+        "place 2 of 3 copies of vrouter and let core be left out (required: false): cost 2000",
+        "let vrouter be left out (required: false): cost 3000",
+    ]
+
+
 @st.composite
 def shortages(draw: st.DrawFn) -> tuple[dict[str, Any], list[int], list[int]]:
     """A request of guests with pages and VFs, and how many of both two or three nodes have: seldom enough."""

@@ -12,12 +12,12 @@ from typing import Final
 
 from numaplan.model.change import Proposal
 from numaplan.model.plan import Document
-from numaplan.model.request import GuestRequest, Request
+from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.cheapest import cheapest
-from numaplan.placement.fixes.guests import by_vm, guest_groups, leaving_out
+from numaplan.placement.fixes.guests import Copies, by_vm, guest_groups, leaving_out
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
 from numaplan.placement.fixes.lever import Case, Edits, Group, Levels, Lever, furthest, pulled, told
 from numaplan.placement.fixes.policy import policy_groups
@@ -64,7 +64,7 @@ def proposals(
     supply = supply_groups(copies, request.guests, facts)
     words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
     search = _Search(case, probe)
-    search.leave_out(leaving, by_vm(required, request))
+    search.leave_out(vms, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
     if search.has_only(leaving):
@@ -203,22 +203,29 @@ class _Search:
         """Whether nothing helps that is known but levers of that group."""
         return len(self.found) == self.of_group.get(group.name, 0)
 
-    def leave_out(self, likely: Group, vms: Sequence[Sequence[GuestRequest]]) -> None:
-        """Adds what may be left out: one of the `likely` vms each, or else of all `vms` what is worth least."""
-        group, hits = likely, self._least(likely.levers).singles({})
-        if not hits:
-            group = leaving_out(vms, self._case.request)
-            least = self._least(group.levers)
-            hits = [next((way for way in self._worth_least(self._case, vms) if least.holds(way)), {})]
+    def leave_out(self, likely: Sequence[Copies], vms: Sequence[Copies]) -> None:
+        """Adds what may be left out: one of the `likely` vms each, or of all `vms` what is worth least if cheaper."""
+        group = leaving_out(vms, self._case.request)
+        numbers = {copies[0].vm: number for number, copies in enumerate(vms)}
+        least, of = self._least(group.levers), [numbers[copies[0].vm] for copies in likely]
+        singles = self._least([group.levers[number] for number in of]).singles({})
+        hits = [{of[number]: level for number, level in hit.items()} for hit in singles]
+        # Of two vms no less can be left out than that.
+        two = sum(sorted(lever.price(1) for lever in group.levers)[:_A_FEW])
+        known = least.price(hits[0]) if hits else None
+        if known is None or (known > two and not self._probe.tired):
+            ways = (way for way in self._worth_least(self._case, vms) if known is None or least.price(way) < known)
+            way = next((way for way in ways if least.holds(way)), {})
+            hits.append(least.fewest(way) if hits else way)
         self._add(group, [levels for levels in hits if levels])
 
-    def _worth_least(self, case: Case, vms: Sequence[Sequence[GuestRequest]]) -> tuple[dict[int, int], dict[int, int]]:
+    def _worth_least(self, case: Case, vms: Sequence[Copies]) -> tuple[dict[int, int], dict[int, int]]:
         """How many copies of each vm to leave out so that what is left is worth most; and the same of whole vms."""
         gone = self._probe.worth_least(case, {guest.name for copies in vms for guest in copies})
         levels = {number: sum(guest.name in gone for guest in copies) for number, copies in enumerate(vms)}
         return levels, {number: level and len(vms[number]) for number, level in levels.items()}
 
-    def leave_out_fewer(self, vms: Sequence[Sequence[GuestRequest]], groups: Sequence[Group]) -> None:
+    def leave_out_fewer(self, vms: Sequence[Copies], groups: Sequence[Group]) -> None:
         """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
         joined = [group for group in groups if group.joint and group.levers]
         if not joined or not self.found or self._probe.tired:
