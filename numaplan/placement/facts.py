@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from numaplan.cpuset import CpuId, CpuSet, format_id_list
+from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
 from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
-from numaplan.model.request import HostPolicy, InterfaceRequest, InterfaceType, Request, ThreadPolicy
+from numaplan.model.request import HostPolicy, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
-from numaplan.placement.uplinks import port_nodes
+from numaplan.placement.uplinks import port_nodes, uplink_notes
 
 SMALL_PAGE_KIB = 4
 
@@ -138,8 +138,8 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     idle = open_ & _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
-    ports = [port for guest in request.guests for port in guest.interfaces if port.type.is_port]
-    below = port_nodes(snapshot, {port.bridge for port in ports if port.bridge is not None}, devices)
+    bridges = [port.bridge for guest in request.guests for port in guest.interfaces if port.bridge is not None]
+    below = port_nodes(snapshot, bridges, devices)
     llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
     return HostFacts(
         snapshot=snapshot,
@@ -188,7 +188,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
             )
             for guest in staying
         },
-        notes=(*notes, *switch.notes, *_uplink_notes(ports, below)),
+        notes=(*notes, *switch.notes, *uplink_notes(request.guests, snapshot, below)),
     )
 
 
@@ -251,19 +251,6 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
             if address is not None:
                 found[address].append(link)
     return {address: tuple(links) for address, links in found.items()}
-
-
-def _uplink_notes(ports: Sequence[InterfaceRequest], below: Mapping[str, frozenset[NodeId]]) -> list[str]:
-    """Of a management port nobody expects more; a vhost-user port carries the guest's packets."""
-    fast = dict.fromkeys(port.bridge for port in ports if port.type is InterfaceType.VHOSTUSER and port.bridge)
-    return [
-        f'the physical ports of bridge "{bridge}" lie on several nodes ({format_id_list(below[bridge])}):'
-        " they count in no cost"
-        if below[bridge]
-        else f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
-        for bridge in fast
-        if len(below[bridge]) != 1
-    ]
 
 
 def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:

@@ -1,14 +1,21 @@
-"""On which node the traffic of a bridge leaves the host: through bonds, VLANs and other bridges, by physical ports."""
+"""On which node the traffic of a bridge leaves the host: through bonds, VLANs and other bridges, by physical ports.
+
+And what is to be said of bridges of which that is not known.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from numaplan.cpuset import format_id_list
 from numaplan.model.devices import Link, PciAddress, PciDevice
 from numaplan.model.host import NodeId
+from numaplan.model.request import GuestRequest, InterfaceType
 from numaplan.model.snapshot import Snapshot
 from numaplan.model.switch import OvsInterface
 
+# Kinds of link that are bridges, of the kernel or of Open vSwitch.
+_BRIDGES: Final = frozenset({"bridge", "openvswitch"})
 # A careless source gives these the function of a port below them.
 _STACKED: Final = frozenset({"bridge", "bond", "team"})
 # The kernel's datapath is the master of every port, whatever bridge it belongs to.
@@ -25,6 +32,41 @@ def port_nodes(
     """
     wires = _Wires(snapshot, devices)
     return {bridge: wires.nodes_below(bridge) for bridge in sorted(set(bridges))}
+
+
+def uplink_notes(
+    guests: Iterable[GuestRequest], snapshot: Snapshot, nodes: Mapping[str, frozenset[NodeId]]
+) -> list[str]:
+    """A note for each bridge that is not there, and for those of vhost-user ports that have not one node of `nodes`.
+
+    Of a management port nobody expects more than its bridge; a vhost-user port carries the guest's packets.
+    """
+    absent = _absent(snapshot, nodes)
+    notes: dict[str, str] = {}
+    for vm, port in ((guest.vm, port) for guest in guests for port in guest.interfaces):
+        bridge = port.bridge
+        if bridge is None or bridge in notes:
+            continue
+        if bridge in absent:
+            what = f'{vm}: the host has no bridge "{bridge}", which interface "{port.name}" names'
+            notes[bridge] = f"{what}: it counts in no cost"
+        elif port.type is InterfaceType.VHOSTUSER and len(nodes[bridge]) > 1:
+            on = format_id_list(nodes[bridge])
+            notes[bridge] = (
+                f'the physical ports of bridge "{bridge}" lie on several nodes ({on}): they count in no cost'
+            )
+        elif port.type is InterfaceType.VHOSTUSER and not nodes[bridge]:
+            notes[bridge] = f'the node of the physical port of bridge "{bridge}" is not known: it counts in no cost'
+    return list(notes.values())
+
+
+def _absent(snapshot: Snapshot, bridges: Iterable[str]) -> frozenset[str]:
+    """Those of these bridges that the host has not, where it has any: on one without, all may be yet to come."""
+    switch = snapshot.openvswitch
+    switches = frozenset(bridge.name for bridge in (() if switch is None else switch.bridges))
+    if not switches and all(link.kind not in _BRIDGES for link in snapshot.links):
+        return frozenset()
+    return frozenset(bridges) - switches - {link.name for link in snapshot.links}
 
 
 class _Wires:

@@ -219,10 +219,24 @@ def test_one_cell_near_the_port_is_enough() -> None:
 
 
 def test_a_port_whose_uplink_is_not_known_costs_nothing_and_of_a_vhost_user_port_a_note_says_so() -> None:
-    request = asking(port("br-none"))
-    plan = solve(request, LEADS, budget=Budget())
+    snapshot = wired(Link("br0", "bridge"))
+    plan = solve(asking(port("br0")), snapshot, budget=Budget())
     assert [level.value for level in plan.levels if level.name == "cross_node_cost"] == [0]
-    assert 'the node of the physical port of bridge "br-none" is not known: it counts in no cost' in plan.notes
+    assert plan.notes == ('the node of the physical port of bridge "br0" is not known: it counts in no cost',)
+    assert host_facts(asking(port("br0", InterfaceType.VIRTIO)), snapshot).notes == ()
+
+
+@pytest.mark.parametrize("kind", [InterfaceType.VIRTIO, InterfaceType.VHOSTUSER])
+def test_a_bridge_that_a_host_has_not_beside_others_is_told_with_the_first_that_names_it(kind: InterfaceType) -> None:
+    guests = tuple(guest(name, 1, interfaces=(port("br-none", kind),)) for name in "ab")
+    for snapshot in (LEADS, wired(Link("br0", "bridge"))):
+        assert host_facts(Request(ALL, guests), snapshot).notes == (
+            'a: the host has no bridge "br-none", which interface "mgmt" names: it counts in no cost',
+        )
+
+
+def test_on_a_host_without_bridges_a_management_port_is_not_told() -> None:
+    assert host_facts(asking(port("br-none", InterfaceType.VIRTIO)), wired()).notes == ()
 
 
 def reason(request: Request, snapshot: Snapshot) -> str | None:
