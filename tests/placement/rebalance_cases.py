@@ -182,14 +182,15 @@ def costly(snapshot: Snapshot) -> list[str]:
 
 
 def cheapest(case: Case) -> int | None:
-    """The least cost at which all new guests have a place, whoever moves where; None: none of all ways works.
+    """The least cost at which all new guests have a place, whoever moves where, be it with an emulator that floats.
 
-    With nobody new: at which those who stay have no finding of cost.
+    None: none of all ways works. With nobody new: at which those who stay have no finding of cost.
     """
     best: int | None = None
     asked = {each.name for each in case.request.guests}
     back = {each.guest.name: each.guest for each in case.standing if each.guest.name in asked}
-    for moved in _subsets(tuple(each for each in case.standing if each.guest.name not in asked)):
+    others = tuple(each for each in case.standing if each.guest.name not in asked)
+    for moved in (ways for some in _subsets(others) for ways in product(*map(_with_or_without_emulator, some))):
         names = {each.guest.name for each in moved}
         guests = (*case.request.guests, *(each.request for each in moved))
         request = replace(case.request, guests=guests)
@@ -221,6 +222,13 @@ def pinned(of: Guest) -> CpuSet:
     return CpuSet(pin.cpus.lowest for pin in of.vcpu_pins) | (
         CpuSet() if of.emulator_pin is None else of.emulator_pin.cpus
     )
+
+
+def _with_or_without_emulator(each: Standing) -> tuple[Standing, ...]:
+    """With a CPU for its emulator, if it has one, and with an emulator that floats."""
+    if not each.request.own_emulator_cpus:
+        return (each,)
+    return (each, replace(each, request=replace(each.request, emulator=EmulatorPolicy.SHARE)))
 
 
 def _subsets(standing: tuple[Standing, ...]) -> Iterator[tuple[Standing, ...]]:

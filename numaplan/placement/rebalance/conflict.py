@@ -91,7 +91,7 @@ def _member(question: Rebalancing, name: str, *, alone: bool) -> ConflictMember:
             badly = f"lies badly: {wrong}" if wrong else "cannot stay as it is"
             return ConflictMember(name, "placed", f"is there and {badly}; it has no other place: {reason}")
         why = f"is there and lies badly: {wrong}" if wrong else "is there, and has to stay on the host"
-        return ConflictMember(name, "placed", f"{why}; {_needs(standing.requests[0])}")
+        return ConflictMember(name, "placed", f"{why}; {_needs(standing.requests[-1])}")
     if alone and (reason := _no_place(question, asked)):
         return ConflictMember(name, "placed", f"has no place even with every other guest gone that may move: {reason}")
     return ConflictMember(name, "placed", f"is to be placed; {_needs(asked)}")
@@ -137,12 +137,7 @@ def _needs(guest: GuestRequest) -> str:
         if count
     ]
     words += _memory(guest)
-    words += [
-        choice(entry, getattr(entry, "count", 1))
-        if getattr(entry, "vf_indexes", None) is None
-        else "the VF that it has"
-        for entry in entries(guest)
-    ]
+    words += [choice(entry, getattr(entry, "count", 1)) for entry in entries(guest)]
     return "needs " + ", ".join(word for word in words if word)
 
 

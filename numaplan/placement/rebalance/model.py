@@ -7,9 +7,10 @@ from functools import reduce
 from math import gcd
 from typing import Final
 
-from numaplan.cpuset import EMPTY, CpuId, CpuSet
+from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
+from numaplan.model.request import GuestRequest
 from numaplan.placement.constraints import CONSTRAINTS, kept_cpus
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB
@@ -31,11 +32,11 @@ class StayOrMove(Formulation):
     """The coarse model of `problem`, in which each guest of `standing` is placed anew or stays.
 
     Units of one guest that is there are the requests that would place it anew, one of them at most. What a guest could
-    do without (`spares`) it has still, or gives to others. Those that are `fixed` stay.
+    do without (`spares`, by unit) it has still, or gives to others. Those that are `fixed` stay.
     """
 
     def __init__(
-        self, problem: Problem, standing: Sequence[Standing], spares: Mapping[str, Spare], fixed: Sequence[Standing]
+        self, problem: Problem, standing: Sequence[Standing], spares: Mapping[int, Spare], fixed: Sequence[Standing]
     ) -> None:
         super().__init__(problem, coarse_units(problem), fine=False)
         self.fixed = tuple(fixed)
@@ -49,21 +50,26 @@ class StayOrMove(Formulation):
             self.model.equal(total(self.placed(u) for u in units) + self.stays.get(name, ZERO), 1)
         self.spares = spares
         # Who is not asked for either stays, or has its threads float as every guest of a plan: on the pool, if any is.
-        keeping = {name for name in spares if name not in self.standing or not problem.facts.names_pools}
-        self.keeps_cpus = {n: self.model.boolean() for n, spare in spares.items() if spare.cpus and n in keeping}
-        self.keeps_devices = {name: self.model.boolean() for name, spare in spares.items() if spare.devices}
-        self.letting_go = [name for name in self.standing if spares[name].floating]
-        for name, keeps in self.keeps_cpus.items():
-            ways = (way for u in self.variants[name] for way in self.options(u))
-            self.model.at_most(keeps - total(count for option, count in ways if option.keep is not None), 0)
+        pools = problem.facts.names_pools
+        keeping = {u for u in spares if not (pools and self.units[u].guest.name in self.standing)}
+        self.keeps_cpus = {u: self.model.boolean() for u, spare in spares.items() if spare.cpus and u in keeping}
+        self.spare_devices = {name: spares[units[0]].devices for name, units in self.variants.items()}
+        self.keeps_devices = {name: self.model.boolean() for name, spare in self.spare_devices.items() if spare}
+        self.letting_go = [
+            name
+            for name in self.standing
+            if any(spares[u].floating or self.threads_let_go(u) for u in self.variants[name])
+        ]
+        for u, keeps in self.keeps_cpus.items():
+            self.model.at_most(keeps - total(count for option, count in self.options(u) if option.keep is not None), 0)
         holders = self.stayers()
         vcpus = {name: CpuSet(each.alone) for name, each in self.standing.items()}
-        for name, keeps in self.keeps_cpus.items():
-            for cpu in spares[name].cpus:
+        for u, keeps in self.keeps_cpus.items():
+            for cpu in spares[u].cpus:
                 holders[cpu].append(keeps)
             for other, cpus in vcpus.items():
                 # Emulators can be on one CPU, but not where a vCPU is.
-                if not cpus.isdisjoint(spares[name].cpus):
+                if not cpus.isdisjoint(spares[u].cpus):
                     self.model.at_most(keeps + self.stays[other], 1)
         self.holds: Mapping[CpuId, Linear] = {cpu: self.any_of(parts) for cpu, parts in sorted(holders.items())}
         self._kept_by_kind = self._staying_cores()
@@ -82,6 +88,15 @@ class StayOrMove(Formulation):
     def kept(self, kind: int) -> list[tuple[Linear, int, bool]]:
         """Guests that stay hold CPUs as guests of the request do that are kept."""
         return [*super().kept(kind), *self._kept_by_kind.get(kind, ())]
+
+    def with_all(self, name: str) -> GuestRequest:
+        """The first way to ask for a guest that is there: with all that it has."""
+        return self.units[self.variants[name][0]].guest
+
+    def threads_let_go(self, u: int) -> int:
+        """How many of emulator and iothreads have CPUs of their own, and float as unit `u` asks for them."""
+        guest, now = self.units[u].guest, self.with_all(self.units[u].guest.name)
+        return (guest.emulator is not now.emulator) + (guest.iothread_policy is not now.iothread_policy)
 
     def demand(self, mend: Mend) -> None:
         """Demands that what `mend` names does not stay."""
@@ -110,15 +125,17 @@ class StayOrMove(Formulation):
 
     def kept_spares(self, solution: Sequence[int]) -> list[Spare]:
         """What guests keep that they could do without."""
-        return [
-            Spare(
-                spare.cpus if keeps else EMPTY,
-                idle=spare.idle if keeps else EMPTY,
-                devices=spare.devices if self.keeps_devices.get(name, ZERO).value(solution) else frozenset(),
-            )
-            for name, spare in self.spares.items()
-            for keeps in [self.keeps_cpus.get(name, ZERO).value(solution)]
+        found = [
+            Spare(self.spares[u].cpus, idle=self.spares[u].idle)
+            for u, keeps in self.keeps_cpus.items()
+            if keeps.value(solution)
         ]
+        found += [
+            Spare(devices=self.spare_devices[name])
+            for name, keeps in self.keeps_devices.items()
+            if keeps.value(solution)
+        ]
+        return found
 
     def _staying_cores(self) -> dict[int, list[tuple[Linear, int, bool]]]:
         """What guests that stay hold and keep idle; who is on a sibling of theirs already leaves it to nobody."""
@@ -130,8 +147,8 @@ class StayOrMove(Formulation):
         idlers: dict[CpuId, list[Linear]] = defaultdict(list)
         for name, each in self.standing.items():
             for cpu in each.idle:
-                beside = name in self.keeps_cpus and cpu in self.spares[name].idle
-                idlers[cpu].append(self.stays[name] + (self.keeps_cpus[name] if beside else ZERO))
+                units = (u for u in self.variants[name] if u in self.keeps_cpus and cpu in self.spares[u].idle)
+                idlers[cpu].append(self.stays[name] + total(self.keeps_cpus[u] for u in units))
         # Several can keep the same siblings idle: these are nobody's once.
         for cpu, parts in sorted(idlers.items()):
             if cpu in kind_of:
@@ -249,7 +266,7 @@ def _devices(f: StayOrMove) -> None:
         for address in dict.fromkeys(each.guest.pci_addresses):
             holders[address].append(f.stays[name])
     for name, keeps in f.keeps_devices.items():
-        for address in f.spares[name].devices:
+        for address in f.spare_devices[name]:
             holders[address].append(keeps)
     for i, kind in enumerate(f.problem.device_kinds):
         held = [f.any_of(holders[address]) for address in kind.members if address in holders]

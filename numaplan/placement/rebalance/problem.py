@@ -1,7 +1,7 @@
 """A rebalancing as a model: which guests may move, in which ways, and what each way costs."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import Final
@@ -19,11 +19,14 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.returning import names_its_functions, names_pages
-from numaplan.placement.rebalance.spare import spares_of
+from numaplan.placement.rebalance.spare import Spare, spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
 from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
 
 _ONE: Final = Linear(constant=1)
+
+# What a guest adds at most that could let CPUs go: it moves, and its emulator and iothreads have lost theirs.
+_WORST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +128,27 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     there = (*question.movable, *question.returning)
     problem = problem_of(everybody, facts, there)
     spares = spares_of(problem, question.movable, question.returning)
-    nothing_to_give = {each.guest.name for each in question.movable if not spares[each.guest.name].floating}
-    f = StayOrMove(_never_kept(problem, nothing_to_give), question.movable, spares, question.fixed)
+    f = StayOrMove(_letting_go(problem, question.movable, spares), question.movable, spares, question.fixed)
     f.demand(question.mend)
     return f
 
 
-def _never_kept(problem: Problem, names: Collection[str]) -> Problem:
-    """Who of `names` is placed moves; another one may also let no more go than the CPU of its emulator or iothreads."""
+def _letting_go(problem: Problem, movable: Collection[Standing], spares: Mapping[int, Spare]) -> Problem:
+    """Who of `movable` is placed moves; or it lets but CPUs of its emulator or iothreads go, where that helps anybody.
 
-    def moving(guests: GuestClass) -> GuestClass:
-        return replace(guests, options=tuple(option for option in guests.options if option.keep is None))
+    Whose memory is found elsewhere than its vCPUs moves.
+    """
+    by_name = {each.guest.name: each for each in movable}
 
-    classes = (moving(guests) if guests.request.name in names else guests for guests in problem.classes)
-    return replace(problem, classes=tuple(classes))
+    def ways(number: int, guests: GuestClass) -> GuestClass:
+        standing = by_name.get(guests.request.name)
+        if standing is None:
+            return guests
+        stays_on = memory_nodes(standing) if spares[number].floating else None
+        options = (option for option in guests.options if option.keep is None or option.nodes == stays_on)
+        return replace(guests, options=tuple(options))
+
+    return replace(problem, classes=tuple(ways(number, guests) for number, guests in enumerate(problem.classes)))
 
 
 def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
@@ -150,17 +160,18 @@ def cost_of_moves(f: StayOrMove, question: Rebalancing) -> Linear:
         for option, count in f.options(u):
             if name in f.standing and option.keep is None:
                 parts.append(count * price(f.standing[name], _kind_of_going(f, u, option)))
-            elif name in f.standing and name not in f.keeps_cpus:
-                parts.append(count * _price_of_floating(f, f.standing[name], option))
+            elif name in f.standing and u not in f.keeps_cpus:
+                parts.append(count * _price_of_floating(f, u, option))
             elif name in there:
-                parts.append(_price_of_return(f, there[name], unit, option=option, chosen=count))
+                parts.append(_price_of_return(f, there[name], u, option=option, chosen=count))
     return total(parts)
 
 
-def _price_of_floating(f: StayOrMove, standing: Standing, option: Option) -> int:
+def _price_of_floating(f: StayOrMove, u: int, option: Option) -> int:
     """What it takes to have the threads of a guest that keeps its vCPUs float on the pool, be it one CPU."""
+    standing = f.standing[f.units[u].guest.name]
     pool, _ = floating_cpus(f.problem.facts, option.nodes, held=EMPTY, idle=EMPTY)
-    changes = len(pool) > 1 or f.spares[standing.guest.name].floating != pool
+    changes = len(pool) > 1 or f.spares[u].floating != pool
     return price(standing, MoveKind.REPIN) if changes and standing.guest.running is not False else 0
 
 
@@ -186,35 +197,42 @@ def live_choices(f: StayOrMove, there: Collection[Standing], solution: Sequence[
 
 def _kind_of_going(f: StayOrMove, u: int, option: Option) -> MoveKind:
     """A guest that may move, and goes."""
-    name = f.units[u].guest.name
-    return kind_of_move(f.standing[name], option.nodes, devices_change=u != f.variants[name][0])
+    guest = f.units[u].guest
+    devices_change = guest.interfaces != f.with_all(guest.name).interfaces
+    return kind_of_move(f.standing[guest.name], option.nodes, devices_change=devices_change)
 
 
 def number_of_moves(f: StayOrMove) -> Linear:
     """How many guests that are there get another place, or give up what they could do without.
 
-    Of as many changes those are better in which fewer go that could do with letting a CPU go: they count on top of all
-    changes, each of which weighs more than all of them.
+    Of as many changes those are better after which fewer emulators and iothreads have lost CPUs of their own, and of
+    these those in which fewer guests go that could do with letting a CPU go: they count on top of all changes, each of
+    which weighs more than all of them.
     """
     moved = (stays * -1 + 1 for stays in f.stays.values())
-    keeping = (*f.keeps_cpus.items(), *f.keeps_devices.items())
-    given = (keeps * -1 - f.stays.get(name, ZERO) + 1 for name, keeps in keeping)
+    devices = (keeps * -1 - f.stays.get(name, ZERO) + 1 for name, keeps in f.keeps_devices.items())
+    given = (f.placed(u) - keeps for u, keeps in f.keeps_cpus.items())
     returning = (u for name, units in f.variants.items() if name not in f.stays for u in units)
     anew = (count for u in returning for option, count in f.options(u) if option.keep is None)
-    away = (
-        count for name in f.letting_go for u in f.variants[name] for option, count in f.options(u) if not option.keep
+    worse = (
+        count * (2 * f.threads_let_go(u) + (option.keep is None))
+        for name in f.letting_go
+        for u in f.variants[name]
+        for option, count in f.options(u)
     )
-    return total((*moved, *given, *anew)) * (len(f.letting_go) + 1) + total(away)
+    return total((*moved, *given, *devices, *anew)) * (_WORST * len(f.letting_go) + 1) + total(worse)
 
 
 def number_most(f: StayOrMove) -> int:
     """What `number_of_moves` comes to at most."""
     least = len(f.variants) + len(f.keeps_cpus) + len(f.keeps_devices)
-    return least * (len(f.letting_go) + 1) + len(f.letting_go)
+    worst = _WORST * len(f.letting_go)
+    return least * (worst + 1) + worst
 
 
-def _price_of_return(f: StayOrMove, standing: Standing, unit: Unit, *, option: Option, chosen: Linear) -> Linear:
+def _price_of_return(f: StayOrMove, standing: Standing, u: int, *, option: Option, chosen: Linear) -> Linear:
     """What a guest that is asked for and was there pays for that way, and for functions that others get."""
+    unit = f.units[u]
     own = option.keep is not None or names_its_functions(f.problem.facts, unit.guest, standing)
     kind, dearer = (_kind_of_return(standing, unit, option, keeps_functions=keeps) for keeps in (own, False))
     low, high = (0 if each is None else price(standing, each) for each in (kind, dearer))
@@ -222,9 +240,9 @@ def _price_of_return(f: StayOrMove, standing: Standing, unit: Unit, *, option: O
     paid = chosen * low
     if high > low:
         paid += _at_least(f, chosen - keeps_devices) * (high - low)
-    if kind is None and unit.guest.name in f.keeps_cpus and standing.guest.running is not False:
+    if kind is None and u in f.keeps_cpus and standing.guest.running is not False:
         # Devices that go are paid for with the CPUs.
-        alone = chosen - f.keeps_cpus[unit.guest.name] + keeps_devices - 1
+        alone = chosen - f.keeps_cpus[u] + keeps_devices - 1
         paid += _at_least(f, alone) * price(standing, MoveKind.REPIN)
     return paid
 

@@ -26,16 +26,19 @@ class Spare:
     devices: frozenset[PciAddress] = frozenset()
 
 
-def spares_of(problem: Problem, movable: Collection[Standing], returning: Collection[Standing]) -> Mapping[str, Spare]:
-    """What each guest that is there could do without, by name; who is asked for keeps no sibling idle beside it."""
+def spares_of(problem: Problem, movable: Collection[Standing], returning: Collection[Standing]) -> Mapping[int, Spare]:
+    """What guests that are there could do without, by the number of the class that is one way to ask for one of them.
+
+    Who is asked for keeps no sibling idle beside it.
+    """
     facts = problem.facts
     there = {each.guest.name: each for each in (*movable, *returning)}
     again = {each.guest.name for each in movable}
     halves = CpuSet(cpu for core in facts.snapshot.cores if core.cpus & facts.allocatable for cpu in core.cpus)
-    found: dict[str, Spare] = {}
-    for guests in problem.classes:
+    found: dict[int, Spare] = {}
+    for number, guests in enumerate(problem.classes):
         request = guests.request
-        if request.name in there and request.name not in found:
+        if request.name in there:
             standing = there[request.name]
             kept = [option.keep for option in guests.options if option.keep is not None]
             named = CpuSet(cpu for keep in kept for cpus in keep.cell_sets for cpu in cpus)
@@ -43,7 +46,7 @@ def spares_of(problem: Problem, movable: Collection[Standing], returning: Collec
             floating = standing.held - named if kept else EMPTY
             cpus = floating & facts.free
             others = floating - facts.allocatable
-            found[request.name] = Spare(
+            found[number] = Spare(
                 cpus,
                 cpus | others if cpus or others & halves else EMPTY,
                 idle_siblings(facts, cpus) & standing.idle if request.name in again else EMPTY,

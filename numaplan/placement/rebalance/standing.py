@@ -53,11 +53,12 @@ class StandingCell:
 class Standing:
     """A guest that is there.
 
-    `requests` would place it anew: with the VFs that it has, then with any alike; () where `reason` says why it can
-    only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is asked for, `alone` those
-    of vCPUs, one each; `idle` those that it keeps idle beside them, `joined` those that others are on, who alone may
-    stay there; `memory` is what it would give back, in KiB by node and page size: nothing where nobody knows that it
-    runs.
+    `requests` would place it anew: with the VFs that it has, then with any alike; each time with its emulator and
+    iothreads on CPUs of their own, where they have such, and with these threads floating, last all of them. () where
+    `reason` says why it can only stay. `held` are the CPUs that one of its threads has alone, or its emulator as it is
+    asked for, `alone` those of vCPUs, one each; `idle` those that it keeps idle beside them, `joined` those that others
+    are on, who alone may stay there; `memory` is what it would give back, in KiB by node and page size: nothing where
+    nobody knows that it runs.
     """
 
     guest: Guest
@@ -216,7 +217,8 @@ def _requests(
     threads = CpuSet(
         cpu for iothread in guest.iothread_ids for cpu in guest.effective_iothread_affinity(iothread) or EMPTY
     )
-    iothreads = _iothread_policy(facts, guest, taken=own | others)
+    emulator_ways = _emulator_policies(facts, guest, taken=own | others | threads)
+    iothread_ways = _iothread_policies(facts, guest, taken=own | others)
     base = GuestRequest(
         guest.name,
         guest.name,
@@ -226,15 +228,17 @@ def _requests(
         cpu_policy=policy,
         dedicated_vcpus=frozenset(alone),
         thread_policy=ThreadPolicy(guest.thread_policy or ThreadPolicy.PREFER),
-        emulator=_emulator_policy(facts, guest, taken=own | others | threads),
         iothreads=guest.iothreads,
-        iothread_policy=iothreads,
     )
     interfaces, devices = _functions(facts, guest, cells, near=near)
     same = replace(base, interfaces=interfaces, devices=devices)
-    if not interfaces:
-        return (same,)
-    return (same, replace(same, interfaces=tuple(_any_alike(facts, interface) for interface in interfaces)))
+    alike = replace(same, interfaces=tuple(_any_alike(facts, interface) for interface in interfaces))
+    return tuple(
+        replace(functions, emulator=emulator, iothread_policy=iothreads)
+        for functions in ((same, alike) if interfaces else (same,))
+        for iothreads in iothread_ways
+        for emulator in emulator_ways
+    )
 
 
 def _cell_request(cell: StandingCell) -> CellRequest:
@@ -247,20 +251,21 @@ def _cell_request(cell: StandingCell) -> CellRequest:
     return CellRequest(cell.vcpus, cell.memory_kib, cell.page_size, MemoryPolicy.STRICT)
 
 
-def _emulator_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> EmulatorPolicy:
-    """A CPU that may go to guests and that nobody else has is its own; anything else is shared."""
+def _emulator_policies(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> tuple[EmulatorPolicy, ...]:
+    """A CPU that may go to guests and that nobody else has is its own, or is let go; anything else is shared."""
     cpus = only_cpu(guest.effective_emulator_affinity(), facts.snapshot.cpus.online)
     own = bool(cpus) and cpus <= facts.allocatable and cpus.isdisjoint(taken)
-    return EmulatorPolicy.ISOLATE if own else EmulatorPolicy.SHARE
+    return (EmulatorPolicy.ISOLATE, EmulatorPolicy.SHARE) if own else (EmulatorPolicy.SHARE,)
 
 
-def _iothread_policy(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> IothreadPolicy:
+def _iothread_policies(facts: HostFacts, guest: Guest, *, taken: CpuSet) -> tuple[IothreadPolicy, ...]:
+    """As the emulator's, where each iothread has such a CPU."""
     online = facts.snapshot.cpus.online
     found = [only_cpu(guest.effective_iothread_affinity(iothread), online) for iothread in guest.iothread_ids]
     cpus = CpuSet(cpu for affinity in found for cpu in affinity)
     own = all(found) and len(cpus) == len(found)
     dedicated = bool(found) and own and cpus <= facts.allocatable and cpus.isdisjoint(taken)
-    return IothreadPolicy.DEDICATED if dedicated else IothreadPolicy.SHARE
+    return (IothreadPolicy.DEDICATED, IothreadPolicy.SHARE) if dedicated else (IothreadPolicy.SHARE,)
 
 
 def _functions(
