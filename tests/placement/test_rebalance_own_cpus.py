@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from numaplan.model.guest import Guest
+from numaplan.model.guest import Guest, ResidentMemory, RunningGuest
+from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind, MovesStatus
 from tests.audit.audited import guest as there
-from tests.hosts import Nic, host
+from tests.hosts import GIB, Nic, host
 from tests.placement.moves_checked import NODE0, SHAPE, moves_of, sentences, steps
 from tests.requests import ask, guest, vfs
 
@@ -115,3 +116,11 @@ def test_where_no_pool_is_named_a_new_emulator_may_float_on_a_cpu_that_one_has_a
     moves = moves_of(ask(guest("n", 2)), snapshot)
     assert (steps(moves), moves.cost, moves.bound) == ([("n", MoveKind.START)], 0, 0)
     assert moves_of(ask(guest("n", 2, emulator="isolate")), snapshot).status is MovesStatus.INFEASIBLE
+
+
+def test_an_emulator_that_leaves_its_cpu_mends_no_memory_that_is_elsewhere() -> None:
+    """No XML binds the memory of `a`: it is found on node 1, where no CPUs are for guests."""
+    a = replace(runs(["0"], "1"), memory=None, live=RunningGuest(memory=(ResidentMemory(NodeId(1), 4, GIB),)))
+    moves = moves_of(ask(reserved="3-7"), host("2n:4c:1t", guests=[a]))
+    assert steps(moves) == [("a", MoveKind.MOVE_PAGES)]
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 11, 11)

@@ -150,10 +150,12 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     devices = given_devices(placement) | (there - named - claims.devices)
     pages = [cell.page_size_kib for cell in placement.cells] == [cell.page_kib for cell in standing.cells]
     shape = same_shape(standing, target.request) and pages
-    gives_way = _gives_way(facts, target, standing, claims)
-    if shape and devices == there and not (gives_way or is_moved(target.request, standing.guest, placement)):
+    nodes = tuple(cell.memory_node for cell in placement.cells)
+    moves = is_moved(target.request, standing.guest, placement) or _gives_way(facts, target, standing, claims)
+    # A plan leaves memory that no XML binds where it is found; a guest that is not asked for has been told to move.
+    moves = moves or not (target.asked or nodes == memory_nodes(standing))
+    if shape and devices == there and not moves:
         return None
-    nodes = [cell.memory_node for cell in placement.cells]
     kind = kind_of_move(standing, nodes, devices_change=devices != there)
     return Whole(kind if shape or kind is MoveKind.CONFIGURE else MoveKind.RESTART, devices, reshaped=not shape)
 
