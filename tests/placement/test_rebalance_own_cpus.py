@@ -58,6 +58,10 @@ def test_a_thread_leaves_the_cpu_of_its_own_that_another_guest_needs(
     off = replace(snapshot, guests=tuple(replace(each, running=False) for each in snapshot.guests))
     moves = moves_of(asked, off)
     assert (steps(moves)[0], moves.cost, moves.status) == (("a", MoveKind.CONFIGURE), 0, MovesStatus.OPTIMAL)
+    assert sentences(moves)[0] == (
+        "write into its XML that it starts on CPUs 1-2,9-10 of node 0,"
+        f" {said.partition(', while')[0].removeprefix('pin ')}; it is shut off, and stays so until the last step"
+    )
 
 
 def test_nobody_leaves_a_cpu_of_its_own_that_nobody_needs() -> None:

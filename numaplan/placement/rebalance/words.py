@@ -104,7 +104,8 @@ class Words:
                 return f"restart it {_place(after)}{self._exchanged(vm)}: {why}"
             case MoveKind.CONFIGURE:
                 until = "it is shut off, and stays so until the last step"
-                return f"write into its XML that it starts {_place(after)}{self._exchanged(vm)}; {until}"
+                threads = f", {_said(pins)}" if pins and "vcpupin" not in pins else ""
+                return f"write into its XML that it starts {_place(after)}{threads}{self._exchanged(vm)}; {until}"
             case MoveKind.STOP | MoveKind.START:
                 raise ValueError(f"a whole change is no {change.kind}")
             case unknown:
