@@ -60,7 +60,7 @@ def conflict(
     where no time is `remaining`.
     """
     problem = build_problem(request, facts)
-    alone = _alone(request, problem)
+    alone = reasons_alone(request, problem)
     judge = Judge(FOR_A_CONFLICT, remaining)
     found = _shares_of_conflict(problem, alone, judge)
     names = [guest.name for share in found for guest in share.members]
@@ -172,7 +172,7 @@ def _reasons(
     return tuple(reasons)
 
 
-def _alone(request: Request, problem: Problem) -> dict[str, Reason | None]:
+def reasons_alone(request: Request, problem: Problem) -> dict[str, Reason | None]:
     """For every guest why it has no place even alone; guests that differ by name alone share the answer."""
     staying = problem.facts.guest_nodes
     known: dict[GuestRequest | str, Reason | None] = {}
@@ -196,7 +196,7 @@ def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placem
     if not missing:
         return ()
     left = replace(request, guests=tuple(_with_links(missing, request, placed)))
-    alone = _alone(left, build_problem(left, _left_over(request, facts, placements)))
+    alone = reasons_alone(left, build_problem(left, _left_over(request, facts, placements)))
     # What others need of links and of CPUs to float on is not taken from the host that is left over.
     unclear = [vm for vm, reason in alone.items() if reason is None or not reason.is_one]
     counted = _lacks_counted(request, facts, placements, unclear)

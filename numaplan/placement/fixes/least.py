@@ -107,7 +107,14 @@ class Least:
         if not self._levers[number].nested:
             levels = range(1, min(most, _MOST_IN_TURN) + 1)
             return next((level for level in levels if self.holds({**others, number: level})), 0)
-        low, high = 0, most
+        with self._probe.of_few(self._case) as are_few:
+            least = self._halved(others, number, low=0, high=most) if are_few else 0
+        if are_few and (least == most or self.holds({**others, number: least})):
+            return least
+        return self._halved(others, number, low=least, high=most)
+
+    def _halved(self, others: Levels, number: int, *, low: int, high: int) -> int:
+        """The least level that helps above `low`, which does not, up to `high`, which does."""
         while high - low > 1:
             middle = (low + high) // 2
             if self.holds({**others, number: middle}):
@@ -121,6 +128,13 @@ class Least:
 
         `harmless`: less of one never makes another needless.
         """
+        with self._probe.of_few(self._case) as are_few:
+            levels = self._fewest(enough, order, harmless=harmless) if are_few else {}
+        if levels and (levels == enough or self.holds(levels)):
+            return levels
+        return self._fewest(enough, order, harmless=harmless)
+
+    def _fewest(self, enough: Levels, order: Sequence[int], *, harmless: bool) -> dict[int, int]:
         before, levels = enough, self._fewer(enough, order)
         while not harmless and levels != before and len(levels) > 1 and not self.spent:
             before, levels = levels, self._fewer(levels, order)
@@ -202,6 +216,18 @@ class Least:
 
     def evenly(self, without: Collection[int] = ()) -> dict[int, int]:
         """All levers but some up to one price, the least at which they help together; {}: at none they do."""
+        with self._probe.of_few(self._case) as are_few:
+            levels = self._evenly(without, low=-1) if are_few else {}
+        if are_few and (not levels or self.holds(levels)):
+            return levels
+        return self._evenly(without, low=self._dearest(levels))
+
+    def _dearest(self, levels: Levels) -> int:
+        """The highest price that is paid for one lever; -1: none is pulled."""
+        return max((self._levers[number].price(level) for number, level in levels.items()), default=-1)
+
+    def _evenly(self, without: Collection[int], *, low: int) -> dict[int, int]:
+        """The same, where it is known that they do not help up to the price `low`."""
         levers = self._levers
         numbers = [number for number in range(len(levers)) if number not in without]
 
@@ -209,14 +235,14 @@ class Least:
             levels = {number: _within_price(levers[number], price) for number in numbers}
             return {number: level for number, level in levels.items() if level}
 
-        low, high = -1, max((levers[number].price(levers[number].most) for number in numbers), default=0)
+        high = max((levers[number].price(levers[number].most) for number in numbers), default=0)
         if not numbers or not self.holds(up_to(high)):
             return {}
         while high - low > 1:
             middle = (low + high) // 2
             levels = up_to(middle)
             if self.holds(levels):
-                high = max((levers[number].price(level) for number, level in levels.items()), default=0)
+                high = max(self._dearest(levels), 0)
             else:
                 # Up to the next price nothing changes.
                 levels = {number: levels.get(number, 0) for number in numbers}

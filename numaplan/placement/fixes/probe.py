@@ -1,12 +1,14 @@
 """Asks of one case after the other whether it has a plan, and what that costs, within bounds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.clock import Remaining, is_over
+from numaplan.placement.conflict.explain import reasons_alone
 from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome, total
@@ -39,10 +41,15 @@ class Probe:
     def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool, remaining: Remaining) -> None:
         self.cases = 0
         self.unknown = 0
-        self._vms = {guest.vm for guest in named}
+        self.ask_first(named)
         self._change_topology = change_topology
         self._remaining = remaining
         self._judge = Judge(_CASE, remaining)
+        self._of_few = False
+
+    def ask_first(self, named: Sequence[GuestRequest]) -> None:
+        """Where the vms of these guests have no place by themselves, nothing else is asked."""
+        self._vms = {guest.vm for guest in named}
 
     @property
     def tired(self) -> bool:
@@ -60,13 +67,39 @@ class Probe:
             return False
         self.cases += 1
         request, facts = self._question(case)
-        few = tuple(guest for guest in request.guests if guest.required and guest.vm in self._vms)
+        few = self._few(request)
         # The guests of a conflict are mostly few: where they have no place, nothing else need be asked.
-        are_few = 0 < len(few) <= len(request.guests) // 2
-        if are_few and not self._solved(build_problem(replace(request, guests=few), facts)):
+        if few and not self._solved(build_problem(replace(request, guests=few), facts)):
             return False
+        if few and self._of_few:
+            return True
         self.cases += len(request.guests) // _GUESTS
         return self._solved(build_problem(request, facts))
+
+    @contextmanager
+    def of_few(self, case: Case) -> Iterator[bool]:
+        """Asks of the guests of the conflict alone, if these are few: what is too little for them is so for all.
+
+        Gives whether that makes a difference.
+        """
+        before = self._of_few
+        self._of_few = before or bool(self._few(case.request))
+        try:
+            yield self._of_few and not before
+        finally:
+            self._of_few = before
+
+    def _few(self, request: Request) -> tuple[GuestRequest, ...]:
+        """The guests of the conflict; () where they are most of the request."""
+        few = tuple(guest for guest in request.guests if guest.required and guest.vm in self._vms)
+        return few if len(few) <= len(request.guests) // 2 else ()
+
+    def stuck(self, case: Case) -> frozenset[str]:
+        """The required guests that have no place even alone, whose every fix has to help them."""
+        self.cases += 1
+        request, facts = self._question(case)
+        alone = reasons_alone(request, build_problem(request, facts))
+        return frozenset(guest.name for guest in request.guests if guest.required and alone[guest.name] is not None)
 
     def homeless(self, case: Case) -> frozenset[str]:
         """The vms that have no place even alone."""

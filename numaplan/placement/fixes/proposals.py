@@ -53,10 +53,15 @@ def proposals(
     probe = Probe(named, change_topology=change_topology, remaining=remaining)
     facts = host_facts(request, snapshot)
     leaving = leaving_out(by_vm(named, request), request)
-    if not probe.holds(pulled(case, leaving.levers, furthest(leaving.levers))):
-        # There is more than one conflict: what helps must help them all.
-        named = required
+    if not _is_enough(leaving, case, probe):
+        # There is more than one conflict, and what helps must help them all: mostly they are those of single guests.
+        stuck = probe.stuck(case)
+        named = [guest for guest in required if guest.name in stuck or guest.name in names]
+        probe.ask_first(named)
         leaving = leaving_out(by_vm(named, request), request)
+        if not stuck or not _is_enough(leaving, case, probe):
+            named = required
+            leaving = leaving_out(by_vm(named, request), request)
     vms = by_vm(named, request)
     vm_of = {guest.name: guest.vm for guest in request.guests}
     # What helps one copy of a vm must help all that are required.
@@ -73,6 +78,11 @@ def proposals(
     if search.has_only(leaving):
         search.leave_out_fewer(by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
+
+
+def _is_enough(group: Group, case: Case, probe: Probe) -> bool:
+    """Whether all levers of a group help together."""
+    return probe.holds(pulled(case, group.levers, furthest(group.levers)))
 
 
 def is_possible(
