@@ -7,6 +7,7 @@ from typing import Final
 from numaplan.api.inventory import DomainFile, take_host
 from numaplan.api.profiles import shipped_profiles
 from numaplan.api.where import Where
+from numaplan.errors import InputError
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.sources.files import read_text
@@ -46,6 +47,9 @@ def asked_of(
 ) -> Question:
     """What the `text` of `file` asks of a host; raises as `read_question` does."""
     taken = take_host(where)
+    if not taken.snapshot.cpus.online:
+        host = "this host" if where.source is None else str(where.source)
+        raise InputError("no CPU is online there: this is no host for guests", host, "see numaplan inventory")
     request = parse_vnf(
         text,
         file,

@@ -11,6 +11,7 @@ from numaplan.model.host import NodeId, NumaNode, PackageId
 from numaplan.model.request import HostPolicy, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.switch import SwitchShare, switch_share
+from numaplan.placement.untold import untold
 from numaplan.placement.uplinks import port_nodes, uplink_notes
 
 SMALL_PAGE_KIB = 4
@@ -188,7 +189,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
             )
             for guest in staying
         },
-        notes=(*notes, *switch.notes, *uplink_notes(request.guests, snapshot, below)),
+        notes=(*notes, *switch.notes, *uplink_notes(request.guests, snapshot, below), *untold(snapshot)),
     )
 
 

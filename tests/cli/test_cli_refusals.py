@@ -277,3 +277,11 @@ def test_standard_input_is_read_for_vnf_yaml_beside_a_host_in_words(monkeypatch:
         ran = numaplan(verb, "-", "--synthetic", "2 nodes, 64 cores, 2 threads, 384GiB")
         assert ran.code == 5
         assert "-: expected a map" in ran.err
+
+
+def test_a_folder_in_which_no_cpu_is_online_is_no_host(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    (bare / "sys").mkdir(parents=True)
+    ran = refused(tmp_path, VNF, "--snapshot", bare)
+    assert ran.code == 5
+    assert ran.err == f"numaplan: {bare}: no CPU is online there: this is no host for guests; see numaplan inventory\n"

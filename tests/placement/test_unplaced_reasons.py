@@ -59,7 +59,7 @@ def test_a_link_that_others_have_filled_is_named_with_what_it_still_carries() ->
     asked = guest("d", 2, interfaces=[fast]), guest("e", 2, interfaces=[fast], required=False, priority=9)
     request = ask(*asked, reserved="0")
     found = left_out(request, host("1n:8c:1t", nics=[Nic("ens0", 0, 4, speed_mbps=10000)]))
-    assert found == {"e": f'{BESIDE}node 0: "i" needs 6000 Mbit/s for each of its VFs: ens0 has 4000 left'}
+    assert found == {"e": f'{BESIDE}node 0: "i" needs 6000 Mbit/s for its VF: ens0 has 4000 left'}
 
 
 def test_the_guest_whose_emulator_would_have_nothing_to_float_on_is_named() -> None:

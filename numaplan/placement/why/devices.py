@@ -68,11 +68,15 @@ def _links_left(problem: Problem, beside: Beside, guests: GuestClass, *, nodes: 
     """What its VFs need of the links in reach, and what these still carry."""
     wanting = [demand for demand in guests.devices if demand.mbps]
     pfs = {problem.device_kinds[i].pf for demand in wanting for i in _admitted(problem, beside, demand, nodes)}
-    needs = [f'"{demand.name}" needs {demand.mbps} Mbit/s for each of its VFs' for demand in wanting]
+    needs = [f'"{demand.name}" needs {demand.mbps} Mbit/s for {_each_vf(demand.count)}' for demand in wanting]
     left = [
         f"{problem.facts.links[pf][0].name} has {mbps} left" for pf, mbps in sorted(beside.mbps.items()) if pf in pfs
     ]
     return f"{', '.join(needs)}: {', '.join(left)}"
+
+
+def _each_vf(count: int) -> str:
+    return "its VF" if count == 1 else f"each of its {count} VFs"
 
 
 def _admitted(problem: Problem, beside: Beside, demand: DeviceDemand, nodes: Nodes) -> list[int]:

@@ -1,0 +1,28 @@
+"""What the host does not tell of cores, nodes and huge pages stands beside every answer that rests on it."""
+
+from dataclasses import replace
+
+from numaplan.model.snapshot import Gap
+from numaplan.placement.facts import host_facts
+from tests.hosts import host
+from tests.requests import ask, guest
+
+SIBLINGS = Gap("sys/devices/system/cpu", "CPUs 0-7 have neither sibling masks nor a core id: each counts as a core")
+ELSEWHERE = Gap("sys/devices/system/cpu/isolated", "not there")
+
+
+def notes(*gaps: Gap) -> list[str]:
+    snapshot = replace(host("1n:4c:2t"), gaps=gaps)
+    return [note for note in host_facts(ask(guest("a"), reserved="0"), snapshot).notes if "not known" in note]
+
+
+def test_cpus_whose_siblings_are_not_known_are_noted_and_what_nothing_rests_on_is_not() -> None:
+    assert notes(ELSEWHERE, SIBLINGS) == [f"not known of this host: {SIBLINGS.what}: {SIBLINGS.why}"]
+    assert notes(ELSEWHERE) == []
+
+
+def test_of_many_pools_that_cannot_be_read_the_first_are_named() -> None:
+    folder = "sys/devices/system/node/node{}/hugepages/hugepages-2048kB/free_hugepages"
+    found = notes(*(Gap(folder.format(node), "not there") for node in range(8)))
+    assert [folder.format(node) in note for node, note in enumerate(found)] == [True, True, True, False]
+    assert found[-1] == "not known of this host: 5 facts more, which numaplan inventory lists"
