@@ -136,7 +136,9 @@ def _memory_lack(facts: HostFacts, cell: CellDemand, node: NodeId) -> str | None
 
 def _undivided(facts: HostFacts, memory_kib: int) -> str:
     """Why no page size is left; where ordinary pages hold the memory whole, it was huge ones that were asked for."""
-    lack = f"no pages of a size that it may use and that divides {format_size(memory_kib)}"
+    # Cut to two decimals a size would be divided by some pages.
+    said = f"{memory_kib} KiB" if memory_kib % SMALL_PAGE_KIB else format_size(memory_kib)
+    lack = f"no pages of a size that it may use and that divides {said}"
     if memory_kib % SMALL_PAGE_KIB:
         return lack
     return f"{lack} (the host has {huge_pages(facts)})" if huge_sizes_kib(facts) else huge_pages(facts)

@@ -25,7 +25,7 @@ from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.why.places import explain_places
-from tests.hosts import Nic, host
+from tests.hosts import GIB, Nic, host
 from tests.requests import ask, guest, vfs
 
 
@@ -344,3 +344,10 @@ def test_a_link_that_its_function_alone_names_carries_as_much_as_one_that_names_
         assert conflict(request, host_facts(request, untold)) == said
     free = host_facts(ask(one), replace(told, links=(Link("lo", speed_mbps=1),)))
     assert [free.link_speed(address) for address in (None, told.pci[0].address)] == [None, None]
+
+
+def test_memory_that_no_page_divides_is_told_to_the_kib() -> None:
+    asked = guest("a", 1)
+    asked = replace(asked, cells=(replace(asked.cells[0], memory_kib=GIB + 1),))
+    found = reason(ask(asked, reserved="0"), host("1n:4c:1t", pages={"1GiB": 4}))
+    assert found.startswith(f"no node can take it: node 0: {NO_PAGES} {GIB + 1} KiB")
