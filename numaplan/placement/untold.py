@@ -1,10 +1,10 @@
-"""What the host does not tell of the cores, nodes and huge pages that every answer rests on."""
+"""What the host does not tell, or tells against itself, of the cores, nodes and pages that every answer rests on."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from numaplan.model.snapshot import Snapshot
-from numaplan.units import format_count
+from numaplan.units import format_count, format_size
 
 _WHOLE: Final = frozenset({"sys/devices/system/cpu", "sys/devices/system/node"})
 _HUGEPAGES: Final = "hugepages"
@@ -12,7 +12,7 @@ _MOST_NAMED: Final = 3
 
 
 def untold(snapshot: Snapshot) -> Iterator[str]:
-    """A note on each gap of the inventory in these, the first few of many."""
+    """A note on each gap of the inventory in these, the first few of many; and on more that is free than there is."""
     told = [
         f"{gap.what}: {gap.why}" for gap in snapshot.gaps if gap.what in _WHOLE or _HUGEPAGES in gap.what.split("/")
     ]
@@ -20,3 +20,11 @@ def untold(snapshot: Snapshot) -> Iterator[str]:
         yield f"not known of this host: {gap}"
     if (more := len(told) - _MOST_NAMED) > 0:
         yield f"not known of this host: {format_count(more, 'fact')} more, which numaplan inventory lists"
+    for node in snapshot.nodes:
+        for pool in node.hugepages:
+            if pool.free > pool.total:
+                said = f"of {pool.total} pages of {format_size(pool.size_kib)} on node {node.id} {pool.free} are free"
+                yield f"not so on any host: {said}"
+        if node.memory_kib is not None and node.available_kib is not None and node.available_kib > node.memory_kib:
+            said = f"of {format_size(node.memory_kib)} of memory on node {node.id}"
+            yield f"not so on any host: {said} {format_size(node.available_kib)} are available"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from numaplan.model.snapshot import Gap
 from numaplan.placement.facts import host_facts
-from tests.hosts import host
+from tests.hosts import GIB, host
 from tests.requests import ask, guest
 
 SIBLINGS = Gap("sys/devices/system/cpu", "CPUs 0-7 have neither sibling masks nor a core id: each counts as a core")
@@ -26,3 +26,16 @@ def test_of_many_pools_that_cannot_be_read_the_first_are_named() -> None:
     found = notes(*(Gap(folder.format(node), "not there") for node in range(8)))
     assert [folder.format(node) in note for node, note in enumerate(found)] == [True, True, True, False]
     assert found[-1] == "not known of this host: 5 facts more, which numaplan inventory lists"
+
+
+def test_more_that_is_free_than_there_is_is_noted() -> None:
+    snapshot = host("1n:4c:2t", pages={"2MiB": 4}, memory_gib=16)
+    (node,) = snapshot.nodes
+    pools = tuple(replace(pool, free=pool.total + 1) for pool in node.hugepages)
+    odd = replace(node, hugepages=pools, memory_kib=GIB, available_kib=2 * GIB)
+    found = host_facts(ask(guest("a"), reserved="0"), replace(snapshot, nodes=(odd,))).notes
+    assert [note for note in found if "not so" in note] == [
+        "not so on any host: of 4 pages of 2 MiB on node 0 5 are free",
+        "not so on any host: of 1 GiB of memory on node 0 2 GiB are available",
+    ]
+    assert not any("not so" in note for note in host_facts(ask(guest("a"), reserved="0"), snapshot).notes)
