@@ -110,6 +110,15 @@ def test_a_lump_that_needs_less_is_weighed_once_more_as_the_one_that_was_known()
     assert not scales.refuses(Load({Lump((4, 3), anywhere): 3}, dict.fromkeys(anywhere, (8, 9))))
 
 
+def test_what_was_weighed_on_one_host_says_nothing_of_one_that_has_more_to_give() -> None:
+    """As where a fix names a pool, and a node need keep no CPU for what floats, or adds pages of another size."""
+    anywhere = tuple(map(NodeId, range(2)))
+    scales = Scales()
+    assert scales.weigh(Load({Lump((4, 3), anywhere): 3}, dict.fromkeys(anywhere, (7, 9))))
+    assert not scales.refuses(Load({Lump((4,), anywhere): 3}, dict.fromkeys(anywhere, (7,))))
+    assert not scales.refuses(Load({Lump((4, 3, 4), anywhere): 3}, dict.fromkeys(anywhere, (7, 9, 7))))
+
+
 def test_copies_that_fill_many_nodes_are_refused_by_cpus_and_pages_together_without_a_search(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -73,9 +73,10 @@ class Scales:
         """Whether weights that are known prove that `load` has no place, or would seem to and do when weighed again."""
         if any(known.refuses(load) for known in self._known):
             return True
-        for known in self._known:
+        # What another host has to give is another list of needs: its lumps are not to be compared.
+        for known in (known for known in self._known if known.load.room == load.room):
             weights = {lump: _like(lump, known.weights) for lump in _weighable(load)}
-            if known.load.room == load.room and _weight(weights, load) > known.have:
+            if _weight(weights, load) > known.have:
                 return self._learn(_weighed(load, weights))
         return False
 
