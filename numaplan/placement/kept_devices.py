@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, islice
+from itertools import chain, combinations_with_replacement, islice
 from typing import Final
 
 from numaplan.model.devices import PciAddress
@@ -17,6 +17,7 @@ from numaplan.placement.problem import DeviceDemand, DeviceKind, near_enough
 
 # Guests have a few functions of a few kinds; what names thousands is not looked at in every way.
 _MOST_TRIES: Final = 1_000
+_MOST_ENTRIES: Final = 100
 
 # How many functions of each device kind each entry gets.
 _Way = tuple[Counter[int], ...]
@@ -67,10 +68,11 @@ def kept_devices(
     ]
     served = current_devices(facts, request, guest)[: len(asked)]
     as_served = tuple(Counter(kind_of.get(one, -1) for one in functions if one is not None) for functions in served)
-    if sum(as_served, Counter[int]()) <= have and all(map(_is_among, as_served, choices)):
-        choices = [[used, *others] for used, others in zip(as_served, choices, strict=True)]
+    is_way = all(used in some for used, some in zip(as_served, choices, strict=True))
+    first = [as_served] if is_way and sum(as_served, Counter[int]()) <= have else []
+    others = _ways(choices, have, iter(range(_MOST_TRIES))) if len(asked) <= _MOST_ENTRIES else ()
     seen: set[frozenset[tuple[tuple[int, int], int]]] = set()
-    for way in _ways(choices, have, iter(range(_MOST_TRIES))):
+    for way in chain(first, others):
         weights: Counter[tuple[int, int]] = Counter()
         for demand, used in zip(demands, way, strict=False):
             weights.update({(i, demand.mbps): n for i, n in used.items()})
@@ -78,10 +80,6 @@ def kept_devices(
         if key not in seen:
             seen.add(key)
             yield _named(asked, way, served, own=own, kind_of=kind_of)
-
-
-def _is_among(used: Counter[int], choices: Sequence[Counter[int]]) -> bool:
-    return used in choices
 
 
 def _shares_pf(used: Counter[int], kinds: Sequence[DeviceKind]) -> bool:

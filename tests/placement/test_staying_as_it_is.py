@@ -23,7 +23,7 @@ SPEED = 10_000
 
 
 def placed(asked: GuestRequest, **has: object) -> tuple[Plan, Placement]:
-    existing = there("a", running=True, **has)  # type: ignore[arg-type]  # what the helper takes
+    existing = there("a", running=True, **has)  # type: ignore[arg-type]  # what there() takes
     nics = (Nic("e0", 0, 4), Nic("e1", 1, 4))
     snapshot = host("2n:4c:2t", nics=nics, guests=[existing])
     request = ask(asked, reserved="0,8,4,12")
