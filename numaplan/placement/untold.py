@@ -23,8 +23,8 @@ def untold(snapshot: Snapshot) -> Iterator[str]:
     for node in snapshot.nodes:
         for pool in node.hugepages:
             if pool.free > pool.total:
-                said = f"of {pool.total} pages of {format_size(pool.size_kib)} on node {node.id} {pool.free} are free"
-                yield f"not so on any host: {said}"
+                pages = f"{pool.free} free pages of {format_size(pool.size_kib)}, of {pool.total}"
+                yield f"the inventory contradicts itself: node {node.id} has {pages}"
         if node.memory_kib is not None and node.available_kib is not None and node.available_kib > node.memory_kib:
-            said = f"of {format_size(node.memory_kib)} of memory on node {node.id}"
-            yield f"not so on any host: {said} {format_size(node.available_kib)} are available"
+            memory = f"{format_size(node.available_kib)} of memory available, of {format_size(node.memory_kib)}"
+            yield f"the inventory contradicts itself: node {node.id} has {memory}"

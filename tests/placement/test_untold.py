@@ -34,8 +34,8 @@ def test_more_that_is_free_than_there_is_is_noted() -> None:
     pools = tuple(replace(pool, free=pool.total + 1) for pool in node.hugepages)
     odd = replace(node, hugepages=pools, memory_kib=GIB, available_kib=2 * GIB)
     found = host_facts(ask(guest("a"), reserved="0"), replace(snapshot, nodes=(odd,))).notes
-    assert [note for note in found if "not so" in note] == [
-        "not so on any host: of 4 pages of 2 MiB on node 0 5 are free",
-        "not so on any host: of 1 GiB of memory on node 0 2 GiB are available",
+    assert [note for note in found if "contradicts" in note] == [
+        "the inventory contradicts itself: node 0 has 5 free pages of 2 MiB, of 4",
+        "the inventory contradicts itself: node 0 has 2 GiB of memory available, of 1 GiB",
     ]
-    assert not any("not so" in note for note in host_facts(ask(guest("a"), reserved="0"), snapshot).notes)
+    assert not any("contradicts" in note for note in host_facts(ask(guest("a"), reserved="0"), snapshot).notes)

@@ -102,7 +102,7 @@ class Probe:
         return frozenset(guest.name for guest in request.guests if guest.required and alone[guest.name] is not None)
 
     def homeless(self, case: Case) -> frozenset[str]:
-        """The vms that have no place even alone."""
+        """The vms of which a required guest has no way at all to lie on the nodes."""
         self.cases += 1 + len(case.request.guests) // _GUESTS
         classes = (guests for guests in self.problem(case).classes if not guests.options)
         return frozenset(guest.vm for guests in classes for guest in guests.members if guest.required)

@@ -52,14 +52,15 @@ def proposals(
     named = [guest for guest in required if guest.name in names] or required
     probe = Probe(named, change_topology=change_topology, remaining=remaining)
     facts = host_facts(request, snapshot)
+    search = _Search(case, probe)
     leaving = leaving_out(by_vm(named, request), request)
-    if not _is_enough(leaving, case, probe):
+    if not search.all_hold([leaving]):
         # There is more than one conflict, and what helps must help them all: mostly they are those of single guests.
         stuck = probe.stuck(case)
         named = [guest for guest in required if guest.name in stuck or guest.name in names]
         probe.ask_first(named)
         leaving = leaving_out(by_vm(named, request), request)
-        if not stuck or not _is_enough(leaving, case, probe):
+        if not stuck or not search.all_hold([leaving]):
             named = required
             leaving = leaving_out(by_vm(named, request), request)
     vms = by_vm(named, request)
@@ -68,7 +69,6 @@ def proposals(
     copies = [guest for guests in vms for guest in guests if guest.required]
     supply = supply_groups(copies, request.guests, facts)
     words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
-    search = _Search(case, probe)
     search.leave_out(vms, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
@@ -78,11 +78,6 @@ def proposals(
     if search.has_only(leaving):
         search.leave_out_fewer(by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
-
-
-def _is_enough(group: Group, case: Case, probe: Probe) -> bool:
-    """Whether all levers of a group help together."""
-    return probe.holds(pulled(case, group.levers, furthest(group.levers)))
 
 
 def is_possible(
@@ -184,7 +179,7 @@ class _Search:
             return
         for group in sorted(joined, key=lambda group: -sum(lever.price(lever.most) for lever in group.levers)):
             without = [other for other in joined if other is not group]
-            if self._all_hold(without):
+            if self.all_hold(without):
                 joined = without
         levers, _ = _all_of(joined)
         least = self._least(levers)
@@ -200,11 +195,11 @@ class _Search:
         every = [group for group in groups if group.levers]
         harmless = [group for group in every if group.joint]
         for some in (harmless, every):
-            if some and not self._probe.tired and self._all_hold(some):
+            if some and not self._probe.tired and self.all_hold(some):
                 return some
         return []
 
-    def _all_hold(self, groups: Sequence[Group]) -> bool:
+    def all_hold(self, groups: Sequence[Group]) -> bool:
         """Whether all levers of some groups help together."""
         levers, levels = _all_of(groups)
         return self._least(levers).holds(levels)
