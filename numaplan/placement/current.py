@@ -1,17 +1,26 @@
 """Where a guest of the request lies already, as one more way to lie: untouched."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
+from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, MemoryPolicy, ThreadPolicy
-from numaplan.placement.facts import HostFacts, cell_page_kib
+from numaplan.placement.facts import HostFacts, bound_node, cell_page_kib
 from numaplan.placement.kept_devices import kept_devices
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore
+
+
+@dataclass(frozen=True, slots=True)
+class Keeps:
+    """The ways in which a guest stays. `complete`: there are no more."""
+
+    ways: tuple[Keep, ...] = ()
+    complete: bool = True
 
 
 def pinned_cpus(guest: Guest, request: GuestRequest | None, *, online: CpuSet) -> CpuSet:
@@ -38,21 +47,22 @@ def current_keeps(
     devices: tuple[DeviceDemand, ...],
     cores: tuple[CoreKind, ...],
     kinds: tuple[DeviceKind, ...],
-    loose: bool = False,
-) -> Iterator[Keep]:
+    claimed: AbstractSet[PciAddress],
+    loose: bool,
+) -> Keeps:
     """The guest as its XML has it, where that satisfies the request by itself, in each way to use its functions.
 
-    Its cells need not be those of the XML: who gets others is not moved by that. `loose`: but for its devices that are
-    no VFs.
+    Its cells need not be those of the XML: who gets others is not moved by that. `claimed` functions are named by
+    another guest too. `loose`: but for its devices that are no VFs.
     """
     placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
     extra = _own_threads(request, guest)
     if extra is None or not all(placed):
-        return
+        return Keeps()
     cell_placements = tuple(cell for cell in placed if cell is not None)
     nodes = tuple(cell.numa_node for cell in cell_placements)
     if request.distinct_nodes and len(set(nodes)) < len(nodes):
-        return
+        return Keeps()
     used: list[KeptCore] = []
     sets: list[tuple[CpuId, ...]] = []
     spans = 0
@@ -61,25 +71,28 @@ def current_keeps(
         own = list(extra) if i == 0 else []
         kept = _kept_cores(facts, request.thread_policy, vcpus, own=own, node=cell.numa_node, cores=cores)
         if kept is None or not _memory_allowed(request, i, cell):
-            return
+            return Keeps()
         used.extend(kept)
         sets.append((*vcpus, *own))
         if vcpus:
             spans += len({facts.llc_of[cpu] for cpu in (*vcpus, *own) if cpu in facts.llc_of})
     held = [cpu for cpus in sets for cpu in cpus]
     if len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
-        return
+        return Keeps()
     as_it_is = Placement(
         request.name,
         cell_placements,
         CpuSet(extra[: request.own_emulator_cpus]),
         iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.own_emulator_cpus :])),
     )
-    memory = tuple(_bound_node(guest, cell.id) for cell in cell_placements)
-    for way in kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, loose=loose):
+    memory = tuple(bound_node(guest, cell.id) for cell in cell_placements)
+    found = kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, claimed=claimed, loose=loose)
+    keeps = []
+    for way in found.ways:
         placement = replace(as_it_is, interfaces=way.interfaces, devices=way.devices)
         exact = not (loose or way.exchanged)
-        yield Keep(placement, tuple(used), way.counts, memory, tuple(sets), spans, exact)
+        keeps.append(Keep(placement, tuple(used), way.counts, memory, tuple(sets), spans, exact))
+    return Keeps(tuple(keeps), found.complete)
 
 
 def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
@@ -125,14 +138,8 @@ def _place_cell(facts: HostFacts, request: GuestRequest, guest: Guest, index: in
 
 
 def _memory_node(guest: Guest, cell: CellId, node: NodeId) -> NodeId:
-    bound = _bound_node(guest, cell)
+    bound = bound_node(guest, cell)
     return node if bound is None else bound
-
-
-def _bound_node(guest: Guest, cell: CellId) -> NodeId | None:
-    """The one node to which its XML binds a cell's memory; None where it names no one."""
-    binding = next((b for b in guest.memnodes if b.cell == cell), guest.memory)
-    return binding.nodes[0] if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 else None
 
 
 def _memory_allowed(request: GuestRequest, index: int, cell: CellPlacement) -> bool:

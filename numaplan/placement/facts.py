@@ -336,14 +336,18 @@ def held_memory(guest: Guest, default_kib: int | None = None) -> tuple[tuple[tup
     `default_kib` is the host's default huge page; memory in whole pages of a size that is not known is left out.
     """
     cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
-    bindings = {binding.cell: binding for binding in guest.memnodes}
     held = []
     for cell, size in cells:
-        binding = bindings.get(cell, guest.memory)
-        page_kib = cell_page_kib(guest, cell) or default_kib
-        if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 and page_kib is not None:
-            held.append(((binding.nodes[0], page_kib), -(-size // page_kib) * page_kib))
+        node, page_kib = bound_node(guest, cell), cell_page_kib(guest, cell) or default_kib
+        if node is not None and page_kib is not None:
+            held.append(((node, page_kib), -(-size // page_kib) * page_kib))
     return tuple(held)
+
+
+def bound_node(guest: Guest, cell: CellId) -> NodeId | None:
+    """The one node to which its XML binds a cell's memory; None where it names no one."""
+    binding = next((b for b in guest.memnodes if b.cell == cell), guest.memory)
+    return binding.nodes[0] if binding is not None and binding.nodes is not None and len(binding.nodes) == 1 else None
 
 
 def cell_page_kib(guest: Guest, cell: CellId) -> int | None:

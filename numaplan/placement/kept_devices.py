@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain, combinations_with_replacement, islice
 from typing import Final
 
 from numaplan.model.devices import PciAddress
@@ -15,12 +15,13 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import DeviceDemand, DeviceKind, near_enough
 
-# Guests have a few functions of a few kinds; what names thousands is not looked at in every way.
-_MOST_TRIES: Final = 1_000
-_MOST_ENTRIES: Final = 100
+# Guests have a few functions of a few kinds; what has many of many kinds is not looked at in every way.
+_MOST_TRIES: Final = 20_000
 
 # How many functions of each device kind each entry gets.
 _Way = tuple[Counter[int], ...]
+# How much of each device kind is used with so many Mbit/s: all that a way is to others.
+_Weight = frozenset[tuple[tuple[int, int], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class KeptDevices:
     exchanged: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KeptWays:
+    """Ways that differ in what is used of which kind, first that of the XML. `complete`: there are no more."""
+
+    ways: tuple[KeptDevices, ...]
+    complete: bool
+
+
 def kept_devices(
     facts: HostFacts,
     request: GuestRequest,
@@ -44,42 +53,48 @@ def kept_devices(
     demands: Sequence[DeviceDemand],
     kinds: Sequence[DeviceKind],
     nodes: tuple[NodeId, ...],
+    claimed: AbstractSet[PciAddress],
     loose: bool,
-) -> Iterator[KeptDevices]:
-    """Every way that differs in what is used of which kind, first that of the XML; none where one is missing.
+) -> KeptWays:
+    """Every way to serve the request with what it has; none where something is missing.
 
-    `loose`: but for its devices that are no VFs.
+    `claimed` functions are named by another guest too. `loose`: but for its devices that are no VFs.
     """
     asked = [entry for entry in entries(request) if not (loose and isinstance(entry, DeviceRequest))]
+    demands = demands[: len(asked)]
     kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
     own = [address for address in dict.fromkeys(guest.pci_addresses) if address in kind_of]
     have = Counter(kind_of[address] for address in own)
-    near = [
-        [i for i in demand.kinds if have[i] and near_enough(facts, demand.affinity, kinds[i].node, nodes)]
-        for demand in demands[: len(asked)]
-    ]
-    choices = [
-        [
-            used
-            for used in map(Counter, islice(combinations_with_replacement(fitting, demand.count), _MOST_TRIES))
-            if used <= have and not (demand.distinct and _shares_pf(used, kinds))
-        ]
-        for demand, fitting in zip(demands, near, strict=False)
-    ]
+    tries = iter(range(_MOST_TRIES))
+    choices = []
+    for demand in demands:
+        near = (i for i in demand.kinds if have[i] and near_enough(facts, demand.affinity, kinds[i].node, nodes))
+        shares = _shares(demand.count, {i: have[i] for i in near}, tries)
+        choices.append([used for used in shares if not (demand.distinct and _shares_pf(used, kinds))])
     served = current_devices(facts, request, guest)[: len(asked)]
     as_served = tuple(Counter(kind_of.get(one, -1) for one in functions if one is not None) for functions in served)
     is_way = all(used in some for used, some in zip(as_served, choices, strict=True))
-    first = [as_served] if is_way and sum(as_served, Counter[int]()) <= have else []
-    others = _ways(choices, have, iter(range(_MOST_TRIES))) if len(asked) <= _MOST_ENTRIES else ()
-    seen: set[frozenset[tuple[tuple[int, int], int]]] = set()
-    for way in chain(first, others):
-        weights: Counter[tuple[int, int]] = Counter()
-        for demand, used in zip(demands, way, strict=False):
-            weights.update({(i, demand.mbps): n for i, n in used.items()})
-        key = frozenset(weights.items())
-        if key not in seen:
-            seen.add(key)
-            yield _named(asked, way, served, own=own, kind_of=kind_of)
+    first = {_weight(demands, as_served): as_served} if is_way and sum(as_served, Counter[int]()) <= have else {}
+    ways = first | {key: way for key, way in _ways(demands, choices, have, tries).items() if key not in first}
+    # Which of several functions of a kind it keeps matters to who else may keep one.
+    any_other = not claimed.isdisjoint(own) and len(own) > sum(demand.count for demand in demands)
+    return KeptWays(
+        tuple(_named(asked, way, served, own=own, kind_of=kind_of) for way in ways.values()),
+        complete=next(tries, None) is not None and not any_other,
+    )
+
+
+def _shares(count: int, have: Mapping[int, int], tries: Iterator[int]) -> Iterator[Counter[int]]:
+    """The ways to take `count` of what there is, as many as can be tried."""
+    if count > sum(have.values()) or next(tries, None) is None:
+        return
+    if not have:
+        yield Counter()
+        return
+    kind, *others = have
+    for n in range(min(count, have[kind]), -1, -1):
+        for share in _shares(count - n, {i: have[i] for i in others}, tries):
+            yield Counter({kind: n} if n else {}) + share
 
 
 def _shares_pf(used: Counter[int], kinds: Sequence[DeviceKind]) -> bool:
@@ -87,17 +102,29 @@ def _shares_pf(used: Counter[int], kinds: Sequence[DeviceKind]) -> bool:
     return max(Counter(kinds[i].pf for i in used.elements()).values(), default=0) > 1
 
 
-def _ways(choices: Sequence[Sequence[Counter[int]]], have: Counter[int], tries: Iterator[int]) -> Iterator[_Way]:
-    """A choice for each entry, no more of a kind in all than there are."""
-    if not choices:
-        yield ()
-        return
-    for used in choices[0]:
-        if next(tries, None) is None:
-            return
-        if used <= have:
-            for others in _ways(choices[1:], have - used, tries):
-                yield (used, *others)
+def _weight(demands: Sequence[DeviceDemand], way: _Way) -> _Weight:
+    weights: Counter[tuple[int, int]] = Counter()
+    for demand, used in zip(demands, way, strict=True):
+        weights.update({(i, demand.mbps): n for i, n in used.items()})
+    return frozenset(weights.items())
+
+
+def _ways(
+    demands: Sequence[DeviceDemand], choices: Sequence[Sequence[Counter[int]]], have: Counter[int], tries: Iterator[int]
+) -> dict[_Weight, _Way]:
+    """A choice for each entry, no more of a kind in all than there are: one of those that weigh the same."""
+    known: dict[_Weight, tuple[_Way, Counter[int]]] = {frozenset(): ((), have)}
+    for demand, choice in zip(demands, choices, strict=True):
+        longer: dict[_Weight, tuple[_Way, Counter[int]]] = {}
+        for weight, (way, left) in known.items():
+            for used in choice:
+                if next(tries, None) is None:
+                    break
+                if used <= left:
+                    weights = Counter(dict(weight)) + Counter({(i, demand.mbps): n for i, n in used.items()})
+                    longer.setdefault(frozenset(weights.items()), ((*way, used), left - used))
+        known = longer
+    return {weight: way for weight, (way, _) in known.items()}
 
 
 def _named(

@@ -21,6 +21,11 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     apart = CpuSet(cpu for guest, asked in there for cpu in pinned_cpus(guest, asked, online=online))
     cores = core_kinds(facts, apart)
     kinds = device_kinds(facts, request.guests)
+    # A guest may be asked for in several ways.
+    named = Counter(
+        address for guest in {guest.name: guest for guest, _ in there}.values() for address in set(guest.pci_addresses)
+    )
+    claimed = {address for address, guests in named.items() if guests > 1}
     linked = {name for guest in request.guests for name in (*guest.affinity, *guest.anti_affinity)}
     linked |= {guest.name for guest in request.guests if guest.affinity or guest.anti_affinity}
     groups: dict[tuple[GuestRequest, str | None], list[GuestRequest]] = defaultdict(list)
@@ -38,11 +43,19 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
             # That another device takes the place of one that is no VF is no move.
             for loose in (False, True) if first.devices else (False,):
                 keeps = current_keeps(
-                    facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds, loose=loose
+                    facts,
+                    first,
+                    existing[first.name],
+                    devices=devices,
+                    cores=cores,
+                    kinds=kinds,
+                    claimed=claimed,
+                    loose=loose,
                 )
+                are_more |= not keeps.complete
                 options += tuple(
                     _kept_option(facts, first, keep, kinds=kinds)
-                    for keep in keeps
+                    for keep in keeps.ways
                     if ports_in_reach(facts, first, tuple(cell.numa_node for cell in keep.placement.cells))
                 )
         floats = not facts.names_pools and first.has_floating_threads
@@ -72,8 +85,17 @@ def _may_stay_beside(
     if facts.idle.isdisjoint(pinned_cpus(guest, request, online=facts.snapshot.cpus.online)):
         return False
     facts = replace(facts, free=facts.free | facts.idle)
-    cores = core_kinds(facts, apart)
-    return any(current_keeps(facts, request, guest, devices=devices, cores=cores, kinds=kinds, loose=True))
+    keeps = current_keeps(
+        facts,
+        request,
+        guest,
+        devices=devices,
+        cores=core_kinds(facts, apart),
+        kinds=kinds,
+        claimed=frozenset(),
+        loose=True,
+    )
+    return bool(keeps.ways)
 
 
 def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:

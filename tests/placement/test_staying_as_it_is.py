@@ -8,7 +8,9 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Placement, Plan, Status
 from numaplan.model.request import GuestRequest
+from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget
+from numaplan.placement.options import build_problem
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
 from tests.audit.audited import guest as there
@@ -112,6 +114,49 @@ def test_the_bandwidth_of_a_link_decides_which_vf_an_interface_keeps() -> None:
     assert verify(request, snapshot, plan) == ()
     assert moves(plan) == 0
     assert given(plan.placements[0]) == {"wide": (fast,), "thin": (slow,)}
+
+
+@pytest.mark.parametrize("number", [20, 102])
+def test_many_functions_are_shared_out_in_every_way(number: int) -> None:
+    """Only the last interface cannot have what it has, and the others have as much of each PF as it."""
+    fast = [f"0000:11:{i // 8:02x}.{i % 8}" for i in range(number // 2)]
+    slow = [f"0000:21:{i // 8:02x}.{i % 8}" for i in range(number // 2)]
+    wide = vfs("wide", "any", physnet=True, affinity="preferred", mbps=SPEED + 1)
+    thin = [vfs(f"thin{i}", "any", physnet=True, affinity="preferred") for i in range(number - 1)]
+    existing = there("a", LAST, vfs=[*fast, *slow], running=True)
+    nics = (Nic("e0", 0, number // 2, speed_mbps=2 * SPEED), Nic("e1", 0, number // 2, speed_mbps=SPEED))
+    snapshot = host("2n:4c:2t", nics=nics, guests=[existing])
+    request = ask(guest("a", 2, interfaces=[*thin, wide]), reserved="0,8,4,12", physnets={"any": ("e0", "e1")})
+    (guests,) = build_problem(request, host_facts(request, snapshot)).classes
+    served = [given(option.keep.placement)["wide"] for option in guests.options if option.keep is not None]
+    assert any(vf in fast for (vf,) in served)
+    assert not guests.partial
+
+
+def test_more_ways_to_keep_functions_than_are_looked_at_are_said_to_be_more() -> None:
+    """Half of fourteen functions, each of a PF of its own: 3,432 ways that differ."""
+    nics = [Nic(f"e{i}", 0, 1) for i in range(14)]
+    own = [f"0000:{16 * i + 17:02x}:00.0" for i in range(14)]
+    snapshot = host("2n:4c:2t", nics=nics, guests=[there("a", LAST, vfs=own, running=True)])
+    some = [vfs(f"x{i}", "any", physnet=True, affinity="preferred") for i in range(7)]
+    request = ask(
+        guest("a", 2, interfaces=some), reserved="0,8,4,12", physnets={"any": tuple(nic.name for nic in nics)}
+    )
+    (guests,) = build_problem(request, host_facts(request, snapshot)).classes
+    assert guests.partial
+
+
+def test_nothing_is_proven_where_two_guests_name_a_vf_and_one_has_another() -> None:
+    asked = [replace(numbered("e0", {0, 1}), name=name, vm=name) for name in "ab"]
+    snapshot = host(
+        "2n:4c:2t",
+        nics=(Nic("e0", 0, 2),),
+        guests=[there("a", LAST, vfs=VFS[:2]), there("b", ("2", "10"), vfs=VFS[:1])],
+    )
+    request = ask(*asked, reserved="0,8,4,12")
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert (moves(plan), plan.status) in [(0, Status.OPTIMAL), (1, Status.FEASIBLE)]
 
 
 @pytest.mark.parametrize(("pin", "status"), [("5", Status.FEASIBLE), ("2", Status.OPTIMAL)])
