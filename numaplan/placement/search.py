@@ -256,7 +256,8 @@ def _search_fine(
     solution = run.start(fixed, _wanted(fixed, chosen))
     found = run.levels(fixed, goals, solution=solution, best=relaxation.best, effort=FIRST_TRY if small else 1.0)
     first = _Fine(fixed, found.solution, _loosened(found, relaxation))
-    if not small or not solution or all(bound.proven for bound in first.bounds if bound.name in LEVELS):
+    is_done = all(bound.proven for bound in first.bounds if bound.name in LEVELS)
+    if not small or not solution or is_done or is_over(run.budget.remaining):
         return first
     joint = formulate(problem, fine_units(problem), fine=True)
     goals = _lower_goals(joint, held)
