@@ -23,12 +23,13 @@ def core_kinds(facts: HostFacts, apart: CpuSet) -> tuple[CoreKind, ...]:
     """The kinds of core with something to give; each core with a CPU in `apart` is a kind of its own."""
     groups: dict[tuple[_Key, CpuId | None], list[CpuSet]] = defaultdict(list)
     available = facts.allocatable - facts.taken
+    never_idle = facts.taken | facts.left
     for core in facts.snapshot.cores:
         found = {(facts.node_of[cpu], facts.llc_of.get(cpu)) for cpu in core.cpus if cpu in facts.node_of}
         # Broken firmware can show siblings in different caches, even on different nodes.
         one_place = len(found) == 1
         all_free = core.cpus & facts.free
-        isolable = core.cpus.isdisjoint(facts.taken | facts.left)
+        isolable = core.cpus.isdisjoint(never_idle)
         for node, llc in found if one_place else sorted(found, key=repr):
             free = all_free
             if not one_place:
