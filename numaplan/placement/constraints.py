@@ -232,10 +232,14 @@ def floating_threads(f: Formulation) -> None:
         parts = [(u, f.on(u, k, node) * cpus) for u, k, cell in f.cells() if (cpus := cell.cpus(facts.threads))]
         room[node] = f.model.boolean() if online else ZERO
         if online:
-            f.model.at_most(total(held for _, held in parts) + room[node], online)
+            # In steps of what divides all that may be held, less of the room is left to fractions.
+            held = total(held for _, held in parts)
+            step = reduce(gcd, (cpus for _, cpus in held.terms), 0) or 1
+            most, beside = (cpus // step * step for cpus in (online, online - 1))
+            f.model.at_most(held + room[node] * (most - beside), most)
             # Follows from what is below, but without it the relaxation sees no use in keeping a CPU.
             theirs = total(held for u, held in parts if _floats_there(f.units[u]))
-            f.model.at_most(theirs - room[node] * (online - 1), 0)
+            f.model.at_most(theirs - room[node] * beside, 0)
     for u, unit in enumerate(f.units):
         if unit.guests.floats:
             for option, count in f.options(u):

@@ -47,7 +47,7 @@ class Patience:
 
 
 # A proof that guests do not fit is easy or hopeless; a long search for a smaller conflict helps nobody.
-FOR_A_CONFLICT: Final = Patience(Budget(scale=0.02), few=25, many=100, unknown=2, work=200_000)
+FOR_A_CONFLICT: Final = Patience(Budget(scale=0.02), few=12, many=100, unknown=2, work=200_000)
 
 
 class Judge:
