@@ -77,7 +77,7 @@ def current_keeps(
         if vcpus:
             spans += len({facts.llc_of[cpu] for cpu in (*vcpus, *own) if cpu in facts.llc_of})
     held = [cpu for cpus in sets for cpu in cpus]
-    if len(set(held)) < len(held) or not CpuSet(held) <= facts.free:
+    if len(set(held)) < len(held) or not CpuSet(held) <= facts.free | facts.idle:
         return Keeps()
     as_it_is = Placement(
         request.name,
@@ -149,7 +149,7 @@ def _memory_allowed(request: GuestRequest, index: int, cell: CellPlacement) -> b
 def _own_threads(request: GuestRequest, guest: Guest) -> tuple[CpuId, ...] | None:
     """The CPUs dedicated to its emulator, then to its iothreads; None where the XML has them otherwise."""
     cpus: list[CpuId] = []
-    if request.emulator is not EmulatorPolicy.SHARE:
+    if request.own_emulator_cpus:
         emulator = guest.effective_emulator_affinity() or EMPTY
         if len(emulator) != request.own_emulator_cpus:
             return None
@@ -172,24 +172,29 @@ def _kept_cores(
     node: NodeId,
     cores: tuple[CoreKind, ...],
 ) -> list[KeptCore] | None:
-    """How a cell set uses cores; None where it leaves the node or breaks the thread policy."""
+    """How a cell set uses cores; None where it leaves the node or breaks the thread policy.
+
+    Who is on a core that a guest which stays has to itself may stay there: of such cores nobody else gets anything.
+    """
     index = {cpu: i for i, kind in enumerate(cores) for core in kind.cores for cpu in core}
-    cell_set = [*vcpus, *own]
-    if not all(cpu in index and cores[index[cpu]].node == node for cpu in cell_set):
+    beside = CpuSet(vcpus) & facts.idle | CpuSet(own) & facts.idle
+    counted = [cpu for cpu in (*vcpus, *own) if cpu not in beside]
+    if not beside <= facts.online(node) or any(cpu not in index or cores[index[cpu]].node != node for cpu in counted):
         return None
-    used = Counter(index[cpu] for cpu in cell_set)
+    used = Counter(index[cpu] for cpu in counted)
     match policy:
         case ThreadPolicy.PREFER:
             pass
         case ThreadPolicy.ISOLATE:
-            if any(count > 1 or not cores[kind].isolable for kind, count in used.items()):
+            if beside or any(count > 1 or not cores[kind].isolable for kind, count in used.items()):
                 return None
         case ThreadPolicy.REQUIRE:
             whole = {kind for kind, count in used.items() if cores[kind].whole and count == facts.threads}
-            on_whole = sum(index[cpu] in whole for cpu in vcpus)
+            on_whole = sum(cpu in index and index[cpu] in whole for cpu in vcpus)
+            parts = len(used) - len(whole) + len({facts.core_of[cpu] for cpu in beside})
             if (
-                len(whole) != len(cell_set) // facts.threads
-                or len(used) - len(whole) > 1
+                len(whole) != (len(counted) + len(beside)) // facts.threads
+                or parts > 1
                 or on_whole != min(len(vcpus), len(whole) * facts.threads)
             ):
                 return None

@@ -1,16 +1,14 @@
 """The counts of a request: the classes of guests that have the same ways, and the kinds they choose from."""
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.guest import Guest
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.current import current_keeps, pinned_cpus
 from numaplan.placement.demands import demands_on, needs, node_cost, ports_in_reach
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
-from numaplan.placement.problem import DeviceDemand, DeviceKind, GuestClass, Keep, Option, Problem
+from numaplan.placement.problem import DeviceKind, GuestClass, Keep, Option, Problem
 
 
 def build_problem(request: Request, facts: HostFacts) -> Problem:
@@ -38,8 +36,8 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     for members in groups.values():
         first = members[0]
         cells, devices, options, are_more = demands.of(first, most)
+        beside = False
         if first.name in existing:
-            are_more |= _may_stay_beside(facts, first, existing[first.name], apart=apart, devices=devices, kinds=kinds)
             # That another device takes the place of one that is no VF is no move.
             for loose in (False, True) if first.devices else (False,):
                 keeps = current_keeps(
@@ -53,6 +51,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
                     loose=loose,
                 )
                 are_more |= not keeps.complete
+                beside |= any(not facts.idle.isdisjoint(keep.cpus) for keep in keeps.ways)
                 options += tuple(
                     _kept_option(facts, first, keep, kinds=kinds)
                     for keep in keeps.ways
@@ -60,7 +59,9 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
                 )
         floats = not facts.names_pools and first.has_floating_threads
         exists = first.name in existing
-        classes.append(GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more))
+        classes.append(
+            GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more, beside=beside)
+        )
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
     scattered = any(parts > 1 for parts in apart_on_a_node.values())
@@ -70,32 +71,6 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         if kind.bundle is not None:
             bundles[kind.bundle] = bundles.get(kind.bundle, 0) + len(kind.members)
     return Problem(facts, tuple(classes), cores, kinds, bundles, scattered)
-
-
-def _may_stay_beside(
-    facts: HostFacts,
-    request: GuestRequest,
-    guest: Guest,
-    *,
-    apart: CpuSet,
-    devices: tuple[DeviceDemand, ...],
-    kinds: tuple[DeviceKind, ...],
-) -> bool:
-    """Whether a guest may stay as it is on a core that one who stays has to itself: a way that is not looked at."""
-    if facts.idle.isdisjoint(pinned_cpus(guest, request, online=facts.snapshot.cpus.online)):
-        return False
-    facts = replace(facts, free=facts.free | facts.idle)
-    keeps = current_keeps(
-        facts,
-        request,
-        guest,
-        devices=devices,
-        cores=core_kinds(facts, apart),
-        kinds=kinds,
-        claimed=frozenset(),
-        loose=True,
-    )
-    return bool(keeps.ways)
 
 
 def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:

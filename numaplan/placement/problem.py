@@ -101,7 +101,8 @@ class Keep:
 
     `devices` are (demand, device kind, how many); they may be those of its VFs alone, as another device is no move.
     `exact`: they are all, and each of its functions serves what it serves there.
-    `cell_sets` are the CPUs that each cell holds; `llc_spans` is what it adds to that level.
+    `cell_sets` are the CPUs that each cell holds; `cores` leaves out those of cores that another guest has to itself.
+    `llc_spans` is what it adds to that level.
     """
 
     placement: Placement
@@ -111,6 +112,11 @@ class Keep:
     cell_sets: tuple[tuple[CpuId, ...], ...]
     llc_spans: int
     exact: bool = True
+
+    @property
+    def cpus(self) -> CpuSet:
+        """All that its cells hold."""
+        return CpuSet(cpu for cpus in self.cell_sets for cpu in cpus)
 
     def has(self, demand: int) -> bool:
         """Whether it stays with what it has of that demand."""
@@ -140,6 +146,7 @@ class GuestClass:
     """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds.
 
     Each may stand for several guests that share their nodes. `partial`: `options` are not all of their ways to lie.
+    `beside`: it may stay on a core that another guest has to itself, whose CPUs are counted for nobody.
     """
 
     members: tuple[GuestRequest, ...]
@@ -150,6 +157,7 @@ class GuestClass:
     exists: bool
     stands_for: int = 1
     partial: bool = False
+    beside: bool = False
 
     @property
     def request(self) -> GuestRequest:
@@ -175,6 +183,17 @@ class Problem:
     def truncated(self) -> bool:
         """Whether some ways to lie on nodes, or to use cores, were left out: no search that fails is then a proof."""
         return self.scattered or any(guests.partial for guests in self.classes)
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether there is more to be had of cores than the core kinds tell: what they have not is no proof then."""
+        return self.scattered or any(guests.beside for guests in self.classes)
+
+    def beside(self, nodes: Collection[NodeId]) -> int:
+        """How many CPUs on these nodes only who is there may have, beside a guest that has their cores to itself."""
+        if not any(guests.beside for guests in self.classes):
+            return 0
+        return sum(len(self.facts.online(node) & self.facts.idle) for node in nodes)
 
     @property
     def is_vast(self) -> bool:

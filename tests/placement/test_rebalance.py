@@ -271,6 +271,22 @@ def test_equal_cells_go_to_their_memory_in_whatever_order_it_lies(pins: list[str
     assert sentences(moves)[0].startswith("pin cell 0 on CPU ")
 
 
+@pytest.mark.parametrize("memnodes", [{0: NODE0, 1: NODE1}, {0: NODE1, 1: NODE0}], ids=["in order", "crossed"])
+def test_equal_cells_stay_with_their_memory_in_whatever_order_they_lie(
+    memnodes: dict[int, tuple[str, list[int]]],
+) -> None:
+    """The whole core that `new` wants near its VF is the one where a cell of `a` lies well."""
+    pins = {0: "1", 1: "3"}
+    there_ = runs(
+        "a", [pins[nodes[0]] for _, nodes in memnodes.values()], cells=[[0], [1]], memnodes=memnodes, page_kib=GIB
+    )
+    snapshot = host("2n:2c:2t", guests=[there_], pages={"1GiB": 0}, nics=[Nic("ens1", 0, 2)])
+    new = guest("new", 2, thread_policy="require", interfaces=[vfs("x", "ens1")])
+    moves = moves_of(ask(new, reserved="0"), snapshot)
+    assert steps(moves) == [("a", MoveKind.REPIN), ("new", MoveKind.START)]
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 1)
+
+
 def test_cpus_of_emulator_and_iothreads_are_told_of_who_has_no_place() -> None:
     """Of `a` the vCPU alone counts: its emulator would float where that helped."""
     busy = replace(runs("a", ["1"]), emulator_pin=EmulatorPin(CpuSet([2]), 50))

@@ -159,15 +159,45 @@ def test_nothing_is_proven_where_two_guests_name_a_vf_and_one_has_another() -> N
     assert (moves(plan), plan.status) in [(0, Status.OPTIMAL), (1, Status.FEASIBLE)]
 
 
-@pytest.mark.parametrize(("pin", "status"), [("5", Status.FEASIBLE), ("2", Status.OPTIMAL)])
-def test_nothing_is_proven_where_a_guest_may_stay_on_a_core_that_another_has_to_itself(
-    pin: str, status: Status
-) -> None:
-    """Guest a goes elsewhere, and leaves one CPU less to others than if it stayed."""
+@pytest.mark.parametrize(("pin", "others"), [("5", 4), ("2", 3)])
+def test_who_is_on_a_core_that_another_has_to_itself_stays_where_that_leaves_more(pin: str, others: int) -> None:
+    """Guest a can lie anywhere, and beside the isolated one it leaves a CPU more to others."""
     alone = there("iso", ["1"], thread_policy="isolate", running=True)
     snapshot = host("1n:4c:2t", guests=[alone, there("a", [pin], running=True)])
     request = ask(guest("a", 1), *(guest(f"b{i}", 1, required=False) for i in range(4)), reserved="0,4")
     plan = solve(request, snapshot, budget=Budget())
     assert verify(request, snapshot, plan) == ()
-    assert plan.status is status
-    assert any("not all ways of a" in note for note in plan.notes) == (status is Status.FEASIBLE)
+    assert plan.status is Status.OPTIMAL
+    assert len(plan.placements) == 1 + others
+    assert cpus(plan.placements[0]) == [CpuSet.parse(pin)]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_who_has_no_other_place_stays_beside_an_isolated_guest(more: int) -> None:
+    """With one guest more there is none; who is in the way is not to blame for it alone."""
+    others = [there("iso", ["3"], thread_policy="isolate", running=True), there("d", ["2"], running=True)]
+    snapshot = host("1n:2c:2t", guests=[*others, there("a", ["1"], running=True)])
+    request = ask(guest("a", 1), *(guest("b", 1) for _ in range(more)), reserved="0")
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    if more:
+        assert plan.status is Status.INFEASIBLE
+        assert {reason.vm: "no node can take it" in reason.reason for reason in plan.unplaced} == {
+            "a": False,
+            "b": True,
+        }
+    else:
+        assert plan.status is Status.OPTIMAL
+        assert (cpus(plan.placements[0]), moves(plan)) == ([CpuSet([1])], 0)
+
+
+@pytest.mark.parametrize("pins", [("1", "9", "7"), ("1", "5", "7")])
+def test_whole_cores_may_have_their_odd_cpu_beside_an_isolated_guest(pins: tuple[str, ...]) -> None:
+    """Cores are 0+8 to 7+15; the odd one is on a core of its own that is shared, or two are apart and it must move."""
+    alone = there("iso", ["15"], thread_policy="isolate", running=True)
+    snapshot = host("1n:8c:2t", guests=[alone, there("a", pins, running=True)])
+    request = ask(guest("a", 3, thread_policy="require"), reserved="0,8")
+    plan = solve(request, snapshot, budget=Budget())
+    assert verify(request, snapshot, plan) == ()
+    assert plan.status is Status.OPTIMAL
+    assert moves(plan) == (pins[1] != "9")

@@ -47,7 +47,7 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
         return _without_copies(with_copies(request, copies, 0), snapshot, asked, found.outcome)
     fit = placed.value(found.solution)
     # Ways that were left out count for `most`, cores that were not looked at as whole ones do not.
-    counted_out = fit == most and not asked.problem.scattered
+    counted_out = fit == most and not asked.problem.uncounted
     proven = counted_out or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
     answered = with_copies(request, copies, fit)
     placements = _expanded(asked, f, found.solution, answered)

@@ -66,7 +66,7 @@ def leaves_no_way(problem: Problem) -> bool:
 
     Of two that are tied, the nodes of one contain those of the other. Nothing is known of those whose ways are not.
     """
-    if problem.scattered or not any(guests.request.affinity for guests in problem.classes):
+    if problem.uncounted or not any(guests.request.affinity for guests in problem.classes):
         return False
     tied = ties([guests.members for guests in problem.classes], Wish.TOGETHER)
     shapes = {

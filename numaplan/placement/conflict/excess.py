@@ -14,7 +14,7 @@ def excess(problem: Problem) -> Excess | None:
 
 def excesses(problem: Problem) -> Iterator[Excess]:
     """Every count by which they cannot all be placed; none where some ways to use cores are not known."""
-    if problem.scattered:
+    if problem.uncounted:
         return
     counted = []
     for resource in resources(problem):

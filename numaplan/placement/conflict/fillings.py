@@ -67,7 +67,7 @@ class Load:
     def of(cls, problem: Problem, *, cores_only: bool = False) -> "Load":
         """All cells, none where ways to use cores were left out; `cores_only`: by their dedicated CPUs alone."""
         wanted: Counter[Lump] = Counter()
-        for guests in () if problem.scattered else problem.classes:
+        for guests in () if problem.uncounted else problem.classes:
             for _, lump in _lumps(problem, guests, cores_only=cores_only):
                 wanted[lump] += len(guests.members)
         return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})

@@ -74,11 +74,13 @@ def why_impossible(problem: Problem) -> Reason:
 
 
 def what_nodes_lack(request: Request, problem: Problem) -> str | None:
-    """What each node lacks for the only guest of `problem`, where that alone leaves it no place."""
+    """What each node lacks for the only guest of `problem`, where that alone leaves it no place.
+
+    Where it may stay beside an isolated one, it has what no other could.
+    """
     guests = problem.classes[0]
     return (
-        _no_node(problem, guests)
-        or _no_nodes_apart(problem, guests)
+        (None if guests.beside else _no_node(problem, guests) or _no_nodes_apart(problem, guests))
         or no_port_near(problem, guests)
         or _no_devices(problem, guests)
         or _no_devices_near(request, problem, guests)
@@ -101,7 +103,7 @@ def _plainly_fits(problem: Problem) -> bool:
         not guests.floats
         and not any(name in problem.facts.guest_nodes for name in names)
         and all(cell.strict for cell in guests.cells)
-        and not problem.scattered
+        and not problem.uncounted
         and (len(guests.cells) == 1 or all(kind.scattered is None for kind in problem.core_kinds))
         and all(problem.device_kinds[i].bundle is None for i in kinds)
         and not any(demand.distinct for demand in guests.devices)

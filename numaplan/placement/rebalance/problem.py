@@ -277,7 +277,11 @@ def _as_it_lies(guests: GuestClass, standing: Standing) -> GuestClass:
     Of equal cells the options have the lower one on the lower node.
     """
     nodes = memory_nodes(standing)
-    if nodes is None or len(nodes) != len(guests.cells) or any(option.nodes == nodes for option in guests.options):
+    if (
+        nodes is None
+        or len(nodes) != len(guests.cells)
+        or any(option.nodes == nodes and option.keep is None for option in guests.options)
+    ):
         return guests
     equal = groupby(range(len(nodes)), key=lambda k: guests.cells[k])
     ordered = tuple(chain.from_iterable(sorted(nodes[k] for k in cells) for _, cells in equal))
