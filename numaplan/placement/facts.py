@@ -308,11 +308,9 @@ def _capacity(
             if pool.size_kib != SMALL_PAGE_KIB:
                 free = pool.free - to_come.get((node.id, pool.size_kib), 0)
                 capacity[node.id, pool.size_kib] = free * pool.size_kib
-    sizes = {size for _, size in capacity if size > SMALL_PAGE_KIB}
-    default_kib = sizes.pop() if len(sizes) == 1 else None
     for guest in returning:
         if guest.running:
-            back = list(held_memory(guest, default_kib))
+            back = list(held_memory(guest, snapshot))
             back += [((node, SMALL_PAGE_KIB), policy.guest_overhead_kib) for node in lies_on(guest, snapshot)]
             for key, size in back:
                 if key in capacity:
@@ -330,18 +328,30 @@ def lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
     ]
 
 
-def held_memory(guest: Guest, default_kib: int | None = None) -> tuple[tuple[tuple[NodeId, int], int], ...]:
-    """((node, page size in KiB), KiB) of its memory that its XML binds to exactly one node; the rest is anywhere.
+def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+    """((node, page size in KiB), KiB) of the memory of a guest that runs: as it was seen to lie, where it was.
 
-    `default_kib` is the host's default huge page; memory in whole pages of a size that is not known is left out.
+    Else as its XML binds it to exactly one node; the rest is anywhere. Left out is memory in whole pages of a size that
+    is not known.
     """
+    seen = () if guest.live is None else guest.live.memory
+    if seen:
+        huge = {pool.size_kib for node in snapshot.nodes for pool in node.hugepages}
+        pages = [(part, part.page_size_kib if part.page_size_kib in huge else SMALL_PAGE_KIB) for part in seen]
+        return tuple(((part.node, page_kib), part.size_kib) for part, page_kib in pages)
     cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     held = []
     for cell, size in cells:
-        node, page_kib = bound_node(guest, cell), cell_page_kib(guest, cell) or default_kib
+        node, page_kib = bound_node(guest, cell), cell_page_kib(guest, cell) or default_page_kib(snapshot)
         if node is not None and page_kib is not None:
             held.append(((node, page_kib), -(-size // page_kib) * page_kib))
     return tuple(held)
+
+
+def default_page_kib(snapshot: Snapshot) -> int | None:
+    """The host's default huge page; where it does not say, the one size that it has of them."""
+    sizes = {pool.size_kib for node in snapshot.nodes for pool in node.hugepages if pool.size_kib != SMALL_PAGE_KIB}
+    return snapshot.kernel.default_hugepage_kib or (sizes.pop() if len(sizes) == 1 else None)
 
 
 def bound_node(guest: Guest, cell: CellId) -> NodeId | None:

@@ -23,7 +23,7 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.placement.current import only_cpu, pinned_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, held_memory, lies_on
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, default_page_kib, held_memory, lies_on
 
 Place = tuple[NodeId, int]
 
@@ -151,11 +151,11 @@ def standing_cells(facts: HostFacts, guest: Guest) -> tuple[StandingCell, ...]:
 
 
 def _memory(facts: HostFacts, guest: Guest) -> tuple[tuple[Place, int], ...]:
-    """Bound memory and QEMU's own, by node and page size."""
+    """What is known of its memory, and QEMU's own, by node and page size."""
     if not guest.running:
         return ()
     held: Counter[Place] = Counter()
-    for place, size in held_memory(guest, _default_page(facts)):
+    for place, size in held_memory(guest, facts.snapshot):
         held[place] += size
     held.update(overhead(facts, lies_on(guest, facts.snapshot)))
     return tuple(sorted((place, size) for place, size in held.items() if place in facts.capacity_kib))
@@ -166,12 +166,6 @@ def overhead(facts: HostFacts, nodes: Iterable[NodeId]) -> Counter[Place]:
     return Counter({(node, SMALL_PAGE_KIB): facts.policy.guest_overhead_kib for node in nodes})
 
 
-def _default_page(facts: HostFacts) -> int | None:
-    """The host's default huge page, where it has one size of them."""
-    sizes = {size for _, size in facts.capacity_kib if size > SMALL_PAGE_KIB}
-    return sizes.pop() if len(sizes) == 1 else None
-
-
 def _cell(
     facts: HostFacts, guest: Guest, number: CellId, vcpus: tuple[VcpuId, ...], *, memory_kib: int
 ) -> StandingCell:
@@ -180,17 +174,19 @@ def _cell(
     cpus = CpuSet(cpu for affinity in affinities for cpu in affinity & online)
     nodes = {facts.node_of.get(cpu) for cpu in cpus}
     node = nodes.pop() if len(nodes) == 1 else None
-    page_kib = cell_page_kib(guest, number) or _default_page(facts)
+    page_kib = cell_page_kib(guest, number) or default_page_kib(facts.snapshot)
     binding = next((memnode for memnode in guest.memnodes if memnode.cell == number), guest.memory)
     may_be_far = binding is not None and binding.mode == "preferred"
     return StandingCell(vcpus, cpus, node, memory_kib, _memory_node(guest, binding), page_kib, may_be_far)
 
 
 def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
-    if binding is not None and binding.nodes is not None and len(binding.nodes) == 1:
-        return binding.nodes[0]
-    found = {memory.node for memory in guest.live.memory} if guest.live is not None else set()
-    return found.pop() if len(found) == 1 else None
+    """Where all of it was seen to lie, else where the XML has it, unless it was seen elsewhere; None: not known."""
+    seen = set() if guest.live is None else {memory.node for memory in guest.live.memory}
+    bound = binding.nodes if binding is not None and binding.nodes is not None else ()
+    if len(seen) == 1:
+        return seen.pop()
+    return bound[0] if len(bound) == 1 and (not seen or bound[0] in seen) else None
 
 
 def _siblings(facts: HostFacts, held: CpuSet, alone: Sequence[CpuId]) -> CpuSet:

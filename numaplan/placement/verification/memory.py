@@ -139,9 +139,22 @@ def _capacity(facts: Facts, node: NodeId, size_kib: int, *, needed_kib: int, vm:
 
 
 def _given_back_kib(facts: Facts, guest: Guest, node: NodeId, size_kib: int) -> int:
+    """What a guest that runs gives back: where its memory was seen, else where its XML binds it."""
+    if guest.live is not None and guest.live.memory:
+        return sum(
+            part.size_kib
+            for part in guest.live.memory
+            if part.node == node and _counts_as(facts, part.page_size_kib) == size_kib
+        )
     cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     back = [kib for cell, kib in cells if bound_node(guest, cell) == node and _page_kib(facts, guest, cell) == size_kib]
     return sum(-(-kib // size_kib) * size_kib for kib in back)
+
+
+def _counts_as(facts: Facts, page_size_kib: int) -> int:
+    """Pages of a size of which no node has a pool are ordinary ones, whatever the kernel's base page is."""
+    has_pool = any(node.pool(page_size_kib) is not None for node in facts.snapshot.nodes)
+    return page_size_kib if has_pool else SMALL_PAGE_KIB
 
 
 def _page_kib(facts: Facts, guest: Guest, cell: CellId) -> int | None:
@@ -152,5 +165,7 @@ def _page_kib(facts: Facts, guest: Guest, cell: CellId) -> int | None:
         return SMALL_PAGE_KIB
     if pages.size_kib is not None:
         return pages.size_kib
+    if facts.snapshot.kernel.default_hugepage_kib is not None:
+        return facts.snapshot.kernel.default_hugepage_kib
     sizes = {pool.size_kib for node in facts.snapshot.nodes for pool in node.hugepages}
     return sizes.pop() if len(sizes) == 1 else None
