@@ -7,7 +7,7 @@ import pytest
 
 from numaplan.model.host import NodeId
 from numaplan.model.plan import RunnerUp, Why
-from numaplan.model.request import GuestRequest, Request
+from numaplan.model.request import Costs, CpuPolicy, GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
@@ -106,6 +106,29 @@ def test_of_equal_cost_the_first_level_below_that_differs_is_told() -> None:
     assert found["a"].reasons == ("node 1 would cost the same, but touch 2 last-level caches at least instead of 1",)
     found = whys(ask(guest("a", 3), shared="0,6"), split)
     assert found["a"].reasons in ((SAME.format(node=0),), (SAME.format(node=1),))
+
+
+def test_memory_that_may_be_elsewhere_takes_the_node_where_it_costs_the_same() -> None:
+    near = guest("b", 1, memory_policy="preferred")
+    found = whys(ask(anchored("a", 2), near, shared="3,7"), TWO_NODES)
+    assert found["b"].reasons == ("node 1 would cost the same, but leave 0 nodes free instead of 1",)
+    # Nothing is far where distance costs nothing: memory of a guest without CPUs of its own can stay with the others.
+    floating = replace(near, cpu_policy=CpuPolicy.SHARED, dedicated_vcpus=frozenset())
+    found = whys(ask(anchored("a", 2), floating, shared="3,7", costs=Costs(memory_gib=0)), TWO_NODES)
+    assert found["b"].reasons in ((SAME.format(node=0),), (SAME.format(node=1),))
+
+
+def test_where_memory_far_away_may_take_another_node_it_is_told_that_no_more_are_free() -> None:
+    slit = [[10, 20, 20, 15], [20, 10, 20, 15], [20, 20, 10, 15], [15, 15, 15, 10]]
+    nics = [Nic("anchor", 0, 4), Nic("other", 3, 4)]
+    snapshot = host("4n:4c:1t", pages={"1GiB": [0, 0, 0, 2]}, distances=slit, nics=nics)
+    fills = guest("c", 1, interfaces=[vfs("first", "other", affinity="required")])
+    far = guest("b", 1, page_size="1GiB", memory_policy="preferred")
+    found = whys(ask(anchored("a", 2), fills, far, shared="3,7,11,15", reserved="12-13"), snapshot)
+    assert found["b"].reasons == (
+        "node 3 has 0 free CPUs, needs 1",
+        "nodes 1 and 2 would cost the same, but leave at most 1 node free instead of 2",
+    )
 
 
 def test_a_guest_of_two_cells_is_told_way_by_way() -> None:

@@ -1,5 +1,6 @@
 """The reasons against trying everything: on small random hosts each way costs what we say, or does not exist."""
 
+import re
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,9 @@ from numaplan.placement.why.elsewhere import UNDECIDED, canonical, cost_now, oth
 from numaplan.placement.why.places import explain_places
 from tests.depth import draws
 from tests.placement.random_cases import Case, requests_and_hosts
-from tests.placement.why_bruteforce import cheapest_ways
+from tests.placement.why_bruteforce import cheapest_ways, most_free_nodes
+
+TOLD: Final = re.compile(r"leave (at most )?(\d+) nodes? free instead of (\d+)")
 
 QUICK: Final = settings(
     max_examples=draws(15), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -59,3 +62,21 @@ def test_the_runner_up_is_the_cheapest_place_elsewhere_and_no_plan_that_is_prove
             assert why.runner_up.extra_cost == min(costs) - now
             proven = next(level.proven for level in plan.levels if level.name == "cross_node_cost")
             assert why.runner_up.extra_cost >= 0 or not proven
+
+
+@settings(QUICK, max_examples=draws(60))
+@given(requests_and_hosts())
+def test_so_many_nodes_are_free_elsewhere_at_the_same_cost_as_is_told(case: Case) -> None:
+    plan = planned(case)
+    free = next((level.value for level in plan.levels if level.name == "free_nodes"), 0)
+    for why in explain_places(case.request, host_facts(case.request, case.snapshot), plan.placements):
+        other = why.runner_up
+        if other is None or other.extra_cost != 0 or "caches" in other.sentence:
+            continue
+        there = most_free_nodes(case.request, case.snapshot, plan.placements, why.vm, nodes=other.nodes)
+        told = TOLD.search(other.sentence)
+        if told is None:
+            assert there >= free
+        else:
+            assert int(told[3]) == free
+            assert there <= int(told[2]) if told[1] else there == int(told[2])

@@ -7,12 +7,12 @@ from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import IothreadId
 from numaplan.model.host import NodeId
-from numaplan.model.plan import Placement
+from numaplan.model.plan import LEVELS, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.verification.facts import Facts
 from numaplan.placement.verification.grants import cpus_of, grants
-from numaplan.placement.verification.objective import cross_node_cost
+from numaplan.placement.verification.objective import cross_node_cost, level_values
 from numaplan.placement.verify import placement_violations
 from tests.placement.bruteforce_options import (
     VfKind,
@@ -39,6 +39,24 @@ def cheapest_ways(
         if nodes not in found and _can_be(facts, guest, base, others):
             found[nodes] = cross_node_cost(facts, guest, base)
     return found
+
+
+def most_free_nodes(
+    request: Request, snapshot: Snapshot, placements: Sequence[Placement], vm: str, *, nodes: tuple[NodeId, ...]
+) -> int:
+    """The most nodes that are free where guest `vm` lies on `nodes` at what it costs now, all others where they are."""
+    facts = Facts(request, snapshot)
+    guest = facts.asked(vm)
+    assert guest is not None
+    (now,) = (placement for placement in placements if placement.vm == vm)
+    others = [placement for placement in placements if placement.vm != vm]
+    return max(
+        level_values(facts, [*others, there])[LEVELS.index("free_nodes")]
+        for base in _bases(facts, guest, others)
+        if tuple(cell.numa_node for cell in base.cells) == nodes
+        if cross_node_cost(facts, guest, base) == cross_node_cost(facts, guest, now)
+        if (there := _as_it_can_be(facts, guest, base, others)) is not None
+    )
 
 
 def _bases(facts: Facts, guest: GuestRequest, others: Sequence[Placement]) -> Iterator[Placement]:
@@ -73,6 +91,11 @@ def _named(
 
 
 def _can_be(facts: Facts, guest: GuestRequest, base: Placement, others: Sequence[Placement]) -> bool:
+    return _as_it_can_be(facts, guest, base, others) is not None
+
+
+def _as_it_can_be(facts: Facts, guest: GuestRequest, base: Placement, others: Sequence[Placement]) -> Placement | None:
+    """The placement `base` with its CPUs, where there is a valid plan with it."""
     held = CpuSet(cpu for other in others for cpu in _dedicated(facts, other))
     for option in cpu_options(facts, guest, base):
         if not option.cpus.isdisjoint(held):
@@ -80,8 +103,8 @@ def _can_be(facts: Facts, guest: GuestRequest, base: Placement, others: Sequence
         everybody = [*others, option.placement]
         given = facts.taken | held | option.cpus
         if not any(placement_violations(facts, [afloat(facts, each, given) for each in everybody])):
-            return True
-    return False
+            return option.placement
+    return None
 
 
 def _dedicated(facts: Facts, placement: Placement) -> CpuSet:

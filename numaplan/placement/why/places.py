@@ -10,6 +10,7 @@ from numaplan.model.plan import Placement, RunnerUp, Why
 from numaplan.model.request import Request
 from numaplan.placement.current import is_moved
 from numaplan.placement.facts import HostFacts
+from numaplan.placement.problem import CellDemand, Problem
 from numaplan.placement.why.beside import Beside, Host, given_devices
 from numaplan.placement.why.elsewhere import Cost, Way, cost_now, fewest_spans, other_ways
 from numaplan.placement.why.lack import Nodes, listed
@@ -144,17 +145,37 @@ def _whereabouts(seen: _Seen) -> str:
 def _below_cost(seen: _Seen, way: Way) -> str:
     """What sets it apart from a way that costs the same, by the levels that can be told in counts."""
     host, beside, placement = seen.host, seen.beside, seen.placement
-    guests, facts = host.class_of[placement.vm], host.problem.facts
+    facts = host.problem.facts
     spans, least = host.spans(placement), fewest_spans(host, beside, placement.vm, nodes=way.nodes)
     if least > spans:
         return f", but touch {least} last-level caches at least instead of {spans}"
-    free, there = len(beside.free_nodes - host.used(placement)), len(beside.free_nodes - set(way.nodes))
-    if there < free and all(cell.strict for cell in guests.cells):
-        return f", but leave {format_count(there, 'node')} free instead of {free}"
+    used, is_all = _used_there(seen, way)
+    free, there = len(beside.free_nodes - host.used(placement)), len(beside.free_nodes - used)
+    if there < free:
+        most = "" if is_all or there == 0 else "at most "
+        return f", but leave {most}{format_count(there, 'node')} free instead of {free}"
     existing = next((guest for guest in facts.snapshot.guests if guest.name == placement.vm), None)
     if existing is not None and not is_moved(host.asked[placement.vm], existing, placement):
         return ": it stays where it is, or a level above moves decided"
     return ": a lower level decided, or nothing did and the first of equals was taken"
+
+
+def _used_there(seen: _Seen, way: Way) -> tuple[frozenset[NodeId], bool]:
+    """The nodes of whose CPUs or memory it holds some on a way that fits, and whether these are all of them."""
+    problem = seen.host.problem
+    pairs = list(zip(seen.host.class_of[seen.placement.vm].cells, way.nodes, strict=True))
+    has_near = [cell.strict or _has_memory_near(problem, way, cell, node) for cell, node in pairs]
+    held = (
+        node for (cell, node), near in zip(pairs, has_near, strict=True) if near or cell.cpus(problem.facts.threads)
+    )
+    return frozenset(held), all(has_near)
+
+
+def _has_memory_near(problem: Problem, way: Way, cell: CellDemand, node: NodeId) -> bool:
+    """Whether the memory of a cell on `node` lies there though it may lie elsewhere, for that would cost more."""
+    others = (other for other in problem.facts.nodes if other != node)
+    nothing_is_far = way.cost is not None and way.cost.memory == 0
+    return nothing_is_far and all(problem.memory_cost(cell, node, other) > 0 for other in others)
 
 
 def _runner_up(seen: _Seen, ways: Sequence[Way]) -> RunnerUp | None:
