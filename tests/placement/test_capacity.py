@@ -43,6 +43,8 @@ def pinned(name: str, *cpus: int) -> Guest:
     return Guest(name, f"{name}.xml", len(cpus), GIB, vcpu_pins=pins, running=True)
 
 
+NO_ADDITION = "no addition to a node makes room for one more fw"
+NO_NODE = "no node to it that has all that it needs, or could have it"
 HOST = host("2n:4c:2t", pages={"1GiB": [4, 9]}, nics=[Nic("ens0", 0, 4), Nic("ens1", 1, 4)], memory_gib=16)
 
 
@@ -196,7 +198,10 @@ def test_pages_of_a_size_that_the_host_lacks_are_not_asked_for_where_others_will
 def test_no_pages_help_where_none_divide_the_memory() -> None:
     found = counted(ask(sized("large", 1537), reserved="0"), parse_synthetic("2 nodes, 4 cores, 8GiB; 1GiB=4"))
     assert found.next.short == ()
-    assert found.next.sentence.startswith("no more CPUs, memory or VFs")
+    assert found.next.sentence == (
+        f"{NO_ADDITION}, which has no place even alone: no node can take it: nodes 0-1 each: no pages of a size that it"
+        " may use and that divides 1537 MiB (the host has huge pages of 1 GiB only)"
+    )
 
 
 @pytest.mark.parametrize("shared", [None, "40"])
@@ -252,7 +257,7 @@ def test_copies_that_keep_apart_are_one_a_node() -> None:
     found = counted(ask(guest("fw", 2), reserved="0"), HOST, apart=True)
     assert found.fit == 2
     assert found.next.short == ()
-    assert "its affinity and anti_affinity leave no node to it" in found.next.sentence
+    assert found.next.sentence == f"{NO_ADDITION}: its anti_affinity to the other copies leaves {NO_NODE}"
 
 
 def test_copies_that_keep_together_are_on_one_node() -> None:

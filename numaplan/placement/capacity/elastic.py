@@ -63,7 +63,10 @@ class _Slack:
 
 
 class Stretch:
-    """Everything for one question: a host, `count` copies, and the supplies that there may be more of."""
+    """Everything for one question: a host, `count` copies, and the supplies that there may be more of.
+
+    `reach` is more of each supply than any guest could make use of.
+    """
 
     def __init__(
         self, request: Request, snapshot: Snapshot, asked: CopiesProblem, supplies: Sequence[Supply], *, count: int
@@ -78,11 +81,11 @@ class Stretch:
         # A range may begin beyond the VFs that are there, whatever PF it is of.
         self.skipped = [min(indexes) for indexes in named]
         self.limit = {supply: self._limit(supply) for supply in supplies}
-        within_reach = {supply: self._within_reach(supply) for supply in supplies}
-        facts = grown_facts(request, snapshot, within_reach, threads=self.threads)
+        self.reach = {supply: self._within_reach(supply) for supply in supplies}
+        facts = grown_facts(request, snapshot, self.reach, threads=self.threads)
         self.free_kib = facts.capacity_kib
         if memory_to_come(snapshot.openvswitch):
-            self.free_kib = _free_of_each_size(request, snapshot, within_reach, threads=self.threads)
+            self.free_kib = _free_of_each_size(request, snapshot, self.reach, threads=self.threads)
         self.asked = copies_problem(request, facts, asked.copies)
         known = snapshot.cpus.present | snapshot.cpus.online
         self.new_cpus = facts.snapshot.cpus.online - known
@@ -90,7 +93,7 @@ class Stretch:
             address: supply
             for supply in supplies
             if supply.thing is Thing.VF
-            for address in new_vfs(snapshot, supply.pf, within_reach[supply])
+            for address in new_vfs(snapshot, supply.pf, self.reach[supply])
         }
         self.real_cores = [_without(kind, self.new_cpus) for kind in self.asked.problem.core_kinds]
         self.real_devices = [

@@ -11,10 +11,12 @@ from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.request import CellRequest, DeviceRequest, InterfaceRequest, PageSize, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
-from numaplan.placement.capacity.elastic import Stretch
+from numaplan.placement.capacity.elastic import Stretch, grown_facts
 from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
 from numaplan.placement.capacity.room import Room
 from numaplan.placement.capacity.supply import Supply, Thing
+from numaplan.placement.conflict.asks import listed
+from numaplan.placement.conflict.reasons import why_not_alone
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.kinds import entries
@@ -26,13 +28,14 @@ _ENOUGH: Final = (
     "one more {vm} has a place with {sentence}; whether less would do was not settled within the limit of work"
 )
 _LINKED: Final = (
-    "no addition to a node makes room for one more {vm}: its affinity and anti_affinity leave no node to it that has"
-    " all that it needs, or could have it"
+    "no addition to a node makes room for one more {vm}: its {links} no node to it that has all that it needs, or could"
+    " have it"
 )
 _NO_POOL: Final = (
     "no addition to a node makes room for one more {vm}: it has shared vCPUs, and the host section of vnf.yaml names no"
     " shared_cpus that are online"
 )
+_ALONE: Final = "no addition to a node makes room for one more {vm}, which has no place even alone: {reason}"
 _NOTHING: Final = "no more CPUs, memory or VFs on the nodes that are there make room for one more {vm}"
 
 
@@ -42,7 +45,7 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     `request` has one copy at least, as what copies ask for is looked up on the host for those that it has. One copy
     less and the others lie as `held` says.
     """
-    vm = asked.copies.vm
+    vm, as_it_is = asked.copies.vm, snapshot
     if asked.problem.truncated:
         return NextCopy(_UNSETTLED.format(vm=vm))
     if any(_lacks_page_size(asked.problem.facts, *cell) for cell in _copy_cells(asked)):
@@ -56,7 +59,7 @@ def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: 
     if found is None:
         return NextCopy(_UNSETTLED.format(vm=vm))
     if not found.more:
-        return NextCopy(_blame(stretch, needs).format(vm=vm))
+        return NextCopy(_blame(request, as_it_is, stretch, needs))
     ordered = sorted(found.more, key=lambda supply: supply.order)
     rows = [(supply, _shortage(host, found, supply, most=stretch.of_copy(supply))) for supply in ordered]
     sentence = " and ".join(_phrase(supply, row) for supply, row in rows)
@@ -85,13 +88,50 @@ def _listing_usual_pages(node: NumaNode) -> NumaNode:
     return replace(node, hugepages=(HugepagePool(USUAL_PAGE_KIB, total=0, free=0), *node.hugepages))
 
 
-def _blame(stretch: Stretch, needs: Mapping[Supply, int]) -> str:
-    if not stretch.base.problem.facts.shared and any(cell.shared for cell in stretch.base.guests.cells):
-        return _NO_POOL
-    if not stretch.base.is_linked:
-        return _NOTHING
-    free = stretch.least(needs, single=False, linked=False).outcome
-    return _LINKED if free in (Outcome.OPTIMAL, Outcome.FEASIBLE) else _NOTHING
+def _blame(request: Request, snapshot: Snapshot, stretch: Stretch, needs: Mapping[Supply, int]) -> str:
+    """Why no addition makes room for one more."""
+    asked = stretch.base
+    vm = asked.copies.vm
+    if not asked.problem.facts.shared and any(cell.shared for cell in asked.guests.cells):
+        return _NO_POOL.format(vm=vm)
+    if stretch.count == 1 and (reason := _no_place_alone(request, snapshot, stretch)):
+        return _ALONE.format(vm=vm, reason=reason)
+    if asked.is_linked:
+        free = stretch.least(needs, single=False, linked=False).outcome
+        if free in (Outcome.OPTIMAL, Outcome.FEASIBLE):
+            return _LINKED.format(vm=vm, links=_links(asked, others=stretch.count > 1))
+    return _NOTHING.format(vm=vm)
+
+
+def _no_place_alone(request: Request, snapshot: Snapshot, stretch: Stretch) -> str | None:
+    """Why a copy that no link binds has no place without the others; None where it has one or that is not known.
+
+    CPUs and memory that nodes can have more of are there in plenty, so that they are not to blame. Page sizes stay
+    those that the host lists, and VFs those that it has: the sentence tells them.
+    """
+    sizes = {0} | {pool.size_kib for node in snapshot.nodes for pool in node.hugepages}
+    plenty = {supply: more for supply, more in stretch.reach.items() if supply.pf is None and supply.size_kib in sizes}
+    facts = grown_facts(request, snapshot, plenty, threads=stretch.threads)
+    alone = copies_problem(request, facts, stretch.base.copies)
+    reason = why_not_alone(request, alone.problem, alone.guests)
+    return None if reason is None else reason.sentence
+
+
+def _links(asked: CopiesProblem, *, others: bool) -> str:
+    """The links that bind a copy and their verb; `others`: there are other copies."""
+    copies = asked.copies
+    names = {guest.name for guests in asked.problem.classes for guest in guests.members}
+    names |= {name for name, nodes in asked.problem.facts.guest_nodes.items() if nodes}
+    said = []
+    for word, partners, itself in (
+        ("affinity", copies.near, copies.together),
+        ("anti_affinity", copies.far, copies.apart),
+    ):
+        there = [name for name in partners if name in names]
+        whom = [listed(there)] * bool(there) + ["the other copies"] * (itself and others)
+        if whom:
+            said.append(f"{word} to {' and '.join(whom)}")
+    return f"{' and '.join(said)} {'leaves' if len(said) == 1 else 'leave'}"
 
 
 def _supplies(asked: CopiesProblem) -> Iterator[Supply]:
