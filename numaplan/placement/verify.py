@@ -18,6 +18,7 @@ from numaplan.placement.verification.objective import level_violations, objectiv
 from numaplan.placement.verification.shape import cell_violations, plan_violations, shape_violations
 from numaplan.placement.verification.topology import topology_violations
 from numaplan.placement.verification.violation import Violation
+from numaplan.placement.verification.why import why_violations
 
 __all__ = ("Violation", "objective", "placement_violations", "ties_lost", "verify")
 
@@ -35,6 +36,7 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
         misshapen, whole = _shapes(facts, placements)
         found += misshapen
         found += _further_violations(facts, whole)
+        found += why_violations(facts, plan, whole)
         if not misshapen:
             found += level_violations(facts, plan, placements, same_host=same_host)
     order = {guest.name: place for place, guest in enumerate(request.guests)}

@@ -196,6 +196,20 @@ def test_a_plan_that_was_changed_since_is_told_to_be_one(plan: Path, tmp_path: P
     assert "checksum" not in numaplan("verify", plan, tmp_path / "v1.yaml", *host).err
 
 
+def test_a_next_best_place_that_is_none_is_told_and_what_of_it_is_not_checked_is_in_the_help(tmp_path: Path) -> None:
+    request, written = vnf(tmp_path / "v.yaml", "{name: a, vcpus: 1, memory: 64MiB}"), tmp_path / "plan.json"
+    host = ("--synthetic", "2 nodes, 4 cores, 8GiB")
+    assert numaplan("place", request, *host, "--why", "--out", written).code == 0
+    assert numaplan("verify", written, request, *host).code == 0
+    document = json.loads(written.read_text(encoding="utf-8"))
+    del document["checksum"]
+    document["placements"][0]["why"]["runner_up"] |= {"extra_cost": 7, "sentence": "lies"}
+    written.write_text(json.dumps(document), encoding="utf-8")
+    ran = numaplan("verify", written, request, *host)
+    assert (ran.code, ran.out) == (3, 'a: why: guest "a" runner_up says extra_cost 7; the distances make it 0\n')
+    assert "nor, of what place --why wrote, any sentence" in " ".join(numaplan("verify", "--help").out.split())
+
+
 def test_of_thousands_of_faults_the_first_are_told_and_how_many_more_there_are(plan: Path, tmp_path: Path) -> None:
     document = json.loads(plan.read_text(encoding="utf-8"))
     (placed,) = document["placements"]

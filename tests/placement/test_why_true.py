@@ -1,6 +1,7 @@
 """The reasons against trying everything: on small random hosts each way costs what we say, or does not exist."""
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from numaplan.model.plan import Plan
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
+from numaplan.placement.verify import verify
 from numaplan.placement.why.beside import Host
 from numaplan.placement.why.elsewhere import UNDECIDED, canonical, cost_now, other_ways
 from numaplan.placement.why.places import explain_places
@@ -80,3 +82,11 @@ def test_so_many_nodes_are_free_elsewhere_at_the_same_cost_as_is_told(case: Case
         else:
             assert int(told[3]) == free
             assert there <= int(told[2]) if told[1] else there == int(told[2])
+
+
+@QUICK
+@given(requests_and_hosts())
+def test_no_next_best_place_is_refused_by_the_verifier(case: Case) -> None:
+    plan = planned(case)
+    whys = explain_places(case.request, host_facts(case.request, case.snapshot), plan.placements)
+    assert verify(case.request, case.snapshot, replace(plan, whys=whys)) == ()

@@ -28,7 +28,8 @@ def verify(
     """Check a plan against the request and the host, by code that shares nothing with the search.
 
     The request that the plan carries, by which it is carried out, must be that of vnf.yaml. What only a search can tell
-    is not checked: that nothing fits, and that no other plan is better.
+    is not checked: that nothing fits, and that no other plan is better; nor, of what place --why wrote, any sentence,
+    or that the next best place has room. Its nodes are, and its cost where no device or memory could be elsewhere.
 
     \b
     Exit codes: 0 valid, 3 violated.
