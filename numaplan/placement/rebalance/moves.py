@@ -36,6 +36,7 @@ from numaplan.placement.rebalance.returning import ways_to_return
 from numaplan.placement.rebalance.spare import facts_without
 from numaplan.placement.rebalance.standing import Standing, standing_guests
 from numaplan.placement.rebalance.steps import steps_of
+from numaplan.placement.rebalance.untold import untold, with_untold_memory
 from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
@@ -55,6 +56,8 @@ LEVELS: Final = Budget(scale=0.25)
 _Way = tuple[tuple[NodeId, ...], tuple[NodeId, ...] | None, bool]
 
 _NO_ROOM: Final = "not all guests that are asked for have a place, whoever moves"
+_ROOM: Final = "a way to make room"
+_CHEAPER: Final = "a cheaper way"
 _NOT_FOUND: Final = "neither moves that make room nor a proof that there are none were found within the limit"
 
 
@@ -69,14 +72,34 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     f = stay_or_move(question)
     solved, cost, bound = _solve(f, question, work=WORK)
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
-        return _impossible(question)
+        if _least_anyway(question, None) is None:
+            return _impossible(question)
+        return _unknown(question, untold(question, _ROOM))
     if not solved.solution:
-        return _unknown(question, f.problem)
-    moves = _answer(question, f, solved, bound)
-    return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound)
+        return _unknown(question, unseen(f.problem, _ROOM))
+    least = (_least_anyway(question, bound) or 0) if bound else bound
+    notes = untold(question, _CHEAPER) if least < bound else ()
+    bound = min(bound, least)
+    moves = _answer(question, f, solved, bound, notes)
+    return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound, notes=notes)
 
 
-def _less_dear(question: Rebalancing, f: StayOrMove, solved: Solved, *, moves: Moves, bound: int) -> Moves:
+def _least_anyway(question: Rebalancing, known: int | None) -> int | None:
+    """What no moves are cheaper than, be there memory where nobody knows of it; None: there are none even then.
+
+    `known` is that for memory that is known of.
+    """
+    generous = with_untold_memory(question)
+    if generous is question:
+        return known
+    f = stay_or_move(generous)
+    solved, _, bound = _solve(f, generous, work=WORK)
+    return None if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated else bound
+
+
+def _less_dear(
+    question: Rebalancing, f: StayOrMove, solved: Solved, *, moves: Moves, bound: int, notes: tuple[str, ...]
+) -> Moves:
     """Cheaper moves, if others are found in whose order fewer guests stop that could move while they run."""
     there = (*question.movable, *question.returning)
     best = moves
@@ -92,7 +115,7 @@ def _less_dear(question: Rebalancing, f: StayOrMove, solved: Solved, *, moves: M
         solved, cost, _ = _solve(f, question, work=WORK_AGAIN)
         if not solved.solution or cost >= best.cost:
             break
-        moves = _answer(question, f, solved, bound)
+        moves = _answer(question, f, solved, bound, notes)
         if moves.status is MovesStatus.UNKNOWN:
             break
         best = min(best, moves, key=lambda each: each.cost)
@@ -143,7 +166,8 @@ def _solve(f: StayOrMove, question: Rebalancing, *, work: float) -> tuple[Solved
     return (replace(solved, solution=near.solution) if near.solution else solved), least, bound
 
 
-def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) -> Moves:
+def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, doubts: tuple[str, ...]) -> Moves:
+    """The moves of a solution; `doubts` say why something cheaper is not ruled out."""
     moved = {name for name, stays in f.stays.items() if not stays.value(solved.solution)}
     anew = {
         name: replace(f.units[u].guest, required=True)
@@ -162,7 +186,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
     found = search(problem, LEVELS)
     if found.formulation is None or not found.solution:
-        return _unknown(question, f.problem)
+        return _unknown(question, unseen(f.problem, _ROOM))
     there = {each.guest.name: each for each in (*question.returning, *movers)}
 
     names = {guest.name for guest in asked}
@@ -185,7 +209,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int) ->
     bound = 0 if f.problem.truncated or cost < bound else bound
     status = MovesStatus.OPTIMAL if cost == bound else MovesStatus.FEASIBLE
     if status is MovesStatus.FEASIBLE:
-        plan = replace(plan, notes=(*unseen(f.problem, "a cheaper way"), *plan.notes))
+        plan = replace(plan, notes=(*doubts, *unseen(f.problem, _CHEAPER), *plan.notes))
     if not moves:
         status = MovesStatus.NOTHING_TO_DO
     # Pages that the guest may choose need not be those that were chosen for it.
@@ -279,9 +303,9 @@ def _anyway(facts: HostFacts, level: str, value: int) -> int:
     return value if level == "priority" else most.get(level, 0)
 
 
-def _unknown(question: Rebalancing, problem: Problem) -> Moves:
+def _unknown(question: Rebalancing, notes: tuple[str, ...]) -> Moves:
     moves = _without_plan(question, MovesStatus.UNKNOWN, Status.UNKNOWN, Limit.WORK)
-    return replace(moves, plan=replace(moves.plan, notes=unseen(problem, "a way to make room")))
+    return replace(moves, plan=replace(moves.plan, notes=notes))
 
 
 def _impossible(question: Rebalancing) -> Moves:

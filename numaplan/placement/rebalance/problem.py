@@ -52,7 +52,7 @@ class Rebalancing:
             replace(self.asked, guests=tuple(guest for guest in self.asked.guests if guest.name in names)),
             replace(
                 self.snapshot,
-                nodes=_with_memory_of(gone, self.snapshot.nodes),
+                nodes=with_memory(sum((Counter(dict(each.memory)) for each in gone), Counter()), self.snapshot.nodes),
                 guests=tuple(guest for guest in self.snapshot.guests if guest.name in kept),
             ),
             tuple(each for each in self.returning if each.guest.name in names),
@@ -70,11 +70,9 @@ class Rebalancing:
         return replace(self.asked, guests=(*asked, *again))
 
 
-def _with_memory_of(gone: Collection[Standing], nodes: Sequence[NumaNode]) -> tuple[NumaNode, ...]:
-    """The nodes with the memory free that guests hold who are gone."""
-    back: Counter[Place] = Counter()
-    for each in gone:
-        back.update(dict(each.memory))
+def with_memory(back: Mapping[Place, int], nodes: Sequence[NumaNode]) -> tuple[NumaNode, ...]:
+    """The nodes with so many KiB more free."""
+    back = Counter(back)
     return tuple(
         replace(
             node,

@@ -1,0 +1,47 @@
+"""Memory of guests that counts as not given back, as nobody knows that they run, or where it lies.
+
+That is on the safe side where somebody else would want it. But it may be there, under the vCPUs that it belongs to, and
+then asks for nothing more: what does not hold with it too is not proven.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+from numaplan.placement.rebalance.problem import Rebalancing, with_memory
+from numaplan.placement.rebalance.standing import Place, Standing
+from numaplan.placement.rebalance.steps import memory_nodes
+from numaplan.units import format_few
+
+_MOST_NAMED: Final = 5
+
+
+def with_untold_memory(question: Rebalancing) -> Rebalancing:
+    """The same question with that memory free, wherever it may be; the very one where there is none."""
+    there = Counter[Place]()
+    for each in question.movable:
+        there.update(_untold(question, each))
+    if not there:
+        return question
+    return replace(question, snapshot=replace(question.snapshot, nodes=with_memory(there, question.snapshot.nodes)))
+
+
+def untold(question: Rebalancing, what: str) -> tuple[str, ...]:
+    """A note on whose memory that is, so that `what` is not ruled out."""
+    names = [each.guest.name for each in question.movable if _untold(question, each)]
+    whose = format_few(names, _MOST_NAMED)
+    counts = f"memory of {whose} counts as needed anew where the guest moves, be it in place"
+    return (f"{counts}: nobody knows that it lies there, so {what} is not ruled out",)
+
+
+def _untold(question: Rebalancing, standing: Standing) -> Counter[Place]:
+    """What is not known to lie where it is taken to be, or anywhere; nothing of a guest that is shut off."""
+    if standing.guest.running is False:
+        return Counter()
+    taken = memory_nodes(standing)
+    found: Counter[Place] = Counter()
+    for k, cell in enumerate(standing.cells):
+        nodes = [node.id for node in question.snapshot.nodes] if taken is None else [taken[k]]
+        if cell.page_kib is not None:
+            found.update({(node, cell.page_kib): cell.memory_kib for node in nodes})
+    return found - Counter(dict(standing.memory))
