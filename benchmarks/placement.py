@@ -4,7 +4,9 @@ Usage: .venv/bin/python benchmarks/placement.py [--seeds N] [--hosts 0,1,2,3,4] 
 Each instance has a process of its own, and so its own peak of memory. With N = 1 (the default) some minutes; `--limit`
 solves with a wall-clock limit instead of a limit of work. A row is a kind of host at a fill: sums over its seeds,
 medians and maxima of times. `--repeat 20` instead plans each of the hosts so often, two at a time, and compares bytes;
-`--cases` sets our plans of small instances from the field (tests/cases) beside the same first fits.
+`--cases` sets our plans of small instances from the field (tests/cases) beside the same first fits; `--within S` counts
+of the instances with at most 60 guests those of which priority and cost are done with in S CPU seconds, times the pace
+of this machine (benchmarks/pace.py): what is not proven of them takes all its work, some 5 s.
 
 columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, of
 the same; the cost of exactly the guests of the best first fit, ours : its own; instances of which priority and cost are
@@ -13,6 +15,7 @@ cost, and in all (on 16 nodes two solves go on at a time, so on two cores some t
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -42,6 +45,7 @@ HASTE: Final = 0.001
 # The part of its work for the guests of a first fit again: their cost alone is looked at.
 AGAIN: Final = 0.5
 UPPER: Final = LEVELS[:2]
+FEW_GUESTS: Final = 60
 # So many processes of `--repeat` run at once: each is load for the others.
 AT_ONCE: Final = 2
 
@@ -185,6 +189,35 @@ def _answer(instance: Instance) -> str:
     return hashlib.sha256(repr(plan).encode()).hexdigest()
 
 
+class _EnoughError(Exception):
+    """Both upper levels are done with."""
+
+
+def _upper_s(instance: Instance) -> float:
+    """How long they take, in CPU seconds."""
+
+    def note(progress: Progress) -> None:
+        if progress.level not in UPPER:
+            raise _EnoughError
+
+    start = time.process_time()
+    with contextlib.suppress(_EnoughError):
+        solve(instance.request, instance.snapshot, budget=Budget(report=note))
+    return time.process_time() - start
+
+
+def _count_within(kinds: Sequence[int], fills: Sequence[float], seeds: int, seconds: float) -> None:
+    """A row a kind of host: how many of the instances with few guests are done with within so many seconds."""
+    done = asked = 0
+    for kind in kinds:
+        instances = [make_instance(HOSTS[kind], fill, seed) for fill in fills for seed in range(seeds)]
+        took = [_upper_s(instance) for instance in instances if len(instance.request.guests) <= FEW_GUESTS]
+        quick = sum(each <= seconds for each in took)
+        done, asked = done + quick, asked + len(took)
+        print(f"{HOSTS[kind].name:15} {quick} of {len(took)}, median {statistics.median(took):.2f} s", flush=True)
+    print(f"{'all':15} {done} of {asked} within {seconds:.2f} s: {done / asked:.1%}")
+
+
 def _repeat(kinds: Sequence[int], fill: float, times: int) -> None:
     """Plans one instance of each host in `times` fresh processes, each with a hash seed of its own."""
 
@@ -208,6 +241,7 @@ def main() -> None:
     parser.add_argument("--fills", default=",".join(str(fill) for fill in FILLS))
     parser.add_argument("--limit", type=float)
     parser.add_argument("--repeat", type=int)
+    parser.add_argument("--within", type=float)
     parser.add_argument("--cases", action="store_true")
     parser.add_argument("--one")
     parser.add_argument("--answer")
@@ -222,6 +256,9 @@ def main() -> None:
         return
     kinds = [int(part) for part in asked.hosts.split(",")]
     fills = [float(part) for part in asked.fills.split(",")]
+    if asked.within:
+        _count_within(kinds, fills, asked.seeds, asked.within)
+        return
     if asked.repeat:
         for fill in fills:
             _repeat(kinds, fill, asked.repeat)
