@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from numaplan.errors import InputError, Problem
 from numaplan.records.fields import Known
-from numaplan.records.places import KEY_ITSELF, Location, steps, wheres
+from numaplan.records.places import KEY_ITSELF, Location, steps, where_again, where_named, wheres
 
 # 8192 CPUs, 10,000 PCI functions, 20,000 interrupts and 500 guests make a document of about 11 MiB.
 LIMIT_CHARACTERS: Final = 16 * 1024 * 1024
@@ -80,8 +80,11 @@ def _decode(text: str, file: str) -> dict[str, object]:
         raise InputError(f"no JSON: {reason}", f"{file}:{error.lineno}:{error.colno}") from error
     except RecursionError as error:
         raise InputError("no JSON of ours: it is nested too deeply", file) from error
-    except _RefusedError as error:
-        raise InputError(f"no JSON of ours: {error}", file) from error
+    except _TwiceError as error:
+        key, where = where_again(text, file)
+        raise InputError(f"no JSON of ours: the key {_found(key)} stands twice in one object", where) from error
+    except _NamedError as error:
+        raise InputError(f"no JSON of ours: {error} is no JSON number", where_named(text, file)) from error
     except ValueError as error:
         raise InputError("no JSON of ours: a number has thousands of digits", file) from error
     if not isinstance(document, dict):
@@ -89,21 +92,23 @@ def _decode(text: str, file: str) -> dict[str, object]:
     return document
 
 
-class _RefusedError(ValueError):
-    """What the grammar of JSON allows and we do not."""
+class _TwiceError(ValueError):
+    """A key that stands twice in an object: the grammar of JSON allows it, and we do not."""
+
+
+class _NamedError(ValueError):
+    """A number that has a name in Python's JSON alone."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # add is called for its effect
-        raise _RefusedError(f"the key {_found(twice)} stands twice in one object")
+        raise _TwiceError
     return result
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _RefusedError(f"{name} is no JSON number")
+    raise _NamedError(name)
 
 
 def _require_schema(document: dict[str, object], text: str, file: str, *, schema: str) -> None:

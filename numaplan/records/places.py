@@ -14,8 +14,11 @@ KEY_ITSELF: Final = "[key]"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 # So many items of a list, none of which holds a list or object that holds one: a text of 16 MiB may have millions.
 _STRIDE: Final = 500
-_FLAT: Final = r'[^\[\]{}",]++|"(?:[^"\\]++|\\.)*+"'
+_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
+_FLAT: Final = rf'[^\[\]{{}}",]++|{_STRING}'
 _ITEMS: Final = re.compile(rf"(?:(?:{_FLAT}|[\[{{](?:{_FLAT}|,)*+[\]}}])++,){{{_STRIDE}}}+")
+_KEYS: Final = re.compile(rf"({_STRING})[ \t\n\r]*+:|{_STRING}|[{{}}]")
+_NAMES: Final = re.compile(rf"{_STRING}|(NaN|-?Infinity)")
 _decode: Final = json.JSONDecoder().raw_decode
 
 
@@ -31,7 +34,32 @@ def wheres(text: str, file: str, locations: Sequence[Location]) -> list[str]:
     # What is skipped may be nested as deeply as could just be read: what was found until there must do.
     with suppress(RecursionError):
         _walk(text, start, dict(enumerate(locations)), found)
-    return [f"{file}:{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}" for at in found]
+    return [_where(text, file, at) for at in found]
+
+
+def where_again(text: str, file: str) -> tuple[str, str]:
+    """The first key that stands in an object of `text` for the second time, and where; there must be one."""
+    objects: list[set[str]] = []
+    for match in _KEYS.finditer(text):
+        if match[0] == "{":
+            objects.append(set())
+        elif match[0] == "}":
+            objects.pop()
+        elif match[1] is not None:
+            key: str = json.loads(match[1])
+            if key in objects[-1]:
+                return key, _where(text, file, match.start())
+            objects[-1].add(key)
+    raise ValueError("no key stands twice in one object")
+
+
+def where_named(text: str, file: str) -> str:
+    """Where the first number with a name stands: NaN, Infinity or -Infinity; there must be one."""
+    return next(_where(text, file, match.start()) for match in _NAMES.finditer(text) if match[1])
+
+
+def _where(text: str, file: str, at: int) -> str:
+    return f"{file}:{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}"
 
 
 def _walk(text: str, start: int, wanted: dict[int, Location], found: list[int]) -> None:

@@ -338,13 +338,17 @@ def test_more_free_than_total_is_taken_as_read_at_two_moments() -> None:
         ('{\n  "schema": 1,,\n}', "host.json:2:15: no JSON: expecting property name enclosed in double quotes"),
         ("\ufeff{}", "host.json:1:1: no JSON: unexpected UTF-8 BOM (decode using utf-8-sig)"),
         ("[]", "host.json:1:1: expected a JSON object, found a list"),
-        ('{"a": 1, "a": 2}', "host.json: no JSON of ours: the key 'a' stands twice in one object"),
-        ('{"a": NaN}', "host.json: no JSON of ours: NaN is no JSON number"),
+        (
+            '{"a": "{a\\": [", "b": [{"a": 1}, {"a": 2,\n "\\u0061" : 2}]}',
+            "host.json:2:2: no JSON of ours: the key 'a' stands twice in one object",
+        ),
+        ('{"a": 1E5, "NaN": [NaN]}', "host.json:1:20: no JSON of ours: NaN is no JSON number"),
+        ('{"a": -1,\n"b": -Infinity}', "host.json:2:6: no JSON of ours: -Infinity is no JSON number"),
         ('{"a": ' + "[" * 200_000, "host.json: no JSON of ours: it is nested too deeply"),
         ('{"a": ' + "9" * 5000 + "}", "host.json: no JSON of ours: a number has thousands of digits"),
         (" " * (16 * 1024 * 1024 + 1), "host.json: the document has 16777217 characters; at most 16777216 are read"),
     ],
-    ids=["empty", "comma", "bom", "list", "twice", "nan", "deep", "digits", "large"],
+    ids=["empty", "comma", "bom", "list", "twice", "nan", "infinity", "deep", "digits", "large"],
 )
 def test_what_is_no_json_object_of_ours_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
