@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from math import gcd
+from typing import NamedTuple
 
 from numaplan.model.host import NodeId
 from numaplan.placement.constraints import formulate, memory_uses, use_at_most
@@ -22,12 +23,19 @@ from numaplan.placement.problem import Problem
 Added = Sequence[tuple[Addition, Linear]]
 
 
+class Choice(NamedTuple):
+    """How much of each addition, by its number; `proven`: none is cheaper."""
+
+    levels: dict[int, int]
+    proven: bool
+
+
 def cheapest(
     problem: Problem, additions: Sequence[Addition], most: Sequence[int], *, work: float, seconds: float | None
-) -> dict[int, int]:
+) -> Choice:
     """How much of each addition, where `problem` has the `most` of all; as few of them as can be for that price.
 
-    {}: which are the cheapest is not proven.
+    What the search ended with is mostly the cheapest even where that is not proven. No levels: it found nothing.
     """
     f = formulate(problem, coarse_units(problem), fine=False)
     levels = [f.model.integer(0, limit) for limit in most]
@@ -39,10 +47,8 @@ def cheapest(
     _pay_for_vfs(f, added)
     goal = _price(f, added, most) * (len(most) + 1) + total(opened)
     solved = f.model.solve(goal, maximize=False, work=work, seconds=seconds)
-    if solved.outcome is not Outcome.OPTIMAL:
-        return {}
-    values = enumerate(level.value(solved.solution) for level in levels)
-    return {number: value for number, value in values if value}
+    values = enumerate(level.value(solved.solution) for level in levels if solved.solution)
+    return Choice({number: value for number, value in values if value}, solved.outcome is Outcome.OPTIMAL)
 
 
 def _pay_for_memory(f: Formulation, added: Added, most: Sequence[int]) -> None:

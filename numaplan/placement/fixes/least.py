@@ -108,7 +108,9 @@ class Least:
             levels = range(1, min(most, _MOST_IN_TURN) + 1)
             return next((level for level in levels if self.holds({**others, number: level})), 0)
         with self._probe.of_few(self._case) as are_few:
-            least = self._halved(others, number, low=0, high=most) if are_few else 0
+            # The guests of a conflict may need none of it, which is soon heard.
+            needed = are_few and most > 1 and not self.holds({**others, number: 1})
+            least = self._halved(others, number, low=1, high=most) if needed else int(are_few)
         if are_few and (least == most or self.holds({**others, number: least})):
             return least
         return self._halved(others, number, low=least, high=most)
@@ -123,27 +125,37 @@ class Least:
                 low = middle
         return high
 
-    def fewest(self, enough: Levels, *, order: Sequence[int] = (), harmless: bool = True) -> dict[int, int]:
+    def fewest(
+        self,
+        enough: Levels,
+        *,
+        order: Sequence[int] = (),
+        harmless: bool = True,
+        kept: Collection[int] = (),
+    ) -> dict[int, int]:
         """Levels none of which can be lower with the others as they are; given up in an `order`, or dear ones first.
 
-        `harmless`: less of one never makes another needless.
+        `harmless`: less of one never makes another needless. `kept`: it is known that these cannot be lower.
         """
         with self._probe.of_few(self._case) as are_few:
-            levels = self._fewest(enough, order, harmless=harmless) if are_few else {}
+            levels = self._fewest(enough, order, kept, harmless=harmless) if are_few else {}
         if levels and (levels == enough or self.holds(levels)):
             return levels
-        return self._fewest(enough, order, harmless=harmless)
+        return self._fewest(enough, order, kept, harmless=harmless)
 
-    def _fewest(self, enough: Levels, order: Sequence[int], *, harmless: bool) -> dict[int, int]:
-        before, levels = enough, self._fewer(enough, order)
+    def _fewest(
+        self, enough: Levels, order: Sequence[int], kept: Collection[int], *, harmless: bool
+    ) -> dict[int, int]:
+        before, levels = enough, self._fewer(enough, order, kept)
         while not harmless and levels != before and len(levels) > 1 and not self.spent:
-            before, levels = levels, self._fewer(levels, order)
+            before, levels = levels, self._fewer(levels, order, kept)
         return levels
 
-    def _fewer(self, enough: Levels, order: Sequence[int]) -> dict[int, int]:
+    def _fewer(self, enough: Levels, order: Sequence[int], kept: Collection[int]) -> dict[int, int]:
         """The same where the others are as low as they were when each was lowered."""
         levels, levers = dict(enough), self._levers
-        vital = self._vital(levels)
+        alone = self._vital(levels)
+        vital = alone.union(kept)
 
         def settle(numbers: Sequence[int], *, needed: bool) -> None:
             """`needed`: it is known that not all of these can be given up."""
@@ -165,7 +177,7 @@ class Least:
         dear = sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
         if settled := [number for number in order or dear if number in levels and number not in vital]:
             settle(settled, needed=not vital)
-        if high := [number for number in sorted(vital) if levels[number] > 1]:
+        if high := [number for number in sorted(alone.difference(kept)) if levels[number] > 1]:
             self._lower(levels, high)
         return levels
 

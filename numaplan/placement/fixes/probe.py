@@ -111,8 +111,11 @@ class Probe:
         """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
         return added_cost(self.problem(case), vms, work=COST_WORK, seconds=self.part)
 
-    def worth_least(self, case: Case, names: Collection[str]) -> frozenset[str]:
-        """The guests of `names` that are left out where they may be, so that the others are worth most."""
+    def worth_least(self, case: Case, names: Collection[str]) -> tuple[frozenset[str], bool]:
+        """The guests of `names` that are left out where they may be, so that the others are worth most.
+
+        And whether it is proven that they cannot be worth more.
+        """
         guests = tuple(
             replace(guest, required=guest.required and guest.name not in names) for guest in case.request.guests
         )
@@ -127,7 +130,7 @@ class Probe:
             greedy = greedy_plan(f, ZERO, self._remaining) or part_of_greedy_plan(f, goal, self._remaining)
             best = max(filter(None, (best, greedy)), key=goal.value, default=())
         placed = {name for u, unit in enumerate(f.units) if best for name in unit.names[: f.placed(u).value(best)]}
-        return frozenset(names) - placed
+        return frozenset(names) - placed, found.outcome is Outcome.OPTIMAL
 
     def problem(self, case: Case) -> Problem:
         """The case in counts."""

@@ -16,7 +16,7 @@ from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import host_facts
-from numaplan.placement.fixes.cheapest import cheapest
+from numaplan.placement.fixes.cheapest import Choice, cheapest
 from numaplan.placement.fixes.guests import Copies, by_vm, guest_groups, leaving_out
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
 from numaplan.placement.fixes.lever import Case, Edits, Group, Levels, Lever, furthest, pulled, told
@@ -93,6 +93,11 @@ def _all_of(groups: Sequence[Group]) -> tuple[tuple[Lever, ...], dict[int, int]]
     return levers, furthest(levers)
 
 
+def _lowered(least: Least, choice: Choice) -> dict[int, int]:
+    """A choice that holds, none of it more than is needed."""
+    return least.trimmed(choice.levels) if choice.proven else least.leanest(choice.levels)
+
+
 class _Search:
     """Goes through groups of levers and gathers what helps."""
 
@@ -155,16 +160,17 @@ class _Search:
     def _several(self, group: Group, least: Least, hits: Sequence[Levels], even: Levels) -> dict[int, int]:
         """Several levers that are cheaper together than each that helps alone, if any does; {}: none are known."""
         best = self._cheapest(group.levers)
-        if len(best) > 1 and all(least.price(best) < least.price(hit) for hit in hits) and least.holds(best):
-            return least.trimmed(best)
+        price = least.price(best.levels)
+        if len(best.levels) > 1 and all(price < least.price(hit) for hit in hits) and least.holds(best.levels):
+            return _lowered(least, best)
         even = even or ({} if hits else least.alike())
         return least.fewest(even, harmless=group.joint) if even and not hits else {}
 
-    def _cheapest(self, levers: Sequence[Lever]) -> dict[int, int]:
-        """The cheapest levels of levers that do nothing but add to the host; {}: some do else, or it is not proven."""
+    def _cheapest(self, levers: Sequence[Lever]) -> Choice:
+        """The cheapest levels of levers that do nothing but add to the host; none: some do else, or none was found."""
         additions = [lever.adds for lever in levers if lever.adds is not None]
         if self._probe.tired or len(additions) < len(levers):
-            return {}
+            return Choice({}, proven=False)
         problem = self._probe.problem(pulled(self._case, levers, furthest(levers)))
         most = [lever.most for lever in levers]
         return cheapest(problem, additions, most, work=COST_WORK, seconds=self._probe.part())
@@ -183,12 +189,14 @@ class _Search:
                 joined = without
         levers, _ = _all_of(joined)
         least = self._least(levers)
-        if even := least.evenly():
-            best = self._cheapest(levers)
-            is_best = bool(best) and least.holds(best)
-            harmless = all(group.joint for group in joined)
-            levels = least.trimmed(best) if is_best else least.fewest(even, harmless=harmless)
-            self._add(Group("several", document, levers), [levels])
+        best = self._cheapest(levers)
+        if best.levels and least.holds(best.levels):
+            levels = _lowered(least, best)
+        elif even := least.evenly():
+            levels = least.fewest(even, harmless=all(group.joint for group in joined))
+        else:
+            return
+        self._add(Group("several", document, levers), [levels])
 
     def _together(self, groups: Sequence[Group]) -> list[Group]:
         """Groups all of which help together: those of which no lever does harm, or else all; []: they do not."""
@@ -219,16 +227,21 @@ class _Search:
         two = sum(sorted(lever.price(1) for lever in group.levers)[:_A_FEW])
         known = least.price(hits[0]) if hits else None
         if known is None or (known > two and not self._probe.tired):
-            ways = (way for way in self._worth_least(self._case, vms) if known is None or least.price(way) < known)
+            ways = [way for way, _ in self._worth_least(self._case, vms)]
+            ways = [way for way in ways if known is None or least.price(way) < known]
             way = next((way for way in ways if least.holds(way)), {})
             hits.append(least.fewest(way) if hits else way)
         self._add(group, [levels for levels in hits if levels])
 
-    def _worth_least(self, case: Case, vms: Sequence[Copies]) -> tuple[dict[int, int], dict[int, int]]:
-        """How many copies of each vm to leave out so that what is left is worth most; and the same of whole vms."""
-        gone = self._probe.worth_least(case, {guest.name for copies in vms for guest in copies})
-        levels = {number: sum(guest.name in gone for guest in copies) for number, copies in enumerate(vms)}
-        return levels, {number: level and len(vms[number]) for number, level in levels.items()}
+    def _worth_least(self, case: Case, vms: Sequence[Copies]) -> tuple[tuple[dict[int, int], bool], ...]:
+        """How many copies of each vm to leave out so that what is left is worth most; and the same of whole vms.
+
+        Each with whether none of them could be fewer.
+        """
+        gone, proven = self._probe.worth_least(case, {guest.name for copies in vms for guest in copies})
+        counts = (sum(guest.name in gone for guest in copies) for copies in vms)
+        levels = {number: count for number, count in enumerate(counts) if count}
+        return (levels, proven), ({number: len(vms[number]) for number in levels}, False)
 
     def leave_out_fewer(self, vms: Sequence[Copies], groups: Sequence[Group]) -> None:
         """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
@@ -241,9 +254,9 @@ class _Search:
         beside = {len(leaving) + number: level for number, level in levels.items()}
         known = min(proposal.cost for proposal in self.found)
         least = self._least(both)
-        for way in self._worth_least(pulled(self._case, levers, levels), vms):
+        for way, are_fewest in self._worth_least(pulled(self._case, levers, levels), vms):
             if least.price(way) < known and least.holds({**way, **beside}):
-                best = least.fewest({number: level for number, level in {**way, **beside}.items() if level})
+                best = least.fewest({**way, **beside}, kept=way if are_fewest else ())
                 if least.price(best) < known:
                     self._add(Group("several", Document.VNF, both), [best])
                 return
