@@ -72,10 +72,10 @@ def proposals(
     search.leave_out(vms, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
-    if search.has_only(leaving):
-        search.combine(Document.VNF, words)
-        search.combine(Document.INVENTORY, supply)
-    if search.has_only(leaving):
+    for document, groups in ((Document.VNF, words), (Document.INVENTORY, supply)):
+        if not search.helps_with(document):
+            search.combine(document, groups)
+    if not search.helps_with(Document.VNF):
         search.leave_out_fewer(by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
 
@@ -103,7 +103,7 @@ class _Search:
 
     def __init__(self, case: Case, probe: Probe) -> None:
         self.found: list[Proposal] = []
-        self.of_group: dict[str, int] = {}
+        self._left_out: list[Proposal] = []
         self._case = case
         self._probe = probe
 
@@ -212,9 +212,9 @@ class _Search:
         levers, levels = _all_of(groups)
         return self._least(levers).holds(levels)
 
-    def has_only(self, group: Group) -> bool:
-        """Whether nothing helps that is known but levers of that group."""
-        return len(self.found) == self.of_group.get(group.name, 0)
+    def helps_with(self, document: Document) -> bool:
+        """Whether anything is known to help that changes this document, but for what leaves guests out."""
+        return any(each.document is document and each not in self._left_out for each in self.found)
 
     def leave_out(self, likely: Sequence[Copies], vms: Sequence[Copies]) -> None:
         """Adds what may be left out: one of the `likely` vms each, or of all `vms` what is worth least if cheaper."""
@@ -232,6 +232,7 @@ class _Search:
             way = next((way for way in ways if least.holds(way)), {})
             hits.append(least.fewest(way) if hits else way)
         self._add(group, [levels for levels in hits if levels])
+        self._left_out = list(self.found)
 
     def _worth_least(self, case: Case, vms: Sequence[Copies]) -> tuple[tuple[dict[int, int], bool], ...]:
         """How many copies of each vm to leave out so that what is left is worth most; and the same of whole vms.
@@ -246,13 +247,13 @@ class _Search:
     def leave_out_fewer(self, vms: Sequence[Copies], groups: Sequence[Group]) -> None:
         """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
         joined = [group for group in groups if group.joint and group.levers]
-        if not joined or not self.found or self._probe.tired:
+        if not joined or not self._left_out or self._probe.tired:
             return
         levers, levels = _all_of(joined)
         leaving = leaving_out(vms, self._case.request).levers
         both = (*leaving, *levers)
         beside = {len(leaving) + number: level for number, level in levels.items()}
-        known = min(proposal.cost for proposal in self.found)
+        known = min(proposal.cost for proposal in self._left_out)
         least = self._least(both)
         for way, are_fewest in self._worth_least(pulled(self._case, levers, levels), vms):
             if least.price(way) < known and least.holds({**way, **beside}):
@@ -266,7 +267,6 @@ class _Search:
         if not self._probe.spent:
             cheap = sorted((self._proposal(group, levels) for levels in hits), key=lambda proposal: proposal.cost)
             self.found += cheap[:MOST_OF_A_GROUP]
-            self.of_group[group.name] = len(cheap[:MOST_OF_A_GROUP])
 
     def _proposal(self, group: Group, levels: Levels) -> Proposal:
         case, used = self._case, []
