@@ -141,11 +141,12 @@ class Least:
             levels = self._fewest(enough, order, kept, harmless=harmless) if are_few else {}
         if levels and (levels == enough or self.holds(levels)):
             return levels
+        if levels and not order and self.holds(more := {**enough, **levels}):
+            # What the guests of a conflict need is mostly needed: first comes what else may be given up.
+            enough, order = more, sorted(self._dear(more), key=levels.__contains__)
         return self._fewest(enough, order, kept, harmless=harmless)
 
-    def _fewest(
-        self, enough: Levels, order: Sequence[int], kept: Collection[int], *, harmless: bool
-    ) -> dict[int, int]:
+    def _fewest(self, enough: Levels, order: Sequence[int], kept: Collection[int], *, harmless: bool) -> dict[int, int]:
         before, levels = enough, self._fewer(enough, order, kept)
         while not harmless and levels != before and len(levels) > 1 and not self.spent:
             before, levels = levels, self._fewer(levels, order, kept)
@@ -153,7 +154,7 @@ class Least:
 
     def _fewer(self, enough: Levels, order: Sequence[int], kept: Collection[int]) -> dict[int, int]:
         """The same where the others are as low as they were when each was lowered."""
-        levels, levers = dict(enough), self._levers
+        levels = dict(enough)
         alone = self._vital(levels)
         vital = alone.union(kept)
 
@@ -174,12 +175,16 @@ class Least:
                 settle(numbers[:half], needed=False)
                 settle(numbers[half:], needed=levels.keys().isdisjoint(numbers[:half]))
 
-        dear = sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
-        if settled := [number for number in order or dear if number in levels and number not in vital]:
+        if settled := [number for number in order or self._dear(levels) if number in levels and number not in vital]:
             settle(settled, needed=not vital)
         if high := [number for number in sorted(alone.difference(kept)) if levels[number] > 1]:
             self._lower(levels, high)
         return levels
+
+    def _dear(self, levels: Levels) -> list[int]:
+        """The levers that are pulled, the dearest first."""
+        levers = self._levers
+        return sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
 
     def _vital(self, enough: Levels) -> frozenset[int]:
         """Those of the levels without any one of which a vm has no place even alone."""

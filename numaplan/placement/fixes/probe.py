@@ -21,8 +21,9 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget
 
-# No other change is looked for after so many cases were tried, or so many were neither solved nor refuted; one that was
-# begun may take half as many again, and is given up then. One of thousands of guests counts as several.
+# No other change is looked for after so many cases were tried, or as many as were allowed since, or so many were
+# neither solved nor refuted; one that was begun may take half of the first again, and is given up then. One of
+# thousands of guests counts as several.
 MAX_CASES: Final = 90
 _GUESTS: Final = 500
 MAX_UNKNOWN: Final = 6
@@ -41,6 +42,7 @@ class Probe:
     def __init__(self, named: Sequence[GuestRequest], *, change_topology: bool, remaining: Remaining) -> None:
         self.cases = 0
         self.unknown = 0
+        self._most = MAX_CASES
         self.ask_first(named)
         self._change_topology = change_topology
         self._remaining = remaining
@@ -54,12 +56,16 @@ class Probe:
     @property
     def tired(self) -> bool:
         """Whether nothing else should be begun."""
-        return self.cases >= MAX_CASES or self.unknown >= MAX_UNKNOWN or is_over(self._remaining)
+        return self.cases >= self._most or self.unknown >= MAX_UNKNOWN or is_over(self._remaining)
 
     @property
     def spent(self) -> bool:
         """Whether every further answer is no."""
-        return self.cases >= MAX_CASES * 3 // 2 or is_over(self._remaining)
+        return self.cases >= self._most + MAX_CASES // 2 or is_over(self._remaining)
+
+    def allow(self, cases: int) -> None:
+        """Lets so many more cases be tried at least before nothing else is begun."""
+        self._most = max(MAX_CASES, self.cases + cases)
 
     def holds(self, case: Case) -> bool:
         """Whether that is proven."""

@@ -25,6 +25,8 @@ from numaplan.placement.fixes.probe import COST_WORK, Probe
 from numaplan.placement.fixes.supply import supply_groups
 
 _A_FEW: Final = 2
+# So many cases are left for changes of several kinds, however many those of one kind took, while none helps.
+_FOR_SEVERAL: Final = 45
 # So often is asked whether CPUs of several nodes are cheaper than those of one.
 _FOR_A_MIX: Final = 30
 # And so often, whether other reserved CPUs are fewer than those of a node in turn, where these are few.
@@ -72,11 +74,9 @@ def proposals(
     search.leave_out(vms, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
-    for document, groups in ((Document.VNF, words), (Document.INVENTORY, supply)):
-        if not search.helps_with(document):
-            search.combine(document, groups)
-    if not search.helps_with(Document.VNF):
-        search.leave_out_fewer(by_vm(required, request), words)
+    search.combine(Document.VNF, words)
+    search.combine(Document.INVENTORY, supply)
+    search.leave_out_fewer(by_vm(required, request), words)
     return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
 
 
@@ -180,7 +180,7 @@ class _Search:
 
     def combine(self, document: Document, groups: Sequence[Group]) -> None:
         """Adds what several groups make possible together: as few groups as can be, and as little of each."""
-        joined = self._together(groups)
+        joined = self._together(groups) if self._may_begin(document) else []
         if len(joined) < _A_FEW:
             return
         for group in sorted(joined, key=lambda group: -sum(lever.price(lever.most) for lever in group.levers)):
@@ -212,9 +212,14 @@ class _Search:
         levers, levels = _all_of(groups)
         return self._least(levers).holds(levels)
 
-    def helps_with(self, document: Document) -> bool:
-        """Whether anything is known to help that changes this document, but for what leaves guests out."""
-        return any(each.document is document and each not in self._left_out for each in self.found)
+    def _may_begin(self, document: Document) -> bool:
+        """Whether several kinds of changes are due: nothing in a document is known to help, but to leave guests out.
+
+        Cases are left for these while nothing helps in any.
+        """
+        known = {each.document for each in self.found if each not in self._left_out}
+        self._probe.allow(0 if known else _FOR_SEVERAL)
+        return document not in known
 
     def leave_out(self, likely: Sequence[Copies], vms: Sequence[Copies]) -> None:
         """Adds what may be left out: one of the `likely` vms each, or of all `vms` what is worth least if cheaper."""
@@ -247,7 +252,7 @@ class _Search:
     def leave_out_fewer(self, vms: Sequence[Copies], groups: Sequence[Group]) -> None:
         """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
         joined = [group for group in groups if group.joint and group.levers]
-        if not joined or not self._left_out or self._probe.tired:
+        if not self._may_begin(Document.VNF) or not joined or not self._left_out or self._probe.tired:
             return
         levers, levels = _all_of(joined)
         leaving = leaving_out(vms, self._case.request).levers
