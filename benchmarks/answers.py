@@ -224,7 +224,7 @@ def beside_others(request: Request, plan: Plan, more: GuestRequest) -> Request:
 
 def fixes(crowd: Crowd, names: tuple[str, ...]) -> str:
     """How many fixes are found."""
-    return f"{len(proposals(crowd.request, crowd.snapshot, names, change_topology=False))} found"
+    return f"{len(proposals(crowd.request, crowd.snapshot, names, change_topology=False).found)} found"
 
 
 def fit(request: Request, snapshot: Snapshot) -> str:

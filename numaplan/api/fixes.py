@@ -22,12 +22,13 @@ from numaplan.spec.vnf import parse_vnf
 
 MAX_FIXES: Final = 8
 _LATE: Final = "the time ended before everything was looked for that would help"
+_TIRED: Final = "the work for fixes ended before everything was looked for that would help"
 
 
 def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False, clock: Clock = ENDLESS) -> Plan:
     """An infeasible plan with the cheapest fixes of its conflict, proven to be enough; any other as it is.
 
-    Where the clock runs out before all were looked for, a note says so.
+    Where the clock or the limit of work ends that before all were looked for, a note says so.
     """
     if plan.status is not Status.INFEASIBLE or plan.conflict is None:
         return plan
@@ -36,10 +37,11 @@ def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False,
     found = proposals(*asked, change_topology=change_topology, remaining=clock.remaining)
     documents = _Documents(question, clock, change_topology=change_topology)
     fixes: list[Fix] = []
-    for proposal in found:
+    for proposal in found.found:
         if len(fixes) < MAX_FIXES and (patch := documents.proven(proposal)):
             fixes.append(Fix(proposal.sentence, proposal.cost, proposal.document, patch))
-    notes = (*plan.notes, _LATE) if clock.is_over else plan.notes
+    doubt = (_LATE,) if clock.is_over else () if found.complete else (_TIRED,)
+    notes = (*plan.notes, *doubt)
     return replace(plan, conflict=replace(plan.conflict, fixes=tuple(fixes)), notes=notes)
 
 

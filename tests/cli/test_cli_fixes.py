@@ -63,3 +63,16 @@ def test_a_fix_carried_out_on_the_file_leads_to_a_plan(change: str, tmp_path: Pa
             patched = written(tmp_path / "patched.json", applied(host, fix.patch))
             ran = numaplan("place", vnf, "--snapshot", patched, "--domains", DOMAINS)
         assert ran.code == 0, (fix.sentence, ran.err)
+
+
+@pytest.mark.parametrize("most", [1, None])
+def test_a_search_for_fixes_that_a_limit_ends_says_so(
+    most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if most is not None:
+        monkeypatch.setattr("numaplan.placement.fixes.probe.MAX_CASES", most)
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text(VNF.read_text().replace(*CHANGES["more-copies"], 1))
+    question = read_question(vnf, Where(source=HOST, domains=DOMAINS), host_profile=None)
+    notes = with_fixes(question, place(question).plan).notes
+    assert any(note.startswith("the work for fixes ended") for note in notes) == (most is not None)

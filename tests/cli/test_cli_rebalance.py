@@ -61,12 +61,24 @@ def test_nothing_to_do_is_said_and_is_no_failure() -> None:
     assert ran.out.startswith("moves for host atlas7: nothing to do\n")
 
 
-def test_a_host_that_no_moves_mend_is_told_with_the_guest_and_its_reason() -> None:
+def test_what_rests_on_memory_that_nobody_saw_is_not_proven() -> None:
     ran = numaplan("rebalance", "--snapshot", HOST, "--domains", BADLY)
+    assert ran.code == 11
+    assert "note: memory of database, firewall, router counts as needed anew where the guest moves" in ran.out
+
+
+def test_a_host_that_no_moves_mend_is_told_with_the_guest_and_its_reason(tmp_path: Path) -> None:
+    """Shut off, it has no memory there."""
+    host = json.loads(numaplan("inventory", "--snapshot", HOST, "--domains", BADLY, "-o", "json").out)
+    for guest in host["guests"]:
+        guest["running"] = False
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps(host), encoding="utf-8")
+    ran = numaplan("rebalance", "--snapshot", path)
     assert ran.code == 4
     assert "infeasible (proven: no moves help)" in ran.out
     assert "firewall: is there and lies badly: cell 0 has vCPUs on node 0 and its memory on node 1" in ran.out
-    document = json.loads(numaplan("rebalance", "--snapshot", HOST, "--domains", BADLY, "-o", "json").out)
+    document = json.loads(numaplan("rebalance", "--snapshot", path, "-o", "json").out)
     assert document["moves"] == []
     assert document["conflict"] == document["plan"]["conflict"]
     assert [member["vm"] for member in document["conflict"]["constraints"]] == ["firewall"]

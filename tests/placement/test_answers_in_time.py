@@ -90,8 +90,9 @@ def test_a_conflict_without_time_to_make_it_small_is_told_with_none_of_it_proven
 
 def test_without_time_nothing_is_proposed() -> None:
     names = {guest.name for guest in TOO_MANY.guests}
-    assert proposals(TOO_MANY, HOST, names, change_topology=False) != ()
-    assert proposals(TOO_MANY, HOST, names, change_topology=False, remaining=lambda: 0.0) == ()
+    assert proposals(TOO_MANY, HOST, names, change_topology=False).found
+    late = proposals(TOO_MANY, HOST, names, change_topology=False, remaining=lambda: 0.0)
+    assert (late.found, late.complete) == ((), False)
 
 
 def test_fixes_that_the_time_did_not_suffice_for_are_said_to_be_missing() -> None:

@@ -43,6 +43,7 @@ class Probe:
         self.cases = 0
         self.unknown = 0
         self._most = MAX_CASES
+        self._was_tired = False
         self.ask_first(named)
         self._change_topology = change_topology
         self._remaining = remaining
@@ -63,8 +64,14 @@ class Probe:
         """Whether every further answer is no."""
         return self.cases >= self._most + MAX_CASES // 2 or is_over(self._remaining)
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether something may not have been begun, or looked into to its end."""
+        return self._was_tired or self.tired
+
     def allow(self, cases: int) -> None:
         """Lets so many more cases be tried at least before nothing else is begun."""
+        self._was_tired |= self.tired
         self._most = max(MAX_CASES, self.cases + cases)
 
     def holds(self, case: Case) -> bool:

@@ -6,7 +6,7 @@ enough.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -34,6 +34,14 @@ _FOR_FEWER: Final = 20
 _FEW_STEPS: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Changes that are enough, cheapest first. `complete`: no limit ended the search for more."""
+
+    found: tuple[Proposal, ...]
+    complete: bool
+
+
 def proposals(
     request: Request,
     snapshot: Snapshot,
@@ -41,14 +49,14 @@ def proposals(
     *,
     change_topology: bool,
     remaining: Remaining = UNLIMITED,
-) -> tuple[Proposal, ...]:
-    """Changes that make `request` possible, cheapest first; `names` are the guests of a conflict.
+) -> Proposals:
+    """Changes that make `request` possible; `names` are the guests of a conflict.
 
     `request` is as vnf.yaml has it: unless `change_topology`, guests are then kept to the cells that their XML has.
     Those that are not found while time is `remaining` are left out.
     """
     if is_over(remaining):
-        return ()
+        return Proposals((), complete=False)
     case = Case(request, snapshot)
     required = [guest for guest in request.guests if guest.required]
     named = [guest for guest in required if guest.name in names] or required
@@ -77,7 +85,8 @@ def proposals(
     search.combine(Document.VNF, words)
     search.combine(Document.INVENTORY, supply)
     search.leave_out_fewer(by_vm(required, request), words)
-    return tuple(sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence)))
+    found = sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence))
+    return Proposals(tuple(found), complete=not probe.cut_short)
 
 
 def is_possible(
