@@ -14,7 +14,7 @@ from numaplan.audit.audit import audit
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.finding import Severity
-from numaplan.model.guest import CellId, EmulatorPin, Guest
+from numaplan.model.guest import CellId, EmulatorPin, Guest, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
 from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, MemoryPolicy, Request
@@ -357,4 +357,5 @@ def _emulator(of: Guest) -> CpuSet:
 
 
 def exclusive_cpus(of: Guest) -> CpuSet:
-    return CpuSet(pin.cpus.lowest for pin in of.vcpu_pins if len(pin.cpus) == 1)
+    affinities = [of.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(of.vcpus)]
+    return CpuSet(cpus.lowest for cpus in affinities if cpus is not None and len(cpus) == 1)
