@@ -107,7 +107,16 @@ def _alive(draw: st.DrawFn, guest: Json, sets: st.SearchStrategy[str]) -> Json:
     kinds = [("vcpu", vcpu) for vcpu in range(guest["vcpus"])] + [("emulator", None), ("iothread", 1)]
     some = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3, unique=True))
     threads = [{"kind": kind, "index": index, "affinity": draw(sets)} for kind, index in some]
-    return guest | {"live": {"threads": threads}}
+    return guest | {"live": {**guest.get("live", {}), "threads": threads}}
+
+
+@st.composite
+def _seen(draw: st.DrawFn, host: Json) -> list[Json]:
+    """Where memory of a guest lies in fact, be it more or less than it is said to have, or elsewhere."""
+    sizes = sorted({4, *(pool["size_kib"] for node in host["numa_nodes"] for pool in node.get("hugepages", []))})
+    places = [(node["id"], size) for node in host["numa_nodes"] for size in sizes]
+    some = draw(st.lists(st.sampled_from(places), min_size=1, max_size=2, unique=True))
+    return [{"node": node, "page_size_kib": size, "size_kib": GIB * draw(st.integers(1, 2))} for node, size in some]
 
 
 @st.composite
@@ -146,6 +155,8 @@ def _returning(draw: st.DrawFn, host: Json, wish: Wish, held: list[str]) -> Json
     guest["iothreads"] = wish.iothreads
     if not wish.iothreads_share:
         guest["iothread_pins"] = [{"iothread": n + 1, "cpus": str(cpu)} for n, cpu in enumerate(free[: wish.iothreads])]
+    if draw(rarely()):
+        guest["live"] = {"memory": draw(_seen(host))}
     if draw(rarely()):
         guest |= draw(_other_cells(guest))
     vfs = [device["address"] for device in host["pci"] if device.get("physfn") and device["address"] not in held]

@@ -9,7 +9,7 @@ from tests.placement.exhaustive.cases import Case
 from tests.placement.exhaustive.compare import plan_of, question
 from tests.placement.exhaustive.reading import Json, cpu_list, list_text
 from tests.placement.exhaustive.wishes import wishes_of
-from tests.placement.exhaustive.world import World
+from tests.placement.exhaustive.world import World, seen_memory
 
 # What numbers the other names sort before those drawn, and the other way round.
 RENAMED: Final = {"a": "z", "b": "y", "c": "x", "d": "w", "stays": "never"}
@@ -230,7 +230,9 @@ def _account(nodes: dict[int, Json], held: list[tuple[int, int, int]], *, sign: 
 
 
 def _held_now(guest: Json) -> list[tuple[int, int, int]]:
-    """(node, page size, KiB) of memory that is bound to a node."""
+    """(node, page size, KiB) of memory that was seen on a node, else of what is bound to one."""
+    if seen := seen_memory(guest):
+        return [(node, page_kib, kib) for (node, page_kib), kib in seen]
     cells = guest.get("cells") or [{"id": 0, "memory_kib": guest["memory_kib"]}]
     bound = {memnode["cell"]: memnode["nodes"][0] for memnode in guest["memnodes"]}
     pages = {

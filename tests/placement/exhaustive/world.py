@@ -240,7 +240,15 @@ def memory_node(guest: Json, cell: int) -> int | None:
     return nodes[0] if len(nodes) == 1 else None
 
 
+def seen_memory(guest: Json) -> list[tuple[tuple[int, int], int]]:
+    """((node, page size), KiB) of its memory that was seen to lie there."""
+    parts = (guest.get("live") or {}).get("memory", [])
+    return [((part["node"], part["page_size_kib"]), part["size_kib"]) for part in parts]
+
+
 def _memory_of(guest: Json) -> list[tuple[tuple[int, int], int]]:
+    if seen := seen_memory(guest):
+        return seen
     cells = [(cell["id"], cell["memory_kib"]) for cell in guest.get("cells", [])] or [(0, guest["memory_kib"] or 0)]
     found = []
     for cell, kib in cells:
