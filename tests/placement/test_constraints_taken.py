@@ -386,10 +386,14 @@ def test_a_vcpu_on_a_reserved_cpu_is_isolated_too() -> None:
     assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
 
 
-def test_what_a_guest_gives_back_beside_an_isolated_one_goes_to_nobody() -> None:
+def test_what_a_guest_has_beside_an_isolated_one_goes_to_nobody_else() -> None:
     snapshot = host("1n:4c:2t", guests=(pinned("old", "2", "isolate"), pinned("a", "6")))
     asked = Request(HostPolicy(CpuSet.parse("0-1,4-5")), (guest("a", 2), guest("b", 1)))
     assert solve(asked, snapshot, budget=Budget()).status is Status.INFEASIBLE
     fewer = replace(asked, guests=(guest("a", 1), guest("b", 1)))
     plan = solve(fewer, snapshot, budget=Budget())
-    assert {str(cpus) for one in plan.placements for _, cpus in one.cells[0].vcpus} == {"3", "7"}
+    assert [str(cpus) for one in plan.placements for _, cpus in one.cells[0].vcpus] == ["6", "3"]
+    wider = replace(asked, guests=(guest("a", 1), guest("b", 2)))
+    plan = solve(wider, snapshot, budget=Budget())
+    assert verify(wider, snapshot, plan) == ()
+    assert [str(cpus) for one in plan.placements for _, cpus in one.cells[0].vcpus] == ["6", "3", "7"]
