@@ -7,7 +7,8 @@ why            of the guests of a plan that fills the host, one guest's explanat
 conflict       guests of one kind too many: pages, VFs, CPUs in slots; one more: a copy more than capacity says, beside
                many others; even: even sizes where no pool is named, so that each node keeps a CPU to float on and
                wastes one; mixed: sizes and thread policies that leave no CPU over and do not share out over the nodes;
-               with how many members (?: not proven to be needed)
+               full: all guests of a host that has as many CPUs, pages and VFs as they ask for (on the large host);
+               with how many guests are in it, and how many members are not proven to be needed (?)
 fixes          of these conflicts, with how many there are
 left out       reasons of guests that a full host leaves out, with how many there are
 capacity       copies of one cell and of two: none beside others, and beside others that may be moved
@@ -102,6 +103,15 @@ def crowds(kind: HostKind) -> Iterator[Crowd]:
     yield next(
         Crowd("mixed", request, pages) for attempt in count() if is_impossible(request := mixed(kind, attempt), pages)
     )
+    if nodes > REBALANCED_NODES:
+        yield full(kind)
+
+
+def full(kind: HostKind) -> Crowd:
+    """Guests that ask for all that a host has, none of which may be left out."""
+    made = make_instance(kind, 1.0, 5)
+    guests = tuple(replace(asked, required=True) for asked in made.request.guests)
+    return Crowd("full", replace(made.request, guests=guests), made.snapshot)
 
 
 def one_more(kind: HostKind) -> Crowd:
