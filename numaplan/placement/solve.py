@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from numaplan.model.plan import MAXIMIZED, Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
@@ -16,7 +17,10 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Bound, Budget, Searched, search
-from numaplan.placement.unseen import unseen
+from numaplan.placement.unseen import ungiven_memory, unseen
+
+# What members of a conflict are called that memory has a part in.
+_OF_MEMORY: Final = frozenset({"memory", "memory_policy", "page_size"})
 
 
 def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
@@ -39,8 +43,16 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
             return _planned(request, problem, result, empty=empty)
         case Outcome.INFEASIBLE:
             found, reasons = conflict(request, facts, budget.remaining)
-            # A proof is a proof, whatever limits the search for a smaller conflict met.
-            return replace(empty, status=Status.INFEASIBLE, limit=Limit.NONE, conflict=found, unplaced=reasons)
+            is_of_memory = any(member.constraint in _OF_MEMORY for member in found.members)
+            return replace(
+                empty,
+                status=Status.INFEASIBLE,
+                # A proof is a proof, whatever limits the search for a smaller conflict met.
+                limit=Limit.NONE,
+                conflict=found,
+                unplaced=reasons,
+                notes=(*empty.notes, *(ungiven_memory(problem) if is_of_memory else ())),
+            )
         case Outcome.UNKNOWN:
             reason = "neither a place nor a proof that there is none was found within the limit"
             unplaced = tuple(Unplaced(guest.name, reason) for guest in request.guests)

@@ -111,3 +111,16 @@ def test_moves_that_are_no_dearer_than_if_all_memory_were_there_are_proven() -> 
     assert [kind for _, kind in steps(moves)] == [MoveKind.REPIN]
     assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
     assert not any("counts as needed anew" in note for note in moves.plan.notes)
+
+
+@pytest.mark.parametrize(("running", "bound", "noted"), [(None, True, True), (True, False, True), (True, True, False)])
+def test_memory_that_counts_twice_is_noted_where_it_is_in_the_way(
+    *, running: bool | None, bound: bool, noted: bool
+) -> None:
+    one = there("a", ["1"], memory=("strict", [0]) if bound else None, running=running)
+    plan = planned(ask(guest("a", 1, memory_gib=4), guest("b", 1, memory_gib=4), reserved="0"), full(one))
+    assert plan.status is Status.INFEASIBLE
+    assert any(note.startswith("memory of a counts as needed anew") for note in plan.notes) == noted
+    plan = planned(ask(guest("a", 9, memory_gib=1), reserved="0"), full(one))
+    assert plan.status is Status.INFEASIBLE
+    assert not any("counts as needed anew" in note for note in plan.notes)
