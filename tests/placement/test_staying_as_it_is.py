@@ -8,11 +8,13 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Placement, Plan, Status
 from numaplan.model.request import GuestRequest
+from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget
 from numaplan.placement.options import build_problem
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
+from numaplan.placement.why.places import explain_places
 from tests.audit.audited import guest as there
 from tests.hosts import Nic, host
 from tests.requests import ask, guest, vfs
@@ -201,3 +203,26 @@ def test_whole_cores_may_have_their_odd_cpu_beside_an_isolated_guest(pins: tuple
     assert verify(request, snapshot, plan) == ()
     assert plan.status is Status.OPTIMAL
     assert moves(plan) == (pins[1] != "9")
+
+
+def test_why_says_that_staying_beside_an_isolated_guest_was_not_looked_at() -> None:
+    """Guest a goes to one core of the other node, where it touches one cache and not two."""
+    alone = there("iso", ["5"], emulator="0", thread_policy="isolate", running=True)
+    snapshot = host("2n:2c:2t", llcs_per_node=2, guests=[alone, there("a", ["1", "4"], emulator="0", running=True)])
+    request = ask(guest("a", 2), reserved="0")
+    plan = solve(request, snapshot, budget=Budget())
+    (why,) = explain_places(request, host_facts(request, snapshot), plan.placements)
+    assert cpus(plan.placements[0]) == [CpuSet([2]), CpuSet([6])]
+    assert "it could stay beside a guest that has its core to itself: that was not looked at" in why.reasons
+    assert why.runner_up is None
+
+
+def test_copies_beside_an_isolated_guest_are_not_counted_and_nothing_is_proven() -> None:
+    others = [there("iso", ["2"], thread_policy="isolate", running=True), there("odd", ["1", "5", "3"], running=True)]
+    snapshot = host("1n:4c:2t", guests=[*others, there("v", ["7", "6"], running=True)])
+    request = ask(guest("v", 2), reserved="0,4")
+    assert len(solve(request, snapshot, budget=Budget()).placements) == 1
+    found = count_copies(request, snapshot, "v", together=False, apart=False)
+    assert isinstance(found, Counted)
+    assert (found.capacity.fit, found.capacity.proven) == (0, False)
+    assert any(note.startswith("not all ways of v") for note in found.capacity.notes)

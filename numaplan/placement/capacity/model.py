@@ -13,6 +13,7 @@ from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.totals import resources
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.current import pinned_cpus
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.joined import Lies
@@ -113,12 +114,19 @@ def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> Copies
         if guest.vm != copies.vm and guest.required
     ]
     (name,) = copies.called(1, (guest.name for guest in request.guests))
-    # Where the copies that are there lie now binds none of them, and what they hold is free in the facts.
+    # Where the copies that are there lie now binds none of them, and what they hold is free in the facts. But on cores
+    # that another guest has to itself only who is there may have anything, and that is not looked at here.
+    online, there = facts.snapshot.cpus.online, [g for g in facts.snapshot.guests if g.name in copies.present]
+    beside = any(not facts.idle.isdisjoint(pinned_cpus(guest, copies.guest, online=online)) for guest in there)
     staying = tuple(guest for guest in facts.snapshot.guests if guest.name not in copies.present)
     facts = replace(facts, snapshot=replace(facts.snapshot, guests=staying))
     one = replace(copies.guest, name=name)
     problem = _without_costs(build_problem(replace(request, guests=(*others, one)), facts))
     number = next(c for c, guests in enumerate(problem.classes) if guests.request.name == name)
+    if beside:
+        classes = list(problem.classes)
+        classes[number] = replace(classes[number], partial=True, beside=True)
+        problem = replace(problem, classes=tuple(classes))
     return CopiesProblem(problem, copies, number)
 
 

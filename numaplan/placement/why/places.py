@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement, RunnerUp, Why
 from numaplan.model.request import Request
@@ -38,14 +39,23 @@ def _explain(host: Host, placement: Placement) -> Why:
     is_partial = host.class_of[placement.vm].partial and len(placement.cells) > 1
     if is_partial:
         reasons.append("its cells can lie in very many ways: only the first were looked at")
-    elif not ways:
+    may_stay = _may_stay_beside(host, placement)
+    if may_stay:
+        reasons.append("it could stay beside a guest that has its core to itself: that was not looked at")
+    if not (ways or is_partial or may_stay):
         reasons.append(_only_way(host, placement))
     # What a way can cost at the least of which it was not found out, or at which nobody looked.
-    open_costs = [way.least for way in ways if way.least is not None] + [0] * is_partial
+    open_costs = [way.least for way in ways if way.least is not None] + [0] * (is_partial or may_stay)
     if fitting and any(least < seen.now.total + _extra(seen, fitting[0]) for least in open_costs):
         reasons.append(_NO_CHEAPEST)
         return Why(placement.vm, tuple(reasons), None)
     return Why(placement.vm, tuple(reasons), _runner_up(seen, fitting))
+
+
+def _may_stay_beside(host: Host, placement: Placement) -> bool:
+    """Whether a way that it has, and does not go, is to stay on a core that another guest has to itself."""
+    held = CpuSet(cpu for cell in placement.cells for _, cpus in cell.vcpus for cpu in cpus)
+    return host.class_of[placement.vm].beside and host.problem.facts.idle.isdisjoint(held)
 
 
 @dataclass(frozen=True, slots=True)
