@@ -5,8 +5,8 @@ Each instance has a process of its own, and so its own peak of memory. With N = 
 solves with a wall-clock limit instead of a limit of work. A row is a kind of host at a fill: sums over its seeds,
 medians and maxima of times. `--repeat 20` instead plans each of the hosts so often, two at a time, and compares bytes;
 `--cases` sets our plans of small instances from the field (tests/cases) beside the same first fits; `--within S` counts
-of the instances with at most 60 guests those of which priority and cost are done with in S CPU seconds, times the pace
-of this machine (benchmarks/pace.py): what is not proven of them takes all its work, some 5 s.
+of the instances with at most 60 guests those of which priority and cost are done with in S CPU seconds of this machine
+(its pace: benchmarks/pace.py); what is not proven of them takes all its work, some 5 s.
 
 columns: guests placed, ours : the most of any first fit : first fit in the order of the request; priority placed, of
 the same; the cost of exactly the guests of the best first fit, ours : its own; instances of which priority and cost are

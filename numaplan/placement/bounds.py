@@ -109,6 +109,6 @@ def _free_of(f: Formulation, node: NodeId, rooms: list[int], outside: int) -> Li
     free = [f.model.boolean() for _ in rooms]
     for one, following in pairwise(free):
         f.model.at_most(following - one, 0)
-    most = sum(rooms) + outside + f.problem.beside([node])
+    most = sum(rooms) + outside + f.problem.cpus_beside([node])
     f.model.at_most(held + total(one * room for one, room in zip(free, rooms, strict=True)), most)
     return total(free)

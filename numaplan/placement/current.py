@@ -177,8 +177,9 @@ def _kept_cores(
     Who is on a core that a guest which stays has to itself may stay there: of such cores nobody else gets anything.
     """
     index = {cpu: i for i, kind in enumerate(cores) for core in kind.cores for cpu in core}
-    beside = CpuSet(vcpus) & facts.idle | CpuSet(own) & facts.idle
-    counted = [cpu for cpu in (*vcpus, *own) if cpu not in beside]
+    cell_set = [*vcpus, *own]
+    beside = CpuSet(cell_set) & facts.idle
+    counted = [cpu for cpu in cell_set if cpu not in beside]
     if not beside <= facts.online(node) or any(cpu not in index or cores[index[cpu]].node != node for cpu in counted):
         return None
     used = Counter(index[cpu] for cpu in counted)
@@ -193,7 +194,7 @@ def _kept_cores(
             on_whole = sum(cpu in index and index[cpu] in whole for cpu in vcpus)
             parts = len(used) - len(whole) + len({facts.core_of[cpu] for cpu in beside})
             if (
-                len(whole) != (len(counted) + len(beside)) // facts.threads
+                len(whole) != len(cell_set) // facts.threads
                 or parts > 1
                 or on_whole != min(len(vcpus), len(whole) * facts.threads)
             ):

@@ -83,7 +83,7 @@ def free_nodes(f: Formulation) -> Linear:
             free = _free(f, given)
             # Follows from the above, but without it the relaxation sees no use in filling a node.
             room = sum(kind.free * len(kind.cores) for kind in f.problem.core_kinds if kind.node == node)
-            room += f.problem.beside([node])
+            room += f.problem.cpus_beside([node])
             held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
             f.model.at_most(held + free * room, room)
             count.append(free)

@@ -1,14 +1,17 @@
 """The counts of a request: the classes of guests that have the same ways, and the kinds they choose from."""
 
 from collections import Counter, defaultdict
+from collections.abc import Set as AbstractSet
 
 from numaplan.cpuset import CpuSet
+from numaplan.model.devices import PciAddress
+from numaplan.model.guest import Guest
 from numaplan.model.request import GuestRequest, Request
-from numaplan.placement.current import current_keeps, pinned_cpus
+from numaplan.placement.current import Keeps, current_keeps, pinned_cpus
 from numaplan.placement.demands import demands_on, needs, node_cost, ports_in_reach
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
-from numaplan.placement.problem import DeviceKind, GuestClass, Keep, Option, Problem
+from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, GuestClass, Keep, Option, Problem
 
 
 def build_problem(request: Request, facts: HostFacts) -> Problem:
@@ -36,31 +39,23 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     for members in groups.values():
         first = members[0]
         cells, devices, options, are_more = demands.of(first, most)
-        beside = False
+        keeps = Keeps()
         if first.name in existing:
-            # That another device takes the place of one that is no VF is no move.
-            for loose in (False, True) if first.devices else (False,):
-                keeps = current_keeps(
-                    facts,
-                    first,
-                    existing[first.name],
-                    devices=devices,
-                    cores=cores,
-                    kinds=kinds,
-                    claimed=claimed,
-                    loose=loose,
-                )
-                are_more |= not keeps.complete
-                beside |= any(not facts.idle.isdisjoint(keep.cpus) for keep in keeps.ways)
-                options += tuple(
-                    _kept_option(facts, first, keep, kinds=kinds)
-                    for keep in keeps.ways
-                    if ports_in_reach(facts, first, tuple(cell.numa_node for cell in keep.placement.cells))
-                )
+            keeps = _keeps(facts, first, existing[first.name], devices, cores=cores, kinds=kinds, claimed=claimed)
+            options += tuple(_kept_option(facts, first, keep, kinds=kinds) for keep in keeps.ways)
         floats = not facts.names_pools and first.has_floating_threads
         exists = first.name in existing
         classes.append(
-            GuestClass(tuple(members), cells, devices, options, floats, exists=exists, partial=are_more, beside=beside)
+            GuestClass(
+                tuple(members),
+                cells,
+                devices,
+                options,
+                floats,
+                exists=exists,
+                partial=are_more or not keeps.complete,
+                stays_beside=any(not facts.idle.isdisjoint(keep.cpus) for keep in keeps.ways),
+            )
         )
     # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
     apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
@@ -71,6 +66,33 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         if kind.bundle is not None:
             bundles[kind.bundle] = bundles.get(kind.bundle, 0) + len(kind.members)
     return Problem(facts, tuple(classes), cores, kinds, bundles, scattered)
+
+
+def _keeps(
+    facts: HostFacts,
+    request: GuestRequest,
+    guest: Guest,
+    devices: tuple[DeviceDemand, ...],
+    *,
+    cores: tuple[CoreKind, ...],
+    kinds: tuple[DeviceKind, ...],
+    claimed: AbstractSet[PciAddress],
+) -> Keeps:
+    """The ways in which a guest stays within reach of its ports, those also in which another device is given to it.
+
+    That another device takes the place of one that is no VF is no move.
+    """
+    found = [
+        current_keeps(facts, request, guest, devices=devices, cores=cores, kinds=kinds, claimed=claimed, loose=loose)
+        for loose in ((False, True) if request.devices else (False,))
+    ]
+    near = (
+        keep
+        for keeps in found
+        for keep in keeps.ways
+        if ports_in_reach(facts, request, tuple(cell.numa_node for cell in keep.placement.cells))
+    )
+    return Keeps(tuple(near), all(keeps.complete for keeps in found))
 
 
 def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:

@@ -28,7 +28,7 @@ def _hold_threads(f: Formulation, counts: list[Linear]) -> None:
     idled = min((kind.free for kind in kinds if kind.isolable), default=1)
     threads = [_threads(f.problem, unit.guests.cells, idled) for unit in f.units]
     held = total(count * each for count, each in zip(counts, threads, strict=True))
-    beside = f.problem.beside(f.problem.facts.nodes)
+    beside = f.problem.cpus_beside(f.problem.facts.nodes)
     f.model.at_most(held, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
 
 

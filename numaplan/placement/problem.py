@@ -146,7 +146,7 @@ class GuestClass:
     """Guests with the same needs. `floats`: its emulator or iothreads run on CPUs that nobody holds.
 
     Each may stand for several guests that share their nodes. `partial`: `options` are not all of their ways to lie.
-    `beside`: it may stay on a core that another guest has to itself, whose CPUs are counted for nobody.
+    `stays_beside`: it may stay on a core that another guest has to itself, whose CPUs are counted for nobody.
     """
 
     members: tuple[GuestRequest, ...]
@@ -157,7 +157,7 @@ class GuestClass:
     exists: bool
     stands_for: int = 1
     partial: bool = False
-    beside: bool = False
+    stays_beside: bool = False
 
     @property
     def request(self) -> GuestRequest:
@@ -187,11 +187,11 @@ class Problem:
     @property
     def uncounted(self) -> bool:
         """Whether there is more to be had of cores than the core kinds tell: what they have not is no proof then."""
-        return self.scattered or any(guests.beside for guests in self.classes)
+        return self.scattered or any(guests.stays_beside for guests in self.classes)
 
-    def beside(self, nodes: Collection[NodeId]) -> int:
+    def cpus_beside(self, nodes: Collection[NodeId]) -> int:
         """How many CPUs on these nodes only who is there may have, beside a guest that has their cores to itself."""
-        if not any(guests.beside for guests in self.classes):
+        if not any(guests.stays_beside for guests in self.classes):
             return 0
         return sum(len(self.facts.online(node) & self.facts.idle) for node in nodes)
 

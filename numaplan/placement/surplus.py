@@ -90,7 +90,7 @@ def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> 
     memory_kib = sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes)
     # What floats where no pool is named needs a CPU that nobody holds.
     unheld = sum(len(facts.unheld(node)) for node in nodes) - guests.floats
-    cpus = min(unheld, sum(kind.free * len(kind.cores) for kind in kinds) + problem.beside(nodes))
+    cpus = min(unheld, sum(kind.free * len(kind.cores) for kind in kinds) + problem.cpus_beside(nodes))
     have_and_need = [
         (cpus, sum(cell.cpus(facts.threads) for cell in cells)),
         (sum(len(kind.cores) for kind in kinds if kind.isolable), sum(cell.isolated for cell in cells)),

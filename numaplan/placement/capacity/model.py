@@ -125,7 +125,7 @@ def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> Copies
     number = next(c for c, guests in enumerate(problem.classes) if guests.request.name == name)
     if beside:
         classes = list(problem.classes)
-        classes[number] = replace(classes[number], partial=True, beside=True)
+        classes[number] = replace(classes[number], partial=True, stays_beside=True)
         problem = replace(problem, classes=tuple(classes))
     return CopiesProblem(problem, copies, number)
 

@@ -80,7 +80,7 @@ def what_nodes_lack(request: Request, problem: Problem) -> str | None:
     """
     guests = problem.classes[0]
     return (
-        (None if guests.beside else _no_node(problem, guests) or _no_nodes_apart(problem, guests))
+        (None if guests.stays_beside else _no_node(problem, guests) or _no_nodes_apart(problem, guests))
         or no_port_near(problem, guests)
         or _no_devices(problem, guests)
         or _no_devices_near(request, problem, guests)

@@ -36,7 +36,7 @@ from numaplan.placement.rebalance.returning import ways_to_return
 from numaplan.placement.rebalance.spare import facts_without
 from numaplan.placement.rebalance.standing import Standing, standing_guests
 from numaplan.placement.rebalance.steps import steps_of
-from numaplan.placement.rebalance.untold import untold, with_untold_memory
+from numaplan.placement.rebalance.unseen_memory import note_on_unseen, with_unseen_memory
 from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
@@ -74,11 +74,11 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
         if _least_anyway(question, None) is None:
             return _impossible(question)
-        return _unknown(question, untold(question, _ROOM))
+        return _unknown(question, note_on_unseen(question, _ROOM))
     if not solved.solution:
         return _unknown(question, unseen(f.problem, _ROOM))
     least = (_least_anyway(question, bound) or 0) if bound else bound
-    notes = untold(question, _CHEAPER) if least < bound else ()
+    notes = note_on_unseen(question, _CHEAPER) if least < bound else ()
     bound = min(bound, least)
     moves = _answer(question, f, solved, bound, notes)
     return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound, notes=notes)
@@ -89,7 +89,7 @@ def _least_anyway(question: Rebalancing, known: int | None) -> int | None:
 
     `known` is that for memory that is known of.
     """
-    generous = with_untold_memory(question)
+    generous = with_unseen_memory(question)
     if generous is question:
         return known
     f = stay_or_move(generous)

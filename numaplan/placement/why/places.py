@@ -55,7 +55,7 @@ def _explain(host: Host, placement: Placement) -> Why:
 def _may_stay_beside(host: Host, placement: Placement) -> bool:
     """Whether a way that it has, and does not go, is to stay on a core that another guest has to itself."""
     held = CpuSet(cpu for cell in placement.cells for _, cpus in cell.vcpus for cpu in cpus)
-    return host.class_of[placement.vm].beside and host.problem.facts.idle.isdisjoint(held)
+    return host.class_of[placement.vm].stays_beside and host.problem.facts.idle.isdisjoint(held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Memory of guests that counts as not given back, as nobody knows that they run, or where it lies.
+"""Memory of guests that counts as not given back, as nobody saw where it lies, or knows that they run.
 
 That is on the safe side where somebody else would want it. But it may be there, under the vCPUs that it belongs to, and
 then asks for nothing more: what does not hold with it too is not proven.
@@ -16,25 +16,25 @@ from numaplan.units import format_few
 _MOST_NAMED: Final = 5
 
 
-def with_untold_memory(question: Rebalancing) -> Rebalancing:
+def with_unseen_memory(question: Rebalancing) -> Rebalancing:
     """The same question with that memory free, wherever it may be; the very one where there is none."""
     there = Counter[Place]()
     for each in question.movable:
-        there.update(_untold(question, each))
+        there.update(_unseen(question, each))
     if not there:
         return question
     return replace(question, snapshot=replace(question.snapshot, nodes=with_memory(there, question.snapshot.nodes)))
 
 
-def untold(question: Rebalancing, what: str) -> tuple[str, ...]:
+def note_on_unseen(question: Rebalancing, what: str) -> tuple[str, ...]:
     """A note on whose memory that is, so that `what` is not ruled out."""
-    names = [each.guest.name for each in question.movable if _untold(question, each)]
+    names = [each.guest.name for each in question.movable if _unseen(question, each)]
     whose = format_few(names, _MOST_NAMED)
     counts = f"memory of {whose} counts as needed anew where the guest moves, be it in place"
     return (f"{counts}: nobody knows that it lies there, so {what} is not ruled out",)
 
 
-def _untold(question: Rebalancing, standing: Standing) -> Counter[Place]:
+def _unseen(question: Rebalancing, standing: Standing) -> Counter[Place]:
     """What is not known to lie where it is taken to be, or anywhere; nothing of a guest that is shut off."""
     if standing.guest.running is False:
         return Counter()
