@@ -35,7 +35,7 @@ def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
     """The request with the XML's cells; None where it asks for nothing else."""
     if guest.cells:
         cells = tuple((cell.vcpus, cell.memory_kib) for cell in guest.cells)
-    elif guest.topology is not None and len(asked.cells) == 1 and guest.topology.vcpus != asked.vcpus:
+    elif guest.topology is not None and guest.topology.vcpus != asked.vcpus:
         cells = ((tuple(VcpuId(v) for v in range(guest.topology.vcpus)), asked.memory_kib),)
     else:
         return None

@@ -53,7 +53,7 @@ def current_keeps(
     """The guest as its XML has it, where that satisfies the request by itself, in each way to use its functions.
 
     Its cells need not be those of the XML: who gets others is not moved by that. `claimed` functions are named by
-    another guest too. `loose`: but for its devices that are no VFs.
+    another guest too. `loose`: but for its devices that can be no VFs.
     """
     placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
     extra = _own_threads(request, guest)
@@ -95,7 +95,7 @@ def current_keeps(
     return Keeps(tuple(keeps), found.complete)
 
 
-def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
+def is_moved(facts: HostFacts, request: GuestRequest, guest: Guest, placement: Placement) -> bool:
     """Whether a plan changes a CPU, a node or a VF of a guest that is there already.
 
     Where its emulator and iothreads float follows from the host's pools, and memory that no XML binds lies where it
@@ -109,7 +109,7 @@ def is_moved(request: GuestRequest, guest: Guest, placement: Placement) -> bool:
         guest.effective_iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
     )
     memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
-    vfs = {vf for interface in placement.interfaces for vf in interface.vfs}
+    vfs = {one for functions in placement.functions for one in functions if facts.devices[one].physfn is not None}
     return vcpus or emulator or iothreads or memory or not vfs <= set(guest.pci_addresses)
 
 

@@ -33,8 +33,9 @@ class HostFacts:
     that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `idle` others on a core that a staying guest has to itself, `free` the allocatable ones on a node that are neither.
-    Nor are `left` ones free, which a thread floats on that is to keep them: nobody holds them, or has their core alone.
+    `vcpus` those of vCPUs among them, `idle` others on a core that a staying guest has to itself, `free` the
+    allocatable ones on a node that are neither taken nor idle. Nor are `left` ones free, which a thread floats on that
+    is to keep them: nobody holds them, or has their core alone.
     `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core. `beside` a node
     are itself and those that share a package with it.
     `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
@@ -60,6 +61,7 @@ class HostFacts:
     shared: CpuSet
     allocatable: CpuSet
     taken: CpuSet
+    vcpus: CpuSet
     left: CpuSet
     idle: CpuSet
     free: CpuSet
@@ -78,9 +80,14 @@ class HostFacts:
     notes: tuple[str, ...]
 
     @property
-    def names_pools(self) -> bool:
-        """Whether the site names (or implies) a reserved or shared CPU that is online."""
-        return bool(self.reserved or self.shared)
+    def float_pools(self) -> tuple[CpuSet, CpuSet]:
+        """The shared and the reserved CPUs on which threads may float: never those of a staying guest's vCPU."""
+        return self.shared - self.vcpus, self.reserved - self.vcpus
+
+    @property
+    def has_pools(self) -> bool:
+        """Whether there is one of these."""
+        return any(self.float_pools)
 
     def online(self, node: NodeId) -> CpuSet:
         """The node's online CPUs."""
@@ -161,6 +168,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         shared=shared,
         allocatable=allocatable,
         taken=taken,
+        vcpus=CpuSet(cpu for guest in staying for cpu in _taken_by_vcpus(guest, online)),
         left=CpuSet(),
         idle=idle,
         free=open_ - idle,

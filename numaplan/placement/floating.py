@@ -15,10 +15,10 @@ def floating_cpus(
     `held` CPUs are dedicated to somebody; `idle` ones are kept idle beside an isolated core, and are the last resort.
     """
     near = CpuSet(cpu for node in nodes for cpu in facts.online(node))
-    for pool in (facts.shared, facts.reserved):
+    for pool in facts.float_pools:
         if pool & near:
             return pool & near, None
-    for name, pool in (("shared", facts.shared), ("reserved", facts.reserved)):
+    for name, pool in zip(("shared", "reserved"), facts.float_pools, strict=True):
         if pool:
             return pool, f"no shared or reserved CPU on its nodes: its floating threads run on all {name} CPUs ({pool})"
     unheld = near - facts.taken - held

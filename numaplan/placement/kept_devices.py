@@ -58,10 +58,11 @@ def kept_devices(
 ) -> KeptWays:
     """Every way to serve the request with what it has; none where something is missing.
 
-    `claimed` functions are named by another guest too. `loose`: but for its devices that are no VFs.
+    `claimed` functions are named by another guest too. `loose`: but for its devices that can be no VFs.
     """
-    asked = [entry for entry in entries(request) if not (loose and isinstance(entry, DeviceRequest))]
-    demands = demands[: len(asked)]
+    numbers = [d for d, demand in enumerate(demands) if not loose or any(kinds[i].pf is not None for i in demand.kinds)]
+    asked = [entries(request)[d] for d in numbers]
+    demands = [demands[d] for d in numbers]
     kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
     own = [address for address in dict.fromkeys(guest.pci_addresses) if address in kind_of]
     have = Counter(kind_of[address] for address in own)
@@ -71,16 +72,19 @@ def kept_devices(
         near = (i for i in demand.kinds if have[i] and near_enough(facts, demand.affinity, kinds[i].node, nodes))
         shares = _shares(demand.count, {i: have[i] for i in near}, tries)
         choices.append([used for used in shares if not (demand.distinct and _shares_pf(used, kinds))])
-    served = current_devices(facts, request, guest)[: len(asked)]
+    every = current_devices(facts, request, guest)
+    served = [every[d] for d in numbers]
     as_served = tuple(Counter(kind_of.get(one, -1) for one in functions if one is not None) for functions in served)
     is_way = all(used in some for used, some in zip(as_served, choices, strict=True))
     first = {_weight(demands, as_served): as_served} if is_way and sum(as_served, Counter[int]()) <= have else {}
     ways = first | {key: way for key, way in _ways(demands, choices, have, tries).items() if key not in first}
+    # What could be a VF or none is kept, though exchanging it might be no move.
+    either = loose and any(len({kinds[i].pf is None for i in demand.kinds}) > 1 for demand in demands)
     # Which of several functions of a kind it keeps matters to who else may keep one.
     any_other = not claimed.isdisjoint(own) and len(own) > sum(demand.count for demand in demands)
     return KeptWays(
-        tuple(_named(asked, way, served, own=own, kind_of=kind_of) for way in ways.values()),
-        complete=next(tries, None) is not None and not any_other,
+        tuple(_named(asked, numbers, way, served, own=own, kind_of=kind_of) for way in ways.values()),
+        complete=next(tries, None) is not None and not (any_other or either),
     )
 
 
@@ -129,6 +133,7 @@ def _ways(
 
 def _named(
     asked: Sequence[InterfaceRequest | DeviceRequest],
+    numbers: Sequence[int],
     way: _Way,
     served: Sequence[Sequence[PciAddress | None]],
     *,
@@ -162,7 +167,7 @@ def _named(
     return KeptDevices(
         tuple(InterfacePlacement(entry.name, functions) for entry, functions in pairs if _is_interface(entry)),
         tuple(DevicePlacement(entry.name, functions[0]) for entry, functions in pairs if not _is_interface(entry)),
-        tuple((d, i, n) for d, used in enumerate(way) for i, n in sorted(used.items())),
+        tuple((d, i, n) for d, used in zip(numbers, way, strict=True) for i, n in sorted(used.items())),
         exchanged=any(None in own_places for own_places in places),
     )
 

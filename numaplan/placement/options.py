@@ -43,7 +43,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         if first.name in existing:
             keeps = _keeps(facts, first, existing[first.name], devices, cores=cores, kinds=kinds, claimed=claimed)
             options += tuple(_kept_option(facts, first, keep, kinds=kinds) for keep in keeps.ways)
-        floats = not facts.names_pools and first.has_floating_threads
+        floats = not facts.has_pools and first.has_floating_threads
         exists = first.name in existing
         classes.append(
             GuestClass(

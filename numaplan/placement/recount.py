@@ -42,7 +42,7 @@ def _moves(request: Request, facts: HostFacts, placements: Sequence[Placement]) 
     placed = {placement.vm: placement for placement in placements}
     existing = {guest.name: guest for guest in facts.snapshot.guests}
     return sum(
-        guest.name not in placed or is_moved(guest, existing[guest.name], placed[guest.name])
+        guest.name not in placed or is_moved(facts, guest, existing[guest.name], placed[guest.name])
         for guest in request.guests
         if guest.name in existing
     )

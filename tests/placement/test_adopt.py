@@ -2,10 +2,21 @@
 
 import pytest
 
-from numaplan.model.guest import CellId, Guest, GuestCell, VcpuId
+from numaplan.model.guest import CellId, Guest, GuestCell, GuestTopology, VcpuId
 from numaplan.placement.adopt import keep_guest_topology
 from tests.hosts import GIB, host
 from tests.requests import ask, guest
+
+
+@pytest.mark.parametrize("vcpus", [6, (3, 3)])
+def test_who_has_a_topology_of_other_vcpus_and_no_cells_keeps_to_it_whatever_cells_are_asked_for(
+    vcpus: int | tuple[int, ...],
+) -> None:
+    existing = Guest("a", "a.xml", 4, GIB, topology=GuestTopology(1, 1, 4, 1))
+    kept, notes = keep_guest_topology(ask(guest("a", vcpus)), host("2n:4c:1t", guests=[existing]))
+    (cell,) = kept.guests[0].cells
+    assert (cell.vcpus, cell.memory_kib) == (tuple(map(VcpuId, range(4))), (1 if vcpus == 6 else 2) * GIB)
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_copies_that_are_there_give_back_what_they_hold_and_count_as_copies(name
 
 def test_a_guest_of_another_name_is_no_copy() -> None:
     there = [pinned("fw-01", 0, 1), pinned("fw-x", 2, 3), pinned("fwd", 4, 5)]
-    assert counted(ask(guest("fw", 4), reserved="4"), host("2n:4c:2t", guests=there)).fit == 2
+    assert counted(ask(guest("fw", 4), reserved="14"), host("2n:4c:2t", guests=there)).fit == 2
 
 
 def test_an_iommu_group_goes_to_one_copy_whole() -> None:

@@ -382,7 +382,7 @@ def test_a_vcpu_on_a_reserved_cpu_is_isolated_too() -> None:
     snapshot = host("1n:4c:2t", guests=(pinned("old", "0", "isolate"),))
     request = Request(POLICY, (guest("a", 1),))
     assert facts_of(snapshot).free == CpuSet.parse("1-3,5-7")
-    told = found(request, snapshot, placed("a", cell(0, "4"), emulator="0"))
+    told = found(request, snapshot, placed("a", cell(0, "4"), emulator="1"))
     assert [violation.constraint for violation in told] == ["cpu_not_allocatable"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Placement, Plan, Status
-from numaplan.model.request import GuestRequest
+from numaplan.model.request import DeviceRequest, GuestRequest
 from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget
@@ -88,6 +88,21 @@ def test_vfs_are_not_exchanged_for_nothing() -> None:
     plan, placement = placed(guest("a", 2, interfaces=[vfs("x", "e0"), vfs("y", "e0")]), pins=LAST, vfs=VFS[3:1:-1])
     assert moves(plan) == 0
     assert given(placement) == {"x": (VFS[3],), "y": (VFS[2],)}
+
+
+@pytest.mark.parametrize(("address", "moved"), [(VFS[2], 0), (VFS[1], 1)])
+def test_a_vf_that_is_asked_for_as_a_device_is_kept_as_one_of_an_interface(address: str, moved: int) -> None:
+    asked = replace(guest("a", 2), devices=(DeviceRequest("nic", address=PciAddress.parse(address)),))
+    plan, placement = placed(asked, pins=LAST, vfs=[VFS[2]])
+    assert moves(plan) == moved
+    assert placement.devices[0].address == PciAddress.parse(address)
+
+
+def test_a_guest_keeps_its_vf_of_those_that_would_do_as_a_device() -> None:
+    asked = replace(guest("a", 2), devices=(DeviceRequest("nic", vendor="8086", device="154c"),))
+    plan, placement = placed(asked, pins=LAST, vfs=[VFS[2]])
+    assert moves(plan) == 0
+    assert placement.devices[0].address == PciAddress.parse(VFS[2])
 
 
 def test_of_more_vfs_than_are_asked_for_those_that_cost_least_are_kept() -> None:

@@ -260,12 +260,22 @@ class TestSharedEmulator:
                 ),
             )
 
-    def test_the_pools_are_the_sites_whoever_is_pinned_in_them(self) -> None:
+    def test_it_floats_on_no_cpu_of_a_staying_guests_vcpu_but_with_its_emulator(self) -> None:
         snapshot = host("2n:4c:2t", guests=[staying("9", emulator="1")])
         request = Request(POLICY, (guest("a", 1),))
-        assert not found(request, snapshot, placed("a", cell(0, "2"), emulator="1,9"))
-        wrong = found(request, snapshot, placed("a", cell(0, "2"), emulator="1"))
+        assert not found(request, snapshot, placed("a", cell(0, "2"), emulator="1"))
+        wrong = found(request, snapshot, placed("a", cell(0, "2"), emulator="1,9"))
         assert [violation.constraint for violation in wrong] == ["emulator"]
+
+    def test_where_staying_vcpus_have_a_whole_pool_the_next_rung_serves_and_at_last_what_nobody_holds(self) -> None:
+        policy = replace(POLICY, reserved_cpus=CpuSet.parse("0"), shared_cpus=CpuSet.parse("1"))
+        request = Request(policy, (guest("a", 1),))
+        assert not found(request, host("2n:4c:2t", guests=[staying("1")]), placed("a", cell(0, "2"), emulator="0"))
+        held = host("2n:4c:2t", guests=[staying("1", "0")])
+        assert not found(request, held, placed("a", cell(0, "2"), emulator="8-9"))
+        for wrong in ("0", "1", "2"):
+            told = found(request, held, placed("a", cell(0, "2"), emulator=wrong))
+            assert [violation.constraint for violation in told] == ["emulator"]
 
 
 def test_an_isolated_emulator_needs_one_cpu_of_its_own_on_the_node_of_cell_0() -> None:

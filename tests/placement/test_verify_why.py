@@ -6,7 +6,7 @@ import pytest
 
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement, RunnerUp, Status, Why
-from numaplan.model.request import GuestRequest, MemoryPolicy, Request
+from numaplan.model.request import Affinity, GuestRequest, MemoryPolicy, Request
 from numaplan.placement.verify import Violation, verify
 from tests.hosts import Nic, host
 from tests.placement.verify_cases import POLICY, cell, guest, placed, plan, sriov
@@ -15,6 +15,7 @@ HOST = host("2n:4c:2t", nics=[Nic("ens0", 0, 4)])
 PLAIN = guest("a", 1), placed("a", cell(0, "2"))
 WIDE = guest("a", 1, cells=2), placed("a", cell(0, "2"), cell(1, "6", id_=1, first=1), emulator="1,5,9,13")
 NEAR_ITS_VF = guest("a", 1, interfaces=(sriov(),)), placed("a", cell(0, "2"), vfs=["0000:11:00.0"])
+AT_ITS_VF = guest("a", 1, interfaces=(sriov(affinity=Affinity.REQUIRED),)), NEAR_ITS_VF[1]
 ANYWHERE = guest("a", 1, memory_policy=MemoryPolicy.PREFERRED), placed("a", cell(0, "2"))
 
 
@@ -50,6 +51,13 @@ def test_what_can_be_so_is_valid(asked: tuple[GuestRequest, Placement], nodes: t
         (WIDE, (0, 1), 0, "has the nodes on which the guest lies"),
         (PLAIN, (1,), 7, "says extra_cost 7; the distances make it 0"),
         (WIDE, (1, 0), -3, "says extra_cost -3; the distances make it 0"),
+        (
+            WIDE,
+            (1, 1),
+            0,
+            'has nodes that break distinct_nodes: guest "a" has 2 cells on 1 node; it needs a node for each',
+        ),
+        (AT_ITS_VF, (1,), 110, 'has nodes that are not near what interface "data" needs with affinity required'),
         (
             NEAR_ITS_VF,
             (1,),

@@ -119,11 +119,12 @@ def _iothreads(problem: Problem, guests: GuestClass, _: int) -> str:
 
 
 def _floating(problem: Problem, who: str) -> str:
-    online = {node: len(problem.facts.unheld(node)) for node in problem.facts.nodes}
-    return (
-        f"{who} must float on a CPU of its nodes that nobody holds, as the host names neither shared_cpus nor"
-        f" reserved_cpus; CPUs: {by_node(online)}"
-    )
+    facts = problem.facts
+    online = {node: len(facts.unheld(node)) for node in facts.nodes}
+    why = "the host names neither shared_cpus nor reserved_cpus"
+    if facts.shared or facts.reserved:
+        why = "each shared and reserved CPU is that of a guest's vCPU"
+    return f"{who} must float on a CPU of its nodes that nobody holds, as {why}; CPUs: {by_node(online)}"
 
 
 def _shared_vcpus(problem: Problem, guests: GuestClass, _: int) -> str:

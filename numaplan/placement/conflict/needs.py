@@ -22,7 +22,7 @@ def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool
     bound = cell.strict and all(option.keep is None for option in guests.options)
     pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
     memory = cell.memory_kib if bound and cell.memory_kib < BOUNDLESS_KIB else 0
-    held = () if problem.facts.names_pools else (cell.cpus(width),)
+    held = () if problem.facts.has_pools else (cell.cpus(width),)
     return (*cores, cell.shared, *pages, memory, *held)
 
 
@@ -34,7 +34,7 @@ def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Need
         return cores
     pages = {size: problem.facts.capacity_kib.get((node, size), 0) for size in _sizes(problem)}
     memory = sum(capacity for size, capacity in pages.items() if size < BOUNDLESS_KIB)
-    held = () if problem.facts.names_pools else (len(problem.facts.unheld(node)),)
+    held = () if problem.facts.has_pools else (len(problem.facts.unheld(node)),)
     return (*cores, problem.facts.pool_left.get(node, 0), *pages.values(), memory, *held)
 
 

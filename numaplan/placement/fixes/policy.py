@@ -27,7 +27,7 @@ def policy_groups(guests: Sequence[GuestRequest], facts: HostFacts) -> list[Grou
         Group("reserved_memory", Document.VNF, _reserved_memory(facts.policy)),
     ]
     wanted = sum(guest.vcpus - len(guest.dedicated_vcpus) for guest in guests)
-    floats = not facts.names_pools and any(guest.has_floating_threads for guest in guests)
+    floats = not facts.has_pools and any(guest.has_floating_threads for guest in guests)
     if wanted or floats:
         # What is shared is not there for dedicated vCPUs: less of it may help where all of it does not.
         groups.append(Group("shared_cpus", Document.VNF, _shared_cpus(facts, wanted, floats=floats), joint=False))

@@ -50,7 +50,7 @@ class StayOrMove(Formulation):
             self.model.equal(total(self.placed(u) for u in units) + self.stays.get(name, ZERO), 1)
         self.spares = spares
         # Who is not asked for either stays, or has its threads float as every guest of a plan: on the pool, if any is.
-        pools = problem.facts.names_pools
+        pools = problem.facts.has_pools
         keeping = {u for u in spares if not (pools and self.units[u].guest.name in self.standing)}
         self.keeps_cpus = {u: self.model.boolean() for u, spare in spares.items() if spare.cpus and u in keeping}
         self.spare_devices = {name: spares[units[0]].devices for name, units in self.variants.items()}

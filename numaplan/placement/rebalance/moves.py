@@ -275,7 +275,7 @@ def _renamed(
     for each in (*movers, *question.returning):
         name = each.guest.name
         placement = plan.placement(name)
-        stays = placement is not None and not is_moved(asked[name], each.guest, placement)
+        stays = placement is not None and not is_moved(facts, asked[name], each.guest, placement)
         (unmoved if stays else moved).append(each)
     names = {each.guest.name for each in unmoved}
     return rename_cores(facts, plan.placements, movers=moved, unmoved=names)

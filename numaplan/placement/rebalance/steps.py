@@ -151,7 +151,7 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     pages = [cell.page_size_kib for cell in placement.cells] == [cell.page_kib for cell in standing.cells]
     shape = same_shape(standing, target.request) and pages
     nodes = tuple(cell.memory_node for cell in placement.cells)
-    moves = is_moved(target.request, standing.guest, placement) or _gives_way(facts, target, standing, claims)
+    moves = is_moved(facts, target.request, standing.guest, placement) or _gives_way(facts, target, standing, claims)
     # A plan leaves memory that no XML binds where it is found; a guest that is not asked for has been told to move.
     moves = moves or not (target.asked or nodes == memory_nodes(standing))
     if shape and devices == there and not moves:
@@ -171,7 +171,7 @@ def _gives_way(facts: HostFacts, target: Target, standing: Standing, claims: _Cl
         return True
     if target.asked:
         return False
-    if facts.names_pools:
+    if facts.has_pools:
         floating = (target.placement.emulator, *(cpus for _, cpus in target.placement.iothreads))
         return not lost <= CpuSet(cpu for cpus in floating if len(cpus) == 1 for cpu in cpus)
     return not (idle_siblings(facts, lost) & standing.idle).isdisjoint(claims.cpus)

@@ -131,10 +131,12 @@ class Facts:
     def share_ladder(self, nodes: Iterable[NodeId]) -> CpuSet | None:
         """Where threads that share float for a guest on `nodes`; None where the host names no CPUs for them.
 
-        The pools are what the site says they are, also where a guest that stays has a vCPU pinned in one.
+        On no CPU to which a guest that stays has pinned a vCPU, whatever the site says of it.
         """
         here = self.cpus(nodes)
-        rungs = (self.shared & here, self.reserved & here, self.shared, self.reserved)
+        dedicated = CpuSet(cpu for guest in self.staying for cpu in _vcpus(guest, self.online))
+        shared, reserved = self.shared - dedicated, self.reserved - dedicated
+        rungs = (shared & here, reserved & here, shared, reserved)
         return next((rung for rung in rungs if rung), None)
 
     def _effective(self, guest: Guest) -> tuple[CpuSet, ...]:

@@ -119,7 +119,7 @@ def memory_or_vf_moved(facts: Facts, existing: Guest, placement: Placement) -> b
     have_vfs = {interface.pci for interface in existing.interfaces if interface.pci is not None}
     have_vfs |= {hostdev.pci for hostdev in existing.hostdevs if facts.pci.is_vf(hostdev.pci)}
     return any(bound_node(existing, cell.id) not in (None, cell.memory_node) for cell in placement.cells) or any(
-        vf not in have_vfs for interface in placement.interfaces for vf in interface.vfs
+        one not in have_vfs for one in functions(placement) if facts.pci.is_vf(one)
     )
 
 

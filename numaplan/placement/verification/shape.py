@@ -152,6 +152,9 @@ def _kept_cells(facts: Facts, guest: GuestRequest) -> tuple[ExpectedCell, ...]:
         return ()
     everything = tuple(dict.fromkeys(cell.page_size for cell in guest.cells))
     all_strict = all(cell.memory_policy is MemoryPolicy.STRICT for cell in guest.cells)
+    if not existing.cells and existing.topology is not None and existing.topology.vcpus != guest.vcpus:
+        vcpus = tuple(VcpuId(vcpu) for vcpu in range(existing.topology.vcpus))
+        return (ExpectedCell(CellId(0), vcpus, guest.memory_kib, everything, strict=all_strict),)
     same_number = len(existing.cells) == len(guest.cells)
     return tuple(
         ExpectedCell(

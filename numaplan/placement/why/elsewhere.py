@@ -317,7 +317,7 @@ def _together(mine: frozenset[NodeId], theirs: frozenset[NodeId]) -> bool:
 
 def _floating_lack(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Lack | None:
     """Where the host names no pool: a CPU that nobody holds for every guest whose threads float."""
-    if host.problem.facts.names_pools:
+    if host.problem.facts.has_pools:
         return None
     width = host.problem.facts.threads
     unheld = dict(beside.unheld)

@@ -165,7 +165,7 @@ def _below_cost(seen: _Seen, way: Way) -> str:
         most = "" if is_all or there == 0 else "at most "
         return f", but leave {most}{format_count(there, 'node')} free instead of {free}"
     existing = next((guest for guest in facts.snapshot.guests if guest.name == placement.vm), None)
-    if existing is not None and not is_moved(host.asked[placement.vm], existing, placement):
+    if existing is not None and not is_moved(facts, host.asked[placement.vm], existing, placement):
         return ": it stays where it is, or a level above moves decided"
     return ": a lower level decided, or nothing did and the first of equals was taken"
 

@@ -119,7 +119,7 @@ def memory_moved(world: World, wish: Wish, placement: Json) -> bool:
 def vfs_moved(world: World, wish: Wish, placement: Json) -> bool:
     """Whether it gets a VF that it does not have."""
     have = set(functions_there(world.there[wish.name]))
-    return any(vf not in have for interface in placement["interfaces"] for vf in interface["vfs"])
+    return any(one not in have and world.functions[one].pf is not None for one in functions_of(placement))
 
 
 def given_cpus(wish: Wish, placement: Json) -> list[int]:

@@ -57,6 +57,8 @@ class World:
         self.taken = frozenset(
             cpu for guest in self.staying for cpus in threads_of(guest) if len(cpus or ()) == 1 for cpu in cpus or ()
         )
+        vcpus = [cpus for guest in self.staying for cpus in affinities(guest)[: guest["vcpus"]]]
+        self.pinned = frozenset(cpu for cpus in vcpus if len(cpus or ()) == 1 for cpu in cpus or ())
         # A reserved CPU is nobody's anyway.
         self.taken |= (polled_cpus(inventory) & self.online) - self.reserved
         self.free = self.allocatable - self.taken
@@ -129,7 +131,8 @@ class World:
     def ladder(self, nodes: Collection[int]) -> Cpus | None:
         """Where threads float that share; None: on CPUs of the nodes that nobody holds."""
         here = frozenset(cpu for node in nodes for cpu in self.cpus_of[node])
-        rungs = (self.shared & here, self.reserved & here, self.shared, self.reserved)
+        shared, reserved = self.shared - self.pinned, self.reserved - self.pinned
+        rungs = (shared & here, reserved & here, shared, reserved)
         return next((rung for rung in rungs if rung), None)
 
     def staying_nodes(self, name: str) -> frozenset[int] | None:
