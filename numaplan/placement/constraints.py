@@ -187,13 +187,15 @@ def memory(f: Formulation) -> None:
         wanted = total(counts)
         costs = {(node, size): cost for node, cost in key.places for size in key.page_sizes_kib}
         most = f.model.upper(wanted)
-        flows = {place: f.model.integer(0, min(most, capacity.get(place, 0) // key.memory_kib)) for place in costs}
+        # A guest cell may have no memory: libvirt has such, and any place will do for it.
+        room = {place: capacity.get(place, 0) // key.memory_kib if key.memory_kib else most for place in costs}
+        flows = {place: f.model.integer(0, min(most, room[place])) for place in costs}
         f.model.equal(total(flows.values()) - wanted)
         f.memory_flows[key] = flows
         f.memory_cost += total(flow * costs[place] for place, flow in flows.items())
     for place, parts in memory_uses(f).items():
         # In units of what divides every amount, the numbers stay small and nothing is rounded.
-        unit = reduce(gcd, (size for _, size in parts))
+        unit = reduce(gcd, (size for _, size in parts)) or 1
         used = total(flow * (size // unit) for flow, size in parts)
         f.model.at_most(used, capacity.get(place, 0) // unit)
 

@@ -1,6 +1,7 @@
 """Optional guests that others outdo: left out before the search where the host cannot hold them beside these."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -75,7 +76,7 @@ def test_who_is_required_or_there_is_never_left_out() -> None:
 
 
 def test_what_counts_is_all_that_the_host_has_and_not_what_one_node_has() -> None:
-    one_vf = {"interfaces": [vfs("d", "ens0", affinity="preferred")]}
+    one_vf: dict[str, Any] = {"interfaces": [vfs("d", "ens0", affinity="preferred")]}
     better = [wish(f"b{i}", 1, priority=9, **one_vf) for i in range(2)]
     assert searched_for(*better, wish("a", 1, **one_vf), wish("c", 1)) == ["b0", "b1", "c"]
 
