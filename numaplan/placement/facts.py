@@ -120,6 +120,10 @@ class HostFacts:
         nodes = () if bridge is None else self.port_nodes.get(bridge, ())
         return next(iter(nodes)) if len(nodes) == 1 else None
 
+    def may_be_in_use(self, device: PciDevice) -> bool:
+        """Whether the host does not say if an interface of a function, one that is up, bears an address."""
+        return any(link.addresses is None and link.up for link in self.links.get(device.address, ()))
+
     def device_node(self, device: PciDevice) -> NodeId | None:
         """Its node, a VF's being its PF's; None where the host does not say."""
         if device.physfn is not None and device.physfn in self.devices:

@@ -106,6 +106,8 @@ def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[s
                 notes.append(f"{placement.vm}: the host shows no IOMMU group for {address}")
             if facts.device_node(device) is None:
                 notes.append(f"{placement.vm}: the host does not say on which node {address} is")
+            if facts.may_be_in_use(device):
+                notes.append(f"{placement.vm}: the host does not say whether {address} bears an address of its own")
             if group_companions(facts, device):
                 notes.append(f"{placement.vm}: {address} goes with its whole IOMMU group {device.iommu_group}")
     return notes

@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
+from numaplan.model.request import DeviceRequest
 from numaplan.model.snapshot import Gap
 from numaplan.placement.facts import host_facts
-from tests.hosts import GIB, host
+from numaplan.placement.levels import Budget
+from numaplan.placement.solve import solve
+from tests.hosts import GIB, Nic, host
 from tests.requests import ask, guest
 
 SIBLINGS = Gap("sys/devices/system/cpu", "CPUs 0-7 have neither sibling masks nor a core id: each counts as a core")
@@ -39,3 +44,18 @@ def test_more_that_is_free_than_there_is_is_noted() -> None:
         "the inventory contradicts itself: node 0 has 2 GiB of memory available, of 1 GiB",
     ]
     assert not any("contradicts" in note for note in host_facts(ask(guest("a"), reserved="0"), snapshot).notes)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "up", "told"), [(None, True, True), (None, False, False), (None, None, False), (False, True, False)]
+)
+def test_of_a_port_that_carries_traffic_it_is_noted_that_nobody_knows_whether_the_host_needs_it(
+    addresses: bool | None,  # noqa: FBT001  # pytest passes by name
+    up: bool | None,  # noqa: FBT001
+    told: bool,  # noqa: FBT001
+) -> None:
+    snapshot = host("1n:4c:2t", nics=[Nic("ens0", 0, 0)])
+    links = tuple(replace(link, addresses=addresses, up=up) for link in snapshot.links)
+    port = replace(guest("a"), devices=(DeviceRequest("nic", address=snapshot.pci[0].address),))
+    plan = solve(ask(port, reserved="0"), replace(snapshot, links=links), budget=Budget())
+    assert ("a: the host does not say whether 0000:10:00.0 bears an address of its own" in plan.notes) is told
