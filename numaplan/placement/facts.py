@@ -10,6 +10,7 @@ from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId, NumaNode, PackageId
 from numaplan.model.request import HostPolicy, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.busy_devices import busy_devices
 from numaplan.placement.switch import SwitchShare, switch_share
 from numaplan.placement.untold import untold
 from numaplan.placement.uplinks import port_nodes, uplink_notes
@@ -22,9 +23,6 @@ USUAL_PAGE_KIB = 2048
 # SLIT: 10 is "local"; ACPI 6.5, section 5.2.17.
 LOCAL_DISTANCE = 10
 UNKNOWN_REMOTE = 10
-
-# A function bound to one of these is driven by a process of the host's own (DPDK, "Linux drivers").
-HOST_DPDK_DRIVERS = frozenset({"igb_uio", "uio_pci_generic"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +180,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         devices=devices,
         groups=_groups(snapshot),
         held_devices=frozenset(address for guest in staying for address in guest.pci_addresses),
-        busy_devices=_busy_devices(snapshot, links),
+        busy_devices=busy_devices(snapshot, links),
         links=links,
         port_names={
             device.address: frozenset({*device.netdevs, *(link.name for link in links.get(device.address, ()))})
@@ -380,30 +378,3 @@ def cell_page_kib(guest: Guest, cell: CellId) -> int | None:
     pages = sorted(guest.hugepages, key=lambda page: page.cells is None)
     page = next((page for page in pages if page.cells is None or cell in page.cells), None)
     return SMALL_PAGE_KIB if page is None else page.size_kib
-
-
-def _busy_devices(snapshot: Snapshot, links: Mapping[PciAddress, tuple[Link, ...]]) -> dict[PciAddress, str]:
-    """What the host does with a function; of several uses the last one here is named."""
-    above = {lower: link.name for link in snapshot.links for lower in link.lowers}
-    switch = snapshot.openvswitch
-    ports = {} if switch is None else {port.name: port for port in switch.interfaces}
-    plugged = "is {}, a port of Open vSwitch"
-    busy: dict[PciAddress, str] = {}
-    for device in snapshot.pci:
-        if device.driver in HOST_DPDK_DRIVERS:
-            busy[device.address] = f"is bound to {device.driver} for DPDK on the host"
-    for port in ports.values():
-        if port.pci is not None:
-            busy[port.pci] = plugged.format(port.name)
-    busy |= {d.address: plugged.format(name) for d in snapshot.pci for name in d.netdevs if name in ports}
-    for address, names in links.items():
-        for link in names:
-            if link.master is not None:
-                busy[address] = f"is {link.name}, a member of {link.master}"
-            elif link.name in above:
-                busy[address] = f"is {link.name}, which carries {above[link.name]}"
-            elif link.name in ports:
-                busy[address] = plugged.format(link.name)
-            elif link.addresses:
-                busy[address] = f"is {link.name}, which bears an address of the host"
-    return busy

@@ -15,6 +15,7 @@ from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved, Solvin
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES, WORK, Run, Turn, maximizes
+from numaplan.placement.start import size
 
 # How many neighbourhoods are tried.
 ROUNDS: Final = 160
@@ -24,6 +25,8 @@ FEWEST_NODES: Final = 4
 DRAWS: Final = 20
 # A value of so many times its bound is far from it: any nodes gain there, and it takes long.
 FAR: Final = 3
+# Of units without a place so many are looked at each time: with hundreds of them nothing is found in a short look.
+MOST_WAITING: Final = 100
 # So many packages leave a choice of some.
 FEWEST_PACKAGES: Final = 4
 
@@ -95,9 +98,13 @@ def _rank(turn: Turn, below: Linear | None, solution: Sequence[int]) -> tuple[in
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A neighbourhood under way: the nodes `around` are planned anew, all others are held as they were `before`."""
+    """A neighbourhood under way: the nodes `around` are planned anew, all others are held as they were `before`.
+
+    `whole`: with all guests that have no place.
+    """
 
     around: frozenset[NodeId]
+    whole: bool
     before: tuple[int, ...]
     solving: Solving
 
@@ -128,6 +135,10 @@ class Search:
         self._told = told
         self._always = always
         self._dice = random.Random(order)  # noqa: S311  # an order, no secret
+        # What each that may be left out is worth for its size.
+        self._optional = {
+            u: unit.guest.priority / size(unit) for u, unit in enumerate(f.units) if not unit.guest.required
+        }
         self._solution = solution = turn.known.solution
         # Neighbourhoods in which nothing betters this solution, nor in any part of them.
         self._best_of: list[frozenset[NodeId]] = []
@@ -184,16 +195,17 @@ class Search:
 
     def _try_nodes(self, around: frozenset[NodeId], manner: Manner, grown: int, seconds: float | None) -> None:
         """Begins to plan anew what lies on these nodes."""
+        passed_over = self._passed_over()
         solving = self._model.solving(
             self._objective,
             maximize=False,
             work=manner.work * (1 + grown),
             seconds=seconds,
             hint=dict(enumerate(self._solution)),
-            fixed=elsewhere(self._f, self._solution, around),
+            fixed=elsewhere(self._f, self._solution, around) | passed_over,
             aim=manner.aim,
         )
-        self._trials.append(_Trial(around, self._solution, solving))
+        self._trials.append(_Trial(around, not passed_over, self._solution, solving))
         solving.start()
 
     def _take_first(self) -> None:
@@ -207,9 +219,19 @@ class Search:
         if found.solution and self._rank(found.solution) > self._rank(self._solution):
             self._solution = found.solution
             self._best_of.clear()
-        if found.outcome is Outcome.OPTIMAL and fresh:
+        if found.outcome is Outcome.OPTIMAL and fresh and trial.whole:
             self._best_of.append(trial.around)
         self._stale = 0 if self._value != value else self._stale + 1
+
+    def _passed_over(self) -> dict[int, int]:
+        """The ways of guests without a place that get none this time: those worth less for their size, or by chance."""
+        ways = {u: [var for count in self._f.choice[u].values() for var, _ in count.terms] for u in self._optional}
+        waiting = [u for u, own in ways.items() if not any(self._solution[var] for var in own)]
+        if len(waiting) <= MOST_WAITING:
+            return {}
+        luck = {u: self._optional[u] * self._dice.uniform(0.5, 1.5) for u in waiting}
+        last = sorted(waiting, key=lambda u: -luck[u])[MOST_WAITING:]
+        return {var: 0 for u in last for var in ways[u]}
 
     def _rank(self, solution: Sequence[int]) -> tuple[int, int]:
         return _rank(self._turn, self._below, solution)

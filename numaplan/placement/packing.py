@@ -4,12 +4,21 @@ No plan is lost by it. The relaxation gains nothing from sums that it knows alre
 branched on as one, and a sum over the host is rounded as one.
 """
 
+from collections.abc import Iterator
 from functools import reduce
 from math import gcd
+from typing import NamedTuple
 
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.problem import CellDemand, Problem
+
+
+class _Sum(NamedTuple):
+    """What a guest of each unit needs at least of something, and what the host has of it."""
+
+    needs: list[int]
+    have: int
 
 
 def counted_priority(f: Formulation) -> Linear:
@@ -17,34 +26,46 @@ def counted_priority(f: Formulation) -> Linear:
     counts = [f.model.integer(0, unit.count) for unit in f.units]
     for u, count in enumerate(counts):
         f.model.equal(count - f.placed(u))
-    _hold_threads(f, counts)
-    _hold_memory(f, counts)
+    for needs, have in _sums(f):
+        f.model.at_most(total(count * need for count, need in zip(counts, needs, strict=True)), have)
     return total(count * unit.guests.request.priority for count, unit in zip(counts, f.units, strict=True))
 
 
-def _hold_threads(f: Formulation, counts: list[Linear]) -> None:
-    """The placed guests hold or idle no more threads than the host has free."""
+def most_priority(f: Formulation) -> int:
+    """No placed guests of coarse `f` are worth more: as if the host could be filled to the brim, by each sum alone.
+
+    So much a knapsack of fractions holds (Dantzig, "Discrete-variable extremum problems", 1957).
+    """
+    units = [(unit.guests.request.priority, unit.count) for unit in f.units]
+    best = sum(priority * count for priority, count in units)
+    for needs, have in _sums(f):
+        worth, left = 0, max(have, 0)
+        wanted = [(priority, count, need) for (priority, count), need in zip(units, needs, strict=True) if priority]
+        for priority, count, need in sorted(wanted, key=lambda each: each[2] / each[0]):
+            some = min(count * need, left)
+            worth += priority * count if need == 0 else priority * some // need
+            left -= some
+        best = min(best, worth)
+    return best
+
+
+def _sums(f: Formulation) -> Iterator[_Sum]:
+    """The threads that guests hold or idle, and the pages of each size that they have no choice but to take."""
     kinds = f.problem.core_kinds
     idled = min((kind.free for kind in kinds if kind.isolable), default=1)
     threads = [_threads(f.problem, unit.guests.cells, idled) for unit in f.units]
-    held = total(count * each for count, each in zip(counts, threads, strict=True))
     beside = f.problem.cpus_beside(f.problem.facts.nodes)
-    f.model.at_most(held, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
+    yield _Sum(threads, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
+    capacity = f.problem.facts.capacity_kib
+    for size in sorted({size for _, size in capacity}):
+        cells = [[cell.memory_kib for cell in unit.guests.cells if cell.page_sizes_kib == (size,)] for unit in f.units]
+        unit_kib = reduce(gcd, (kib for each in cells for kib in each), 0)
+        if unit_kib:
+            have = sum(kib // unit_kib for (_, at), kib in capacity.items() if at == size)
+            yield _Sum([sum(each) // unit_kib for each in cells], have)
 
 
 def _threads(problem: Problem, cells: tuple[CellDemand, ...], idled: int) -> int:
     """The threads that cells hold or idle at least, where a core to oneself has `idled` free ones or more."""
     width = problem.facts.threads
     return sum(cell.cpus(width) + cell.isolated * (idled - 1) for cell in cells)
-
-
-def _hold_memory(f: Formulation, counts: list[Linear]) -> None:
-    """The placed cells that have no choice of page size need no more pages than all nodes have."""
-    capacity = f.problem.facts.capacity_kib
-    for size in sorted({size for _, size in capacity}):
-        needs = [[cell.memory_kib for cell in unit.guests.cells if cell.page_sizes_kib == (size,)] for unit in f.units]
-        unit_kib = reduce(gcd, (kib for cells in needs for kib in cells), 0)
-        if unit_kib:
-            have = sum(kib // unit_kib for (_, at), kib in capacity.items() if at == size)
-            used = total(count * (sum(cells) // unit_kib) for count, cells in zip(counts, needs, strict=True))
-            f.model.at_most(used, have)

@@ -14,9 +14,10 @@ from numaplan.model.host import NodeId
 from numaplan.placement.clock import Remaining, is_over
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.problem import CellDemand, Option, Problem
+from numaplan.placement.reach import largest_shares
 
-# How to rank guests of which the first come first; ties keep the order of the request.
-Order = Callable[[Unit], tuple[float, ...]]
+# How to rank units, by their numbers, of which the first come first; ties keep the order of the request.
+Order = Callable[[int], tuple[float, ...]]
 
 # So many ways are tried whatever the clock says: some tenths of a second, enough for hundreds of guests.
 SOON: Final = 10_000
@@ -27,10 +28,13 @@ def starts(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
 
     Where time is over there is one at least, in which guests that are not required may not have been tried.
     """
+    worth, sizes = [unit.guest.priority for unit in f.units], [size(unit) for unit in f.units]
+    shares = list(largest_shares(f.problem, [unit.guests for unit in f.units]))
     orders: tuple[Order, ...] = (
-        lambda unit: (-unit.guests.request.priority, -size(unit)),
-        lambda unit: (-unit.guests.request.priority / size(unit),),
-        lambda unit: (-size(unit), -unit.guests.request.priority),
+        lambda u: (-worth[u], -sizes[u]),
+        lambda u: (-worth[u] / sizes[u],),
+        lambda u: (-sizes[u], -worth[u]),
+        lambda u: (-worth[u] / shares[u],),
     )
     # Often several of them rank the guests alike.
     rankings = dict.fromkeys(_ranking(f, order) for order in orders)
@@ -45,7 +49,7 @@ def starts(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
 
 def _ranking(f: Formulation, order: Order) -> tuple[int, ...]:
     """The numbers of the units, those with required guests first."""
-    return tuple(sorted(range(len(f.units)), key=lambda u: (not f.units[u].guests.request.required, order(f.units[u]))))
+    return tuple(sorted(range(len(f.units)), key=lambda u: (not f.units[u].guest.required, order(u))))
 
 
 def size(unit: Unit) -> int:

@@ -15,6 +15,7 @@ from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, 
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES, WORK, Bound, Run, Turn, maximizes
 from numaplan.placement.neighbourhood import MANY, ROUNDS, Manner, Search, improve, is_far
+from numaplan.placement.packing import most_priority
 
 # The parts of a level's work for its best sums, and for the nearest of these to a plan's.
 SUMS_PART: Final = 0.3
@@ -56,7 +57,8 @@ class Symmetry:
         self._run = run
         self._f = f
         self._goals = goals
-        self._most = sum(unit.count * unit.guests.request.priority for unit in f.units)
+        self._asked = sum(unit.count * unit.guests.request.priority for unit in f.units)
+        self._most = most_priority(f)
         self._choices = {count.terms[0][0] for choice in f.choice for count in choice.values()}
         self._sums: dict[str, _Sums] = {}
         # What is left of the work of all searches, in parts of the level's.
@@ -114,7 +116,7 @@ class Symmetry:
 
     def _leaves_out(self, turn: Turn) -> bool:
         """Whether more than some few of the guests are not placed."""
-        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * self._most
+        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * self._asked
 
     def _by(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
         """Goes towards the wanted sums, and then wherever something is gained; back where that was of no use.

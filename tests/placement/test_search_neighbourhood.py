@@ -1,5 +1,6 @@
 """Neighbourhoods only ever better a solution, and a solve answers the same whatever it spends its work on."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
-from numaplan.placement import objective
+from numaplan.placement import neighbourhood, objective
 from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, Solving
@@ -18,7 +19,9 @@ from numaplan.placement.neighbourhood import improve
 from numaplan.placement.options import build_problem
 from numaplan.placement.start import starts
 from tests.depth import draws
+from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
+from tests.requests import ask, guest
 
 DRAWS = settings(max_examples=draws(10), deadline=None, derandomize=True)
 # One that no solution of these reaches.
@@ -45,6 +48,29 @@ def test_neighbourhoods_better_the_goal_and_say_no_more_of_the_bound(kind: int) 
     assert cost.value(found.solution) < cost.value(start)
     assert (found.outcome, found.bound) == (Outcome.FEASIBLE, 0)
     assert is_solution(f, found.solution)
+
+
+def test_of_hundreds_without_a_place_some_are_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(7)  # noqa: S311  # a case, no secret
+    guests = [
+        guest(f"g{i}", dice.randint(1, 6), memory_gib=dice.randint(1, 8), required=False, priority=dice.randint(1, 50))
+        for i in range(700)
+    ]
+    request = ask(*guests, reserved="0")
+    problem = build_problem(request, host_facts(request, host("16n:16c:2t", memory_gib=60)))
+    f = formulate(problem, coarse_units(problem), fine=False)
+    priority = objective.priority(f)
+    start = f.model.solve(ZERO, maximize=True, work=1, fixed=next(iter(starts(f, UNLIMITED)))).solution
+
+    def bettered() -> int:
+        turn = Turn("priority", priority, Solved(Outcome.FEASIBLE, start, FAR, 0.0), None, 0.05)
+        found = improve(Run(Budget()), f, turn)
+        assert is_solution(f, found.solution)
+        return priority.value(found.solution)
+
+    some = bettered()
+    monkeypatch.setattr(neighbourhood, "MOST_WAITING", FAR)
+    assert some > bettered() >= priority.value(start)
 
 
 def test_on_many_nodes_the_cheaper_of_two_plans_of_one_priority_is_taken() -> None:

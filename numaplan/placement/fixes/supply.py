@@ -10,7 +10,8 @@ from numaplan.model.host import HugepagePool, NodeId, NumaNode
 from numaplan.model.plan import Document
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, MemoryPolicy, PageSize
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.facts import HOST_DPDK_DRIVERS, SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
+from numaplan.placement.busy_devices import HOST_DPDK_DRIVERS
+from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices, unusable
