@@ -8,7 +8,6 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.plan import Placement, Plan, Status
 from numaplan.model.request import DeviceRequest, GuestRequest
-from numaplan.placement.capacity.fit import Counted, count_copies
 from numaplan.placement.facts import host_facts
 from numaplan.placement.levels import Budget
 from numaplan.placement.options import build_problem
@@ -230,14 +229,3 @@ def test_why_says_that_staying_beside_an_isolated_guest_was_not_looked_at() -> N
     assert cpus(plan.placements[0]) == [CpuSet([2]), CpuSet([6])]
     assert "it could stay beside a guest that has its core to itself: that was not looked at" in why.reasons
     assert why.runner_up is None
-
-
-def test_copies_beside_an_isolated_guest_are_not_counted_and_nothing_is_proven() -> None:
-    others = [there("iso", ["2"], thread_policy="isolate", running=True), there("odd", ["1", "5", "3"], running=True)]
-    snapshot = host("1n:4c:2t", guests=[*others, there("v", ["7", "6"], running=True)])
-    request = ask(guest("v", 2), reserved="0,4")
-    assert len(solve(request, snapshot, budget=Budget()).placements) == 1
-    found = count_copies(request, snapshot, "v", together=False, apart=False)
-    assert isinstance(found, Counted)
-    assert (found.capacity.fit, found.capacity.proven) == (0, False)
-    assert any(note.startswith("not all ways of v") for note in found.capacity.notes)

@@ -103,9 +103,9 @@ class Grown:
 
 def _floating_nowhere(asked: CopiesProblem) -> CopiesProblem:
     """The copies without threads that need a CPU to float on."""
-    classes = list(asked.problem.classes)
-    classes[asked.number] = replace(asked.guests, floats=False)
-    return replace(asked, problem=replace(asked.problem, classes=tuple(classes)))
+    classes = enumerate(asked.problem.classes)
+    changed = tuple(replace(guests, floats=guests.floats and not asked.is_copy(c)) for c, guests in classes)
+    return replace(asked, problem=replace(asked.problem, classes=changed))
 
 
 def least_addition(host: Grown, stretch: Stretch, needs: Mapping[Supply, int]) -> Addition | None:

@@ -1,7 +1,7 @@
 """The copies of a vm as guests of the request: their names, their links, and the request with so many of them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from numaplan.model.request import GuestRequest, Request
@@ -26,10 +26,10 @@ class Copies:
     far: tuple[str, ...]
     present: tuple[str, ...]
 
-    def called(self, count: int, taken: Iterable[str]) -> tuple[str, ...]:
-        """The names of `count` copies, the present ones first; none of the others is in `taken`."""
+    def called(self, count: int, taken: Iterable[str], *, staying: Sequence[str] = ()) -> tuple[str, ...]:
+        """The names of `count` copies: of the present ones those `staying` first; none of the others is in `taken`."""
         used = {*taken, *self.present}
-        found = list(self.present[:count])
+        found = [*staying, *(name for name in self.present if name not in staying)][:count]
         number = 1
         while len(found) < count:
             if (name := f"{self.vm}-{number}") not in used:
@@ -65,10 +65,14 @@ def copies_of(request: Request, snapshot: Snapshot, vm: str, *, together: bool, 
     )
 
 
-def with_copies(request: Request, copies: Copies, count: int) -> Request:
-    """The request with `count` required copies; further ones that the host has may go without a place."""
+def with_copies(request: Request, copies: Copies, count: int, *, staying: Sequence[str] = ()) -> Request:
+    """The request with `count` required copies, those `staying` among them.
+
+    Further ones that the host has may go without a place.
+    """
     others = [guest for guest in request.guests if guest.vm != copies.vm]
-    names = copies.called(max(count, len(copies.present)), (guest.name for guest in others))
+    most = max(count, len(copies.present))
+    names = copies.called(most, (guest.name for guest in others), staying=staying)
     made = []
     for i, name in enumerate(names):
         siblings = tuple(other for other in names if other != name)

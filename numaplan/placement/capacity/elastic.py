@@ -179,6 +179,7 @@ class Stretch:
         return sum(
             self._of_guest(supply, c) * (self.count if c == self.base.number else len(guests.members))
             for c, guests in enumerate(self.base.problem.classes)
+            if c not in self.base.staying
         )
 
     def _within_reach(self, supply: Supply) -> int:

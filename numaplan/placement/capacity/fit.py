@@ -47,9 +47,10 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
         return _without_copies(with_copies(request, copies, 0), snapshot, asked, found.outcome)
     fit = placed.value(found.solution)
     # Ways that were left out count for `most`, cores that were not looked at as whole ones do not.
-    counted_out = fit == most and not asked.problem.uncounted
+    counted_out = fit == most and not asked.problem.scattered
     proven = counted_out or (found.outcome is Outcome.OPTIMAL and not asked.problem.truncated)
-    answered = with_copies(request, copies, fit)
+    staying = _staying(asked, f, found.solution)
+    answered = with_copies(request, copies, fit, staying=staying)
     placements = _expanded(asked, f, found.solution, answered)
     if placements is None:
         return _without_copies(answered, snapshot, asked, Outcome.UNKNOWN)
@@ -58,7 +59,7 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
         if proven
         else NextCopy(f"whether one more {vm} has a place was not settled within the limit of work")
     )
-    names = copies.called(fit, (guest.name for guest in answered.guests if guest.vm != vm))
+    names = copies.called(fit, (guest.name for guest in answered.guests if guest.vm != vm), staying=staying)
     doubts = () if proven else unseen(asked.problem, "one copy more")
     notes = (*_about(copies.present, request, vm), *doubts, *asked.problem.facts.notes)
     return Counted(answered, Capacity(vm, fit, proven, following, names, placements, notes))
@@ -66,7 +67,7 @@ def count_copies(request: Request, snapshot: Snapshot, vm: str, *, together: boo
 
 def _without_copies(request: Request, snapshot: Snapshot, asked: CopiesProblem, outcome: Outcome) -> Plan:
     """What there is to say where not even no copies have a place."""
-    if outcome is Outcome.INFEASIBLE and not asked.problem.truncated:
+    if outcome is Outcome.INFEASIBLE and not asked.with_copies(0).truncated:
         plan = solve(request, snapshot, budget=Budget())
         if plan.status is Status.INFEASIBLE:
             return plan
@@ -84,13 +85,17 @@ def _expanded(
     """
     # Their links hold already, as every copy's nodes are fixed; with hundreds of copies they would be many.
     members = [replace(guest, affinity=(), anti_affinity=()) for guest in request.guests if guest.vm == asked.copies.vm]
+    staying = _staying(asked, coarse, solution)
+    anew = [guest for guest in members if guest.name not in staying]
     units: list[Unit] = []
     for unit, choice in zip(coarse.units, coarse.choice, strict=True):
         ways = [o for o, count in sorted(choice.items()) for _ in range(count.value(solution))]
         guests = unit.guests
         if unit.number == asked.number:
             here = sum(earlier.number == asked.number for earlier in units)
-            guests = replace(guests, members=tuple(members[here : here + len(ways)]))
+            guests = replace(guests, members=tuple(anew[here : here + len(ways)]))
+        elif unit.number in asked.staying:
+            guests = replace(guests, members=tuple(guest for guest in members if guest.name == unit.guest.name))
         units += [Unit(unit.number, guests, i, 1, (o,)) for i, o in enumerate(ways)]
     fine = formulate(asked.problem, units, fine=True)
     found = fine.model.solve(ZERO, maximize=False, work=WORK)
@@ -99,6 +104,12 @@ def _expanded(
     placements, _ = expand(fine, found.solution)
     by_name = {placement.vm: placement for placement in placements}
     return tuple(by_name[guest.name] for guest in request.guests if guest.name in by_name)
+
+
+def _staying(asked: CopiesProblem, coarse: Formulation, solution: Sequence[int]) -> tuple[str, ...]:
+    """The copies that stay as they are in a solution, as none could be placed there."""
+    units = [u for u, unit in enumerate(coarse.units) if unit.number in asked.staying]
+    return tuple(coarse.units[u].guest.name for u in units if coarse.placed(u).value(solution))
 
 
 def _about(present: Sequence[str], request: Request, vm: str) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """The coarse model with any number of copies of one vm in it, which it does not tell apart."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from numaplan.model.guest import Guest
 from numaplan.model.host import NodeId
 from numaplan.model.request import Costs, Request
 from numaplan.placement.capacity.copies import Copies
@@ -30,16 +31,25 @@ _NOBODY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class CopiesProblem:
-    """A problem of all required guests in which class `number`, where there is one, is that of the copies."""
+    """A problem of all required guests in which class `number`, where there is one, is that of the copies.
+
+    `staying` are the last classes: each a copy that is there and may stay where no other could lie. Where it is to lie
+    elsewhere it is a copy like the others.
+    """
 
     problem: Problem
     copies: Copies
     number: int
+    staying: tuple[int, ...]
 
     @property
     def guests(self) -> GuestClass:
         """The class of the copies; how many members it has means nothing."""
         return self.problem.classes[self.number]
+
+    def is_copy(self, number: int) -> bool:
+        """Whether a class is that of the copies or of one that stays."""
+        return number == self.number or number in self.staying
 
     @property
     def most(self) -> int:
@@ -51,14 +61,15 @@ class CopiesProblem:
         return low
 
     def exceeds(self, count: int) -> bool:
-        """Whether counting alone shows that `count` copies have no place."""
-        return excess(self.with_copies(count)) is not None
+        """Whether counting alone shows that `count` copies have no place, however many of them stay."""
+        return excess(self.with_copies(max(0, count - len(self.staying)))) is not None
 
     def with_copies(self, count: int) -> Problem:
-        """The problem in which the class of the copies has `count` members."""
+        """The problem in which the class of the copies has `count` members, and none stays."""
         copies = (replace(self.guests, members=self.guests.members * count),) if count else ()
-        classes = (*self.problem.classes[: self.number], *copies, *self.problem.classes[self.number + 1 :])
-        return replace(self.problem, classes=classes)
+        end = len(self.problem.classes) - len(self.staying)
+        behind = self.problem.classes[self.number + 1 : end]
+        return replace(self.problem, classes=(*self.problem.classes[: self.number], *copies, *behind))
 
     @property
     def is_linked(self) -> bool:
@@ -69,7 +80,7 @@ class CopiesProblem:
     @property
     def is_simple(self) -> bool:
         """Whether `required` is the whole question of copies."""
-        return not self.is_linked and not self.told_apart
+        return not self.is_linked and not self.told_apart and not self.staying
 
     @property
     def told_apart(self) -> bool:
@@ -97,12 +108,12 @@ class CopiesProblem:
     @property
     def _most_alone(self) -> int:
         """No more than this by each thing that the host has in all."""
-        if not self.guests.options and not self.guests.partial:
-            return 0
-        nodes = len(self.problem.facts.nodes)
-        one = replace(self.problem, classes=(self.guests,))
-        counts = [resource.times for resource in resources(one)]
-        return min([count for count in counts if count is not None] + [nodes] * self.copies.apart)
+        nodes, anew = len(self.problem.facts.nodes), 0
+        if self.guests.options or self.guests.partial:
+            one = replace(self.problem, classes=(self.guests,))
+            counts = [resource.times for resource in resources(one)]
+            anew = min(count for count in counts if count is not None)
+        return min([anew + len(self.staying)] + [nodes] * self.copies.apart)
 
 
 def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> CopiesProblem:
@@ -113,21 +124,41 @@ def copies_problem(request: Request, facts: HostFacts, copies: Copies) -> Copies
         for guest in request.guests
         if guest.vm != copies.vm and guest.required
     ]
-    (name,) = copies.called(1, (guest.name for guest in request.guests))
-    # Where the copies that are there lie now binds none of them, and what they hold is free in the facts. But on cores
-    # that another guest has to itself only who is there may have anything, and that is not looked at here.
-    online, there = facts.snapshot.cpus.online, [g for g in facts.snapshot.guests if g.name in copies.present]
-    beside = any(not facts.idle.isdisjoint(pinned_cpus(guest, copies.guest, online=online)) for guest in there)
-    staying = tuple(guest for guest in facts.snapshot.guests if guest.name not in copies.present)
-    facts = replace(facts, snapshot=replace(facts.snapshot, guests=staying))
-    one = replace(copies.guest, name=name)
-    problem = _without_costs(build_problem(replace(request, guests=(*others, one)), facts))
-    number = next(c for c, guests in enumerate(problem.classes) if guests.request.name == name)
-    if beside:
-        classes = list(problem.classes)
-        classes[number] = replace(classes[number], partial=True, stays_beside=True)
-        problem = replace(problem, classes=tuple(classes))
-    return CopiesProblem(problem, copies, number)
+    name = copies.called(len(copies.present) + 1, (guest.name for guest in request.guests))[-1]
+    # What the copies that are there hold is free in the facts, and where they lie binds none of them. But on a core
+    # that another guest has to itself only who is there may have anything: by staying as it is.
+    there = (guest for guest in facts.snapshot.guests if guest.name in copies.present)
+    beside = [guest for guest in there if _is_beside(guest, copies, facts)]
+    gone = set(copies.present) - {guest.name for guest in beside}
+    copies_there = [replace(copies.guest, name=guest.name) for guest in beside]
+    asked = replace(request, guests=(*others, replace(copies.guest, name=name), *copies_there))
+    problem = _without_costs(build_problem(asked, _without_guests(facts, gone)))
+    classes, staying = list[GuestClass](), list[GuestClass]()
+    for guests in problem.classes:
+        if guests.request.name not in copies.present:
+            classes.append(guests)
+        elif guests.stays_beside:
+            # Where it could lie as well as any other copy it is one of these.
+            staying.append(replace(guests, options=tuple(way for way in guests.options if _stays_beside(way, facts))))
+    number = next(c for c, guests in enumerate(classes) if guests.request.name == name)
+    last = tuple(range(len(classes), len(classes) + len(staying)))
+    facts = _without_guests(problem.facts, set(copies.present))
+    return CopiesProblem(replace(problem, facts=facts, classes=(*classes, *staying)), copies, number, last)
+
+
+def _is_beside(guest: Guest, copies: Copies, facts: HostFacts) -> bool:
+    """Whether a copy that is there has a CPU of a core that another guest has to itself."""
+    return not facts.idle.isdisjoint(pinned_cpus(guest, copies.guest, online=facts.snapshot.cpus.online))
+
+
+def _stays_beside(way: Option, facts: HostFacts) -> bool:
+    return way.keep is not None and not facts.idle.isdisjoint(way.keep.cpus)
+
+
+def _without_guests(facts: HostFacts, names: Collection[str]) -> HostFacts:
+    """The facts of which the snapshot does not show these guests."""
+    guests = tuple(guest for guest in facts.snapshot.guests if guest.name not in names)
+    return replace(facts, snapshot=replace(facts.snapshot, guests=guests))
 
 
 def _without_costs(problem: Problem) -> Problem:
@@ -145,12 +176,15 @@ def formulate_copies(
     """The model with up to `count` copies, and how many are placed; `without` one constraint, or not `linked`."""
     units = _units(asked, count)
     f = formulate(asked.problem, units, fine=False, without=without)
-    mine = [u for u, unit in enumerate(f.units) if unit.number == asked.number]
-    for u, following in pairwise(mine):
+    alike = [u for u, unit in enumerate(f.units) if unit.number == asked.number]
+    for u, following in pairwise(alike):
         f.model.at_least(f.placed(u) - f.placed(following), 0)
+    mine = [u for u, unit in enumerate(f.units) if asked.is_copy(unit.number)]
+    placed = total(f.placed(u) for u in mine)
+    f.model.at_most(placed, count)
     if linked and mine:
         _link(f, asked, mine, count)
-    return f, total(f.placed(u) for u in mine)
+    return f, placed
 
 
 def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:

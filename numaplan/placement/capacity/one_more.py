@@ -113,6 +113,8 @@ def _no_place_alone(request: Request, snapshot: Snapshot, stretch: Stretch) -> s
     plenty = {supply: more for supply, more in stretch.reach.items() if supply.pf is None and supply.size_kib in sizes}
     facts = grown_facts(request, snapshot, plenty, threads=stretch.threads)
     alone = copies_problem(request, facts, stretch.base.copies)
+    if any(why_not_alone(request, alone.problem, alone.problem.classes[c]) is None for c in alone.staying):
+        return None
     reason = why_not_alone(request, alone.problem, alone.guests)
     return None if reason is None else reason.sentence
 
