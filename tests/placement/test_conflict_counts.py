@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
+import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from numaplan.model.request import EmulatorPolicy, GuestRequest
 from numaplan.placement.conflict.excess import excess
@@ -40,6 +42,47 @@ def test_sizes_that_do_not_share_out_over_the_nodes_are_refused_though_no_total_
     problem = build_problem(request, host_facts(request, host("2n:8c:2t")))
     assert excess(problem) is None
     assert fill(problem).outcome is Outcome.INFEASIBLE
+
+
+@settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([(1,), (2,), (3,), (1, 1), (2, 2), (1, 2), (1, 1, 1), (2, 1, 1)]), st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
+    st.lists(st.integers(0, 2), max_size=3, unique=True),
+    st.booleans(),
+)
+def test_cells_that_lie_apart_are_refused_only_where_no_search_can_place_them(
+    cells: list[tuple[tuple[int, ...], bool]],
+    taken: list[int],
+    partial: bool,  # noqa: FBT001
+) -> None:
+    """On three nodes of three CPUs, some of which are `taken`; `partial`: as if there were more ways than are known."""
+    guests = [guest(f"g{i}", sizes, distinct_nodes=apart) for i, (sizes, apart) in enumerate(cells)]
+    request = ask(*guests, reserved=",".join(str(3 * node) for node in taken))
+    problem = build_problem(request, host_facts(request, host("3n:3c:1t")))
+    classes = tuple(replace(guests, partial=partial) for guests in problem.classes)
+    if fill(replace(problem, classes=classes)).outcome is Outcome.INFEASIBLE:
+        assert feasible(problem, Budget()) is Outcome.INFEASIBLE
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_equal_cells_that_lie_apart_take_a_node_each(*, partial: bool) -> None:
+    """Six guests fill six of the seven nodes of six CPUs; the seventh and the one of five take a cell each."""
+
+    def outcome(*others: GuestRequest) -> Outcome:
+        request = ask(*(guest(f"g{i}", 6) for i in range(6)), *others, reserved="0")
+        problem = build_problem(request, host_facts(request, host("8n:6c:1t")))
+        classes = tuple(replace(c, partial=partial and len(c.cells) > 1) for c in problem.classes)
+        assert excess(problem) is None
+        return fill(replace(problem, classes=classes)).outcome
+
+    assert outcome(guest("two", (2, 2))) is Outcome.OPTIMAL
+    assert outcome(guest("two", (2, 2)), guest("too", (2, 2))) is Outcome.OPTIMAL
+    assert outcome(guest("three", (2, 2, 2))) is Outcome.INFEASIBLE
+    assert outcome(guest("three", (2, 2, 2), distinct_nodes=False)) is Outcome.OPTIMAL
 
 
 def test_where_no_pool_is_named_a_node_keeps_a_cpu_for_what_floats_there() -> None:
@@ -92,3 +135,13 @@ def test_what_qemu_takes_is_not_named_where_cpus_alone_do_not_suffice() -> None:
     request = replace(asked, policy=replace(asked.policy, guest_overhead_kib=1 << 18))
     found, _ = conflict(request, host_facts(request, host("1n:6c:1t")))
     assert [(member.vm, member.constraint) for member in found.members] == [("a", "vcpus"), ("b", "vcpus")]
+
+
+def test_what_cells_that_lie_apart_need_is_all_proven_to_be_needed() -> None:
+    request = ask(*(guest(f"g{i}", 6) for i in range(6)), guest("three", (2, 2, 2)), reserved="0")
+    found, _ = conflict(request, host_facts(request, host("8n:6c:1t")))
+    assert [(member.vm, member.constraint, member.proven) for member in found.members] == [
+        *((f"g{i}", "vcpus", True) for i in range(6)),
+        ("three", "vcpus", True),
+        ("three", "distinct_nodes", True),
+    ]

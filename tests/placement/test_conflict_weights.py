@@ -32,17 +32,18 @@ NODES: Final = tuple(map(NodeId, range(3)))
 
 needs = st.tuples(st.integers(0, 6), st.integers(0, 2))
 lumps = st.builds(
-    lambda needs, nodes, floats: Lump(needs, tuple(sorted(nodes)), floats),
+    lambda needs, nodes, floats, apart: Lump(needs, tuple(sorted(nodes)), floats and apart == 1, apart),
     needs,
     st.sets(st.sampled_from(NODES), min_size=2),
     st.booleans(),
+    st.sampled_from([1, 1, 2]),
 )
 
 
 def loads(room: Mapping[NodeId, Needs]) -> st.SearchStrategy[Load]:
     """Two to six lumps, of which some are alike."""
     counted = st.dictionaries(lumps, st.integers(1, 3), min_size=1, max_size=3)
-    return counted.map(lambda wanted: Load(wanted, room))
+    return counted.map(lambda wanted: Load({lump: count * lump.apart for lump, count in wanted.items()}, room))
 
 
 same_host = st.tuples(st.integers(7, 10), st.integers(1, 4)).flatmap(
@@ -62,7 +63,9 @@ def has_place(load: Load) -> bool:
 
     def keeps(way: Sequence[tuple[Lump, NodeId]]) -> bool:
         laid = {node: [lump for lump, on in way if on == node] for node in load.room}
-        return all(
+        # Those of a guest lie apart if no node has more of them than there are guests.
+        apart = all(laid[node].count(lump) * lump.apart <= load.wanted[lump] for node in laid for lump in laid[node])
+        return apart and all(
             sum(lump.needs[i] for lump in laid[node]) + (i == last and any(lump.floats for lump in laid[node])) <= have
             for node, room in load.room.items()
             for i, have in enumerate(room)

@@ -1,8 +1,8 @@
 """Whether cells can share the nodes out among them: every way to fill a node, and how often each way is taken.
 
 What totals count one by one is here counted together: cores of their own, whole cores, CPUs, shared vCPUs, memory of
-one page size and of all; and where no pool is named, the CPU that nobody holds beside what floats. VFs and links are
-left out, so a refusal is a proof, and a filling only a place to start from.
+one page size and of all; that equal cells of a guest lie apart; and where no pool is named, the CPU that nobody holds
+beside what floats. VFs and links are left out, so a refusal is a proof, and a filling only a place to start from.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.joined import Lies
 from numaplan.placement.nearby import lies_in
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 
 # CP-SAT's deterministic time to choose among the ways to fill nodes, and to place guests as such a choice says.
 WORK: Final = 0.1
@@ -31,12 +31,14 @@ MOST_LUMPS: Final = 12
 class Lump:
     """Cells that go to one node, one of `nodes`, and what they need there of each thing that is counted.
 
-    `floats`: and a CPU of that node that nobody holds, which may be the same for all.
+    `floats`: and a CPU of that node that nobody holds, which may be the same for all. So many of a guest lie `apart`,
+    each on another node.
     """
 
     needs: Needs
     nodes: tuple[NodeId, ...]
     floats: bool = False
+    apart: int = 1
 
 
 # Nodes of one kind have as much room, for the same lumps.
@@ -71,6 +73,10 @@ class Load:
             for _, lump in _lumps(problem, guests, cores_only=cores_only):
                 wanted[lump] += len(guests.members)
         return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})
+
+    def most(self, lump: Lump) -> int:
+        """No more of a lump than this lie on one node."""
+        return -(-self.wanted[lump] // lump.apart)
 
     def kind(self, node: NodeId, lumps: Sequence[Lump]) -> NodeKind:
         """What of `lumps` may lie on a node, and the room for that."""
@@ -138,19 +144,31 @@ def placed_so(problem: Problem, filling: Filling) -> Lies:
 
 
 def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterator[tuple[int, Lump]]:
-    """(a cell, what goes with it): cells that always share a node are one lump."""
-    together: dict[tuple[NodeId, ...], list[int]] = {}
+    """(a cell, what goes with it): cells that always share a node are one lump, and those that lie apart are alike."""
     if guests.partial:
-        for k in range(len(guests.cells)):
-            yield k, Lump(cell_needs(problem, guests, k, cores_only=cores_only), problem.facts.nodes)
+        alike = Counter(guests.cells) if guests.request.distinct_nodes else Counter[CellDemand]()
+        for k, cell in enumerate(guests.cells):
+            needs = cell_needs(problem, guests, k, cores_only=cores_only)
+            yield k, Lump(needs, problem.facts.nodes, apart=max(1, alike[cell]))
         return
+    together: dict[tuple[NodeId, ...], list[int]] = {}
     for k in range(len(guests.cells)):
         together.setdefault(tuple(option.nodes[k] for option in guests.options), []).append(k)
     # On several nodes, any of them will do for what floats.
     floats = guests.floats and len(together) == 1 and not cores_only
+    equal: dict[tuple[CellDemand, ...], list[tuple[NodeId, ...]]] = {}
     for nodes, cells in together.items():
-        needs = [cell_needs(problem, guests, k, cores_only=cores_only) for k in cells]
-        yield cells[0], Lump(tuple(map(sum, zip(*needs, strict=True))), tuple(sorted(set(nodes))), floats)
+        equal.setdefault(tuple(guests.cells[k] for k in cells), []).append(nodes)
+    for alike_nodes in equal.values():
+        are_apart = all(len(set(way)) == len(way) for way in zip(*alike_nodes, strict=True))
+        # Which of equal cells has which node makes no difference.
+        shared = {node for nodes in alike_nodes for node in nodes}
+        for nodes in alike_nodes:
+            cells = together[nodes]
+            each = [cell_needs(problem, guests, k, cores_only=cores_only) for k in cells]
+            reach = tuple(sorted(shared if are_apart else set(nodes)))
+            apart = len(alike_nodes) if are_apart else 1
+            yield cells[0], Lump(tuple(map(sum, zip(*each, strict=True))), reach, floats, apart)
 
 
 def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[int, ...]]] | None:
@@ -162,7 +180,7 @@ def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[in
         if kind not in found:
             found[kind] = []
             for room, some in ways_to_use(kind):
-                for way in _ways(room, [(lump.needs, load.wanted[lump]) for lump in some]):
+                for way in _ways(room, [(lump.needs, load.most(lump)) for lump in some]):
                     left -= 1
                     if left < 0:
                         return None

@@ -120,7 +120,7 @@ def _lightest(load: Load) -> Weighing | None:
 
 def _weighed(load: Load, weights: Weights) -> Weighing:
     kinds = _kinds(load)
-    heaviest = {kind: _heaviest(kind, weights, load.wanted) for kind in kinds}
+    heaviest = {kind: _heaviest(kind, weights, load) for kind in kinds}
     have = sum(count * heaviest[kind].most for kind, count in kinds.items())
     return Weighing(load, weights, have, {kind: found.way for kind, found in heaviest.items()})
 
@@ -144,18 +144,19 @@ class _Heaviest:
     way: Way
 
 
-def _heaviest(kind: NodeKind, weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
-    found = [(_heaviest_of(room, some, weights, wanted), some) for room, some in ways_to_use(kind)]
+def _heaviest(kind: NodeKind, weights: Weights, load: Load) -> _Heaviest:
+    found = [(_heaviest_of(room, some, weights, load), some) for room, some in ways_to_use(kind)]
     heaviest, some = max(found, key=lambda each: each[0].most)
     return replace(heaviest, way=in_order(kind[1], some, heaviest.way) if heaviest.way else ())
 
 
-def _heaviest_of(room: Needs, lumps: tuple[Lump, ...], weights: Weights, wanted: Mapping[Lump, int]) -> _Heaviest:
+def _heaviest_of(room: Needs, lumps: tuple[Lump, ...], weights: Weights, load: Load) -> _Heaviest:
     model = Model()
-    counts = [model.integer(0, wanted[lump] if _has_room(room, lump) else 0) for lump in lumps]
+    most = [load.most(lump) if _has_room(room, lump) else 0 for lump in lumps]
+    counts = [model.integer(0, times) for times in most]
     for i, have in enumerate(room):
         # Memory may be without end, and then is no number that the solver takes.
-        if sum(wanted[lump] * lump.needs[i] for lump in lumps) > have:
+        if sum(times * lump.needs[i] for times, lump in zip(most, lumps, strict=True)) > have:
             model.at_most(total(count * lump.needs[i] for count, lump in zip(counts, lumps, strict=True)), have)
     weight = total(count * weights[lump] for count, lump in zip(counts, lumps, strict=True) if weights[lump])
     if weight == ZERO:
