@@ -1,5 +1,6 @@
 """A conflict is impossible, and each thing less is possible: tried on hosts and requests drawn at random."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -12,9 +13,13 @@ from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.conflict.aspects import BOUNDLESS_KIB, aspects, meant, name_of, relaxed
 from numaplan.placement.conflict.explain import conflict
+from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
+from numaplan.placement.conflict.necessary import necessary
+from numaplan.placement.conflict.shares import whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
+from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget, feasible
 from tests.depth import draws
 from tests.hosts import Nic, host
@@ -185,3 +190,26 @@ def test_what_was_needed_beside_an_interface_is_tried_again_without_it() -> None
     assert answer is not None
     assert [member.constraint for member in answer[1].members] == ["interfaces.y"]
     judge_aspects(case, brute=False)
+
+
+class Slow(Judge):
+    """Knows no answer while guest "a" asks for CPUs and no link speaks of it, and tells of no guests that they fit."""
+
+    def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
+        asked = problem if isinstance(problem, Problem) else problem()
+        by_name = {guest.name: guest for guests in asked.classes for guest in guests.members}
+        linked = any("a" in guest.anti_affinity for guest in by_name.values())
+        unknown = not linked and "a" in by_name and bool(by_name["a"].dedicated_vcpus)
+        return None if unknown or super().can(asked) is not False else False
+
+
+def test_who_takes_part_by_no_more_than_a_link_goes_with_that_link() -> None:
+    """Guest "c" names "a" and needs it as little as that link, which is seen when nothing else is left of "a"."""
+    request = ask(guest("a", 1), guest("b", (1, 1)), guest("c", 4, anti_affinity=["a"]), reserved="4")
+    facts = host_facts(request, host("2n:4c:1t"))
+    shares = whole([(one,) for one in request.guests])
+    found = necessary(request.policy, facts, shares, Slow(FOR_A_CONFLICT))
+    assert [(share.members[0].name, sorted(aspect.kind for aspect in share.kept)) for share in found] == [
+        ("b", ["distinct_nodes", "vcpus"]),
+        ("c", ["vcpus"]),
+    ]

@@ -26,7 +26,9 @@ def necessary(policy: HostPolicy, facts: HostFacts, shares: Shares, judge: Judge
     shares = _without_many(_without_kinds(_plain(shares, can), can), can)
     if relaxed_problem(policy, facts, shares).bundles:
         return _settled(shares, can, there)
-    return _one_by_one(shares, can, there, bare_count=policy.guest_overhead_kib > 0)
+    bare_count = policy.guest_overhead_kib > 0
+    shares = _one_by_one(shares, can, there, bare_count=bare_count)
+    return shares if bare_count else _without_bare(shares)
 
 
 Can = Callable[[Shares], bool | None]
@@ -97,6 +99,14 @@ def _one_by_one(shares: Shares, can: Can, there: Collection[str], *, bare_count:
             kept = replace(share, members=share.members[:keeps], proven=share.proven and proven)
             waiting.insert(0, (kept, later))
     return tuple(done)
+
+
+def _without_bare(shares: Shares) -> Shares:
+    """The shares without guests that ask for nothing and take part in no link.
+
+    Somebody's link spoke of them when all else that they ask for was left out, and was left out itself later.
+    """
+    return tuple(s for s in shares if s.kept or _is_partner(s, [other for other in shares if other is not s]))
 
 
 def _settled(shares: Shares, can: Can, there: Collection[str]) -> Shares:
