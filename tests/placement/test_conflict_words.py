@@ -68,6 +68,16 @@ def test_a_core_whose_threads_lie_in_two_caches_is_one_core() -> None:
     assert sentences(request, snapshot)["a", "thread_policy"] == said
 
 
+def test_a_thread_policy_speaks_of_no_more_cores_than_the_other_members_need() -> None:
+    """The emulator would need a fifth core, but takes no part."""
+    asked = guest("a", 2, thread_policy="isolate", emulator="isolate", iothreads=2, iothread_policy="dedicated")
+    assert sentences(ask(asked, reserved="0,4"), host("1n:4c:2t")) == {
+        ("a", "vcpus"): "no node can take it: node 0: 3 free cores, needs 4",
+        ("a", "thread_policy"): "thread_policy isolate: needs 4 cores to itself; free cores: node 0: 3",
+        ("a", "iothreads"): "iothreads: needs 2 CPUs for these on the node of cell 0; free CPUs: node 0: 6",
+    }
+
+
 def test_a_guest_that_is_only_found_to_have_no_place_is_told_so_and_not_beside_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

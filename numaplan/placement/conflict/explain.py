@@ -11,7 +11,7 @@ from numaplan.model.plan import Conflict, ConflictMember, Placement, Unplaced
 from numaplan.model.request import GuestRequest, HostPolicy, Request, ThreadPolicy
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.asks import ask, ask_overhead, listed
-from numaplan.placement.conflict.aspects import name_of, rank
+from numaplan.placement.conflict.aspects import Kind, name_of, rank
 from numaplan.placement.conflict.classes import fewest
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.fillings import fill
@@ -28,7 +28,7 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.joined import joined
 from numaplan.placement.options import build_problem
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.placement.search import feasible
 from numaplan.placement.why.beside import Host
 from numaplan.placement.why.unplaced import what_is_missing
@@ -119,12 +119,15 @@ def _members(request: Request, facts: HostFacts, problem: Problem, shares: Share
     place = {guest.name: i for i, guest in enumerate(request.guests)}
     number = {guest.name: c for c, guests in enumerate(problem.classes) for guest in guests.members}
     single = sum(len(share.members) for share in shares) == 1
+    relaxed = relaxed_problem(request.policy, facts, shares)
+    kept_cells = {guest.name: guests.cells for guests in relaxed.classes for guest in guests.members}
     members: list[tuple[int, ConflictMember]] = []
     for share in shares:
         # Guests that are equal in what is kept may differ in all else.
-        said = {c: _said(problem, problem.classes[c], share) for c in {number[guest.name] for guest in share.members}}
+        cells = kept_cells[share.members[0].name]
+        numbers = {number[guest.name] for guest in share.members}
+        said = {c: _said(problem, problem.classes[c], share, cells) for c in numbers}
         if single:
-            relaxed = relaxed_problem(request.policy, facts, shares)
             ((c, sentences),) = said.items()
             # Of a group that is asked for as a whole, a part alone has no place for a reason of its own.
             is_whole = devices_there(relaxed, relaxed.classes[0]) <= devices_there(problem, problem.classes[c])
@@ -139,10 +142,17 @@ def _members(request: Request, facts: HostFacts, problem: Problem, shares: Share
     return tuple(member for _, member in sorted(members, key=lambda pair: pair[0]))
 
 
-def _said(problem: Problem, guests: GuestClass, share: Share) -> list[tuple[str, str]]:
-    """(constraint, sentence) of each aspect; a guest that counts for the links of others alone is just placed."""
+def _said(problem: Problem, guests: GuestClass, share: Share, cells: tuple[CellDemand, ...]) -> list[tuple[str, str]]:
+    """(constraint, sentence) of each aspect; a guest that counts for the links of others alone is just placed.
+
+    Its thread policy speaks of what `cells` come to, with no more than is kept.
+    """
     ordered = sorted(share.kept, key=rank, reverse=True)
-    said = [(name_of(guests.request, aspect), ask(problem, guests, aspect)) for aspect in ordered]
+    kept = replace(guests, cells=cells)
+    said = [
+        (name_of(guests.request, aspect), ask(problem, kept if aspect.kind is Kind.THREAD_POLICY else guests, aspect))
+        for aspect in ordered
+    ]
     return said or [("placed", "is required, and takes part by where it is placed")]
 
 
