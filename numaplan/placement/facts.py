@@ -1,17 +1,18 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import IommuGroupId, Link, PciAddress, PciDevice
-from numaplan.model.guest import CellId, Guest, VcpuId
+from numaplan.model.guest import CellId, Guest
 from numaplan.model.host import NodeId, NumaNode, PackageId
-from numaplan.model.request import HostPolicy, Request, ThreadPolicy
+from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.busy_devices import busy_devices
 from numaplan.placement.switch import SwitchShare, switch_share
+from numaplan.placement.taken import kept_idle, taken_by, taken_by_vcpus, vcpu_affinities
 from numaplan.placement.untold import untold
 from numaplan.placement.uplinks import port_nodes, uplink_notes
 
@@ -143,9 +144,9 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     allocatable = online - reserved - shared
     pools = _pool_room(policy, snapshot, shared, staying=staying, online=online)
     switch = switch_share(snapshot, reserved)
-    taken = (CpuSet(cpu for guest in staying for cpu in _taken_by(guest, online))) | switch.cpus
+    taken = (CpuSet(cpu for guest in staying for cpu in taken_by(guest, online))) | switch.cpus
     open_ = (allocatable & CpuSet(node_of)) - taken
-    idle = open_ & _kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
+    idle = open_ & kept_idle(staying, snapshot, allocatable=allocatable, shared=shared)
     devices = {device.address: device for device in snapshot.pci}
     links = _links_of(snapshot)
     bridges = [port.bridge for guest in request.guests for port in guest.interfaces if port.bridge is not None]
@@ -170,7 +171,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         shared=shared,
         allocatable=allocatable,
         taken=taken,
-        vcpus=CpuSet(cpu for guest in staying for cpu in _taken_by_vcpus(guest, online)),
+        vcpus=CpuSet(cpu for guest in staying for cpu in taken_by_vcpus(guest, online)),
         left=CpuSet(),
         idle=idle,
         free=open_ - idle,
@@ -195,7 +196,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         port_nodes=below,
         guest_nodes={
             guest.name: frozenset(
-                node_of[cpu] for vcpu in _vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
+                node_of[cpu] for vcpu in vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
             )
             for guest in staying
         },
@@ -264,40 +265,10 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
     return {address: tuple(links) for address, links in found.items()}
 
 
-def _vcpu_affinities(guest: Guest, online: CpuSet) -> list[CpuSet]:
-    return [guest.effective_vcpu_affinity(VcpuId(vcpu)) or online for vcpu in range(guest.vcpus)]
-
-
-def _taken_by(guest: Guest, online: CpuSet) -> list[CpuId]:
-    """The CPUs that its threads cannot leave; on what is offline none can be."""
-    affinities = [guest.effective_emulator_affinity()]
-    affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
-    return [*_taken_by_vcpus(guest, online), *_single(affinities, online)]
-
-
-def _taken_by_vcpus(guest: Guest, online: CpuSet) -> list[CpuId]:
-    return _single([guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)], online)
-
-
-def _single(affinities: Sequence[CpuSet | None], online: CpuSet) -> list[CpuId]:
-    return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
-
-
-def _kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet, shared: CpuSet) -> CpuSet:
-    """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them.
-
-    An emulator or iothread on CPUs for all isolates nothing.
-    """
-    isolated, online = [guest for guest in staying if guest.thread_policy == ThreadPolicy.ISOLATE], snapshot.cpus.online
-    alone = CpuSet(cpu for guest in isolated for cpu in _taken_by_vcpus(guest, online)) - shared
-    alone |= CpuSet(cpu for guest in isolated for cpu in _taken_by(guest, online)) & allocatable
-    return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus) if alone else alone
-
-
 def _pool_room(
     policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
 ) -> dict[NodeId, int]:
-    affinities = [cpus & online for guest in staying for cpus in _vcpu_affinities(guest, online)]
+    affinities = [cpus & online for guest in staying for cpus in vcpu_affinities(guest, online)]
     return {
         node.id: policy.shared_ratio * len(shared & node.cpus)
         - sum(len(cpus) > 1 and cpus <= node.cpus for cpus in affinities)
@@ -330,7 +301,7 @@ def _capacity(
 
 def lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
     """The nodes that one of its vCPUs cannot leave."""
-    affinities = _vcpu_affinities(guest, snapshot.cpus.online)
+    affinities = vcpu_affinities(guest, snapshot.cpus.online)
     return [
         node.id
         for node in snapshot.nodes
@@ -344,11 +315,8 @@ def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, i
     Else as its XML binds it to exactly one node; the rest is anywhere. Left out is memory in whole pages of a size that
     is not known.
     """
-    seen = () if guest.live is None else guest.live.memory
-    if seen:
-        huge = {pool.size_kib for node in snapshot.nodes for pool in node.hugepages}
-        pages = [(part, part.page_size_kib if part.page_size_kib in huge else SMALL_PAGE_KIB) for part in seen]
-        return tuple(((part.node, page_kib), part.size_kib) for part, page_kib in pages)
+    if seen := seen_memory(guest, snapshot):
+        return seen
     cells = [(cell.id, cell.memory_kib) for cell in guest.cells] or [(CellId(0), guest.memory_kib or 0)]
     held = []
     for cell, size in cells:
@@ -356,6 +324,17 @@ def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, i
         if node is not None and page_kib is not None:
             held.append(((node, page_kib), -(-size // page_kib) * page_kib))
     return tuple(held)
+
+
+def seen_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+    """((node, page size in KiB), KiB) of the memory of a guest as it was seen to lie; () where nobody looked.
+
+    Pages of a size of which no node has a pool are ordinary ones, whatever the kernel's base page is.
+    """
+    huge = {pool.size_kib for node in snapshot.nodes for pool in node.hugepages}
+    parts = () if guest.live is None else guest.live.memory
+    pages = [(part, part.page_size_kib if part.page_size_kib in huge else SMALL_PAGE_KIB) for part in parts]
+    return tuple(((part.node, page_kib), part.size_kib) for part, page_kib in pages)
 
 
 def default_page_kib(snapshot: Snapshot) -> int | None:
