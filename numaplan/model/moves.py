@@ -40,12 +40,17 @@ class MovesStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CellSpot:
-    """Where a guest cell is: the CPUs of its vCPUs, their nodes, and the node of its memory (None: not known)."""
+    """Where a guest cell is: the CPUs of its vCPUs, their nodes, and those of its memory (() where nobody knows)."""
 
     id: CellId
     numa_nodes: tuple[NodeId, ...]
     cpus: CpuSet
-    memory_node: NodeId | None
+    memory_nodes: tuple[NodeId, ...]
+
+    @property
+    def memory_node(self) -> NodeId | None:
+        """The node of all of its memory; None where that is not known, or it lies on several."""
+        return self.memory_nodes[0] if len(self.memory_nodes) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

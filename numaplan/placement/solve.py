@@ -16,6 +16,7 @@ from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.recount import recount
+from numaplan.placement.resident import memory_elsewhere
 from numaplan.placement.search import Bound, Budget, Searched, search
 from numaplan.placement.unseen import ungiven_memory, unseen
 
@@ -78,7 +79,7 @@ def _planned(request: Request, problem: Problem, result: Searched, *, empty: Pla
         levels=levels,
         placements=placements,
         unplaced=why_unplaced(request, facts, placements),
-        notes=(*empty.notes, *doubts, *notes, *_device_notes(facts, placements)),
+        notes=(*empty.notes, *doubts, *notes, *memory_elsewhere(facts, placements), *_device_notes(facts, placements)),
     )
 
 

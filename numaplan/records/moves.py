@@ -48,6 +48,7 @@ def _spot(spot: Spot | None) -> dict[str, object] | None:
                 "numa_nodes": list(cell.numa_nodes),
                 "cpus": str(cell.cpus),
                 "memory_node": cell.memory_node,
+                "memory_nodes": list(cell.memory_nodes),
             }
             for cell in spot.cells
         ],

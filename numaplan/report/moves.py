@@ -58,7 +58,7 @@ def _spot(spot: Spot | None) -> str:
     lines = []
     for cell in spot.cells:
         nodes = ",".join(str(node) for node in cell.numa_nodes) or UNKNOWN
-        memory = UNKNOWN if cell.memory_node is None else str(cell.memory_node)
+        memory = ",".join(str(node) for node in cell.memory_nodes) or UNKNOWN
         lines.append(f"node {nodes}, memory {memory}: " + wrap_list(str(cell.cpus) or NONE, _LIST_WIDTH))
     return "\n".join([*lines, *(str(address) for address in spot.devices)])
 

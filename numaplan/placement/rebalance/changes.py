@@ -42,7 +42,9 @@ class Footprint:
 class Change:
     """One guest that runs, from where it is to where it goes.
 
-    `parking` is what it needs to wait somewhere else: (node, dedicated CPUs) for each cell; () where it cannot.
+    `parking` is what it needs to wait somewhere else: (node, dedicated CPUs) for each cell; () where it cannot. Then it
+    has vCPUs on the nodes of `stays_on` still, and its memory, QEMU's own apart, is `resident` where it was.
+    `may_stop`: it is there again when it was stopped.
     """
 
     vm: str
@@ -51,17 +53,24 @@ class Change:
     before: Footprint
     after: Footprint
     parking: tuple[tuple[NodeId, int], ...] = ()
+    stays_on: frozenset[NodeId] = frozenset()
+    resident: tuple[tuple[Place, int], ...] = ()
+    may_stop: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything around the changes: guests that stay, memory that is free now, room in the pools, CPUs by node."""
+    """Everything around the changes: guests that stay, memory that is free now, room in the pools, CPUs by node.
+
+    `overhead_kib` of ordinary memory QEMU itself takes on each node where a guest has vCPUs.
+    """
 
     staying: tuple[Footprint, ...]
     free_kib: Mapping[Place, int]
     pool_room: Mapping[NodeId, int]
     cpus: Mapping[NodeId, CpuSet]
     shared: Mapping[NodeId, CpuSet]
+    overhead_kib: int = 0
 
 
 class Action(StrEnum):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
-from numaplan.cpuset import CpuId, CpuSet
+from numaplan.cpuset import CpuId, CpuSet, format_id_list
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.model import Mend
@@ -30,7 +30,9 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
         if len(nodes) > 1:
             return f"cell {k} has vCPUs on nodes {', '.join(str(node) for node in sorted(nodes))}"
         if _is_memory_far(facts, cell, nodes):
-            return f"cell {k} has vCPUs on node {min(nodes)} and its memory on node {cell.memory_node}"
+            lies = format_id_list(cell.memory_nodes)
+            its = "its memory on node" if cell.memory_node is not None else "memory on nodes"
+            return f"cell {k} has vCPUs on node {min(nodes)} and {its} {lies}"
         if cell.vcpus and not nodes:
             reached |= set(facts.nodes)
         reached |= nodes
@@ -44,7 +46,7 @@ def defect(facts: HostFacts, standing: Standing) -> str | None:
 
 def _is_memory_far(facts: HostFacts, cell: StandingCell, nodes: set[NodeId]) -> bool:
     """As the audit has it: not where that was chosen, nor where its vCPUs' nodes have no memory."""
-    if cell.may_be_far or not nodes or cell.memory_node not in set(facts.nodes) - nodes:
+    if cell.may_be_far or not nodes or set(cell.memory_nodes).isdisjoint(set(facts.nodes) - nodes):
         return False
     return any(node.memory_kib != 0 for node in facts.snapshot.nodes if node.id in nodes)
 

@@ -20,6 +20,7 @@ from numaplan.placement.objective import cross_node_cost
 from numaplan.placement.problem import GuestClass, Option, Problem
 from numaplan.placement.rebalance.conflict import fixed_pair, why_impossible
 from numaplan.placement.rebalance.defects import find_defects
+from numaplan.placement.rebalance.kind import can_stop
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.names import rename_cores
 from numaplan.placement.rebalance.problem import (
@@ -41,6 +42,7 @@ from numaplan.placement.rebalance.words import Target
 from numaplan.placement.recount import recount
 from numaplan.placement.search import Budget, Searched, search
 from numaplan.placement.unseen import unseen
+from numaplan.units import format_few
 
 # CP-SAT's deterministic time for the moves, and for the distances among equally cheap moves.
 WORK: Final = 10.0
@@ -53,11 +55,13 @@ WORK_AGAIN: Final = 2.0
 # Nodes are decided by then, so there is little left to search.
 LEVELS: Final = Budget(scale=0.25)
 
-_Way = tuple[tuple[NodeId, ...], tuple[NodeId, ...] | None, bool]
+_Way = tuple[tuple[NodeId, ...], tuple[NodeId | None, ...], bool]
 
+_MOST_NAMED: Final = 5
 _NO_ROOM: Final = "not all guests that are asked for have a place, whoever moves"
 _ROOM: Final = "a way to make room"
 _CHEAPER: Final = "a cheaper way"
+_NO_ORDER: Final = "guests that would move wait for each other, and who is transient is gone when it stops"
 _NOT_FOUND: Final = "neither moves that make room nor a proof that there are none were found within the limit"
 
 
@@ -67,6 +71,21 @@ def rebalance(asked: Request, snapshot: Snapshot, *, keep: Collection[str] = ())
     Guests in `keep` stay as they are. Deterministic.
     """
     question = _question(asked, snapshot, frozenset(keep))
+    moves = _cheapest(question)
+    notes = _notes_on_transient(question) if moves.status is not MovesStatus.NOTHING_TO_DO else ()
+    return replace(moves, plan=replace(moves.plan, notes=(*notes, *moves.plan.notes)))
+
+
+def _notes_on_transient(question: Rebalancing) -> tuple[str, ...]:
+    """A note on guests that move only while they run."""
+    there = (*question.movable, *question.returning)
+    names = [each.guest.name for each in there if not can_stop(each)]
+    if not names:
+        return ()
+    return (f"no moves were looked at that stop {format_few(names, _MOST_NAMED)}: a transient guest is gone then",)
+
+
+def _cheapest(question: Rebalancing) -> Moves:
     if any(each.guest.name in question.mend.leave for each in question.fixed) or fixed_pair(question):
         return _impossible(question)
     f = stay_or_move(question)
@@ -191,7 +210,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, do
 
     names = {guest.name for guest in asked}
 
-    def steps(plan: Plan) -> tuple[Move, ...]:
+    def steps(plan: Plan) -> tuple[Move, ...] | None:
         placed = {placement.vm: placement for placement in plan.placements}
         targets = [
             Target(guest, placed[guest.name], there.get(guest.name), guest.name in names) for guest in request.guests
@@ -202,7 +221,10 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, do
     plain = _plan(request, facts, found, question=question, movers=movers)
     better = replace(plain, placements=_renamed(request, room, plain, question=question, movers=movers))
     # Other names can also make a circle where there was none.
-    answers = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
+    tries = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
+    answers = [(plan, moves) for plan, moves in tries if moves is not None]
+    if not answers:
+        return _unknown(question, (_NO_ORDER,))
     plan, moves = min(answers, key=lambda answer: (sum(move.cost for move in answer[1]), len(answer[1])))
     cost = sum(move.cost for move in moves)
     # Moves below the bound would show the model to be wrong: it proves nothing then.
@@ -233,7 +255,7 @@ def _narrowed(problem: Problem, f: StayOrMove, solved: Solved) -> Problem:
 
 
 def _way(option: Option) -> _Way:
-    return option.nodes, option.memory, option.keep is not None
+    return option.nodes, tuple(option.memory_node(k) for k in range(len(option.nodes))), option.keep is not None
 
 
 def _plan(

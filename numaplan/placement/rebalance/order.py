@@ -19,10 +19,11 @@ MAX_STATES: Final = 2_000
 MAX_WORK: Final = 1_000_000
 
 
-def order(changes: Sequence[Change], world: World) -> tuple[Step, ...]:
+def order(changes: Sequence[Change], world: World) -> tuple[Step, ...] | None:
     """Steps that are possible one after the other, where the whole outcome is: the cheapest that are found.
 
-    Where that search takes too long, guests are stopped one by one until the others can go.
+    Where that search takes too long, guests are stopped one by one until the others can go. None: not all of those that
+    wait for each other may stop, and no other order was found.
     """
     run = _Order(changes, world)
     found = run.cheapest()
@@ -77,10 +78,10 @@ class _Order:
             work += len(self.changes)
         return None
 
-    def straight_on(self) -> tuple[Step, ...]:
+    def straight_on(self) -> tuple[Step, ...] | None:
         """Whatever can be done is done; where nothing can, the cheapest is taken that lets another guest go on.
 
-        It comes to an end: whoever is stopped can start when all others are stopped or done.
+        It comes to an end where all may stop: whoever is stopped can start when all others are stopped or done.
         """
         state = State.first(self.changes)
         steps: list[Step] = []
@@ -90,6 +91,8 @@ class _Order:
             helping = (way for way in ways if way[1].action in _ENDS or self._helps(now, way[2]))
             stops = (way for way in ways if way[1].action is Action.STOP)
             way = next(helping, None) or next(stops, None)
+            if way is None and not all(change.may_stop for change in self.changes):
+                return None
             if way is None:
                 return (*steps, *(self._done(state, i) for i in state.pending))
             _, step, state = way
@@ -111,7 +114,8 @@ class _Order:
         restart = PRICES[MoveKind.RESTART]
         for i in now.pending:
             change = self.changes[i]
-            if state.phases[i] is Phase.BEFORE or (again and state.phases[i] is Phase.PARKED):
+            phase = state.phases[i]
+            if change.may_stop and (phase is Phase.BEFORE or (again and phase is Phase.PARKED)):
                 yield restart - change.price, Step(change.vm, Action.STOP, restart), state.to(i, Phase.DOWN)
         cost = PRICES[MoveKind.REPIN]
         # Everybody's best place comes before anybody's next one.

@@ -7,9 +7,10 @@ from itertools import chain, groupby
 from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuSet
+from numaplan.model.guest import CellId, Guest, MemoryBinding
 from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.moves import MoveKind
-from numaplan.model.request import Request
+from numaplan.model.request import MemoryPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
@@ -17,11 +18,19 @@ from numaplan.placement.floating import floating_cpus
 from numaplan.placement.formulation import Unit
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
+from numaplan.placement.rebalance.kind import (
+    binds_anew,
+    can_stop,
+    kind_of_move,
+    memory_nodes,
+    moves_memory,
+    price,
+    same_shape,
+)
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.returning import names_its_functions, names_pages
 from numaplan.placement.rebalance.spare import Spare, spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
-from numaplan.placement.rebalance.steps import kind_of_move, memory_nodes, price, same_shape
 
 _ONE: Final = Linear(constant=1)
 
@@ -112,11 +121,46 @@ def problem_of(request: Request, facts: HostFacts, there: Collection[Standing]) 
             return guests
         # A function that changes is paid for, be it no move to `place`.
         options = (option for option in guests.options if option.keep is None or option.keep.exact)
-        guests = replace(guests, options=tuple(options))
+        guests = replace(guests, options=tuple(option for way in options for option in _memory_moved(guests, way)))
         return _memory_left(_as_it_lies(guests, by_name[name]), by_name[name])
 
-    problem = build_problem(request, facts)
-    return replace(problem, classes=tuple(map(with_ways, problem.classes)))
+    problem = build_problem(request, _bound_as_it_lies(request, facts, by_name))
+    return replace(problem, facts=facts, classes=tuple(map(with_ways, problem.classes)))
+
+
+def _bound_as_it_lies(request: Request, facts: HostFacts, there: Mapping[str, Standing]) -> HostFacts:
+    """The host with guests bound to the node where their memory lies, and so kept with it there.
+
+    They are bound to none where it must go from: one that is strict and on another node, or what lies on several.
+    """
+    strict = {
+        guest.name: [cell.memory_policy is MemoryPolicy.STRICT for cell in guest.cells] for guest in request.guests
+    }
+
+    def bound(guest: Guest) -> Guest:
+        standing = there.get(guest.name)
+        if standing is None or len(strict[guest.name]) != len(standing.cells):
+            return guest
+        ids = [cell.id for cell in guest.cells] or [CellId(0)]
+        bindings = []
+        for number, cell, is_strict in zip(ids, standing.cells, strict[guest.name], strict=True):
+            stays = cell.memory_node is not None and not (is_strict and cell.memory_node != cell.node)
+            nodes = (cell.memory_node,) if stays and cell.memory_node is not None else None
+            if cell.memory_nodes:
+                bindings.append(MemoryBinding(number, "strict", nodes, line=0))
+        others = (binding for binding in guest.memnodes if binding.cell not in {one.cell for one in bindings})
+        return replace(guest, memnodes=(*bindings, *others))
+
+    return replace(facts, snapshot=replace(facts.snapshot, guests=tuple(map(bound, facts.snapshot.guests))))
+
+
+def _memory_moved(guests: GuestClass, option: Option) -> tuple[Option, ...]:
+    """A way to stay, and the same with memory moved that may lie on any node."""
+    if option.keep is None or all(cell.strict for cell in guests.cells):
+        return (option,)
+    nodes = tuple(None if not cell.strict else node for cell, node in zip(guests.cells, option.nodes, strict=True))
+    moved = replace(option, keep=replace(option.keep, memory_nodes=nodes))
+    return (option,) if moved == option else (option, moved)
 
 
 def stay_or_move(question: Rebalancing) -> StayOrMove:
@@ -128,7 +172,21 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     spares = spares_of(problem, question.movable, question.returning)
     f = StayOrMove(_letting_go(problem, question.movable, spares), question.movable, spares, question.fixed)
     f.demand(question.mend)
+    _without_stops(f, question)
     return f
+
+
+def _without_stops(f: StayOrMove, question: Rebalancing) -> None:
+    """Who is gone when it is stopped is not restarted."""
+    there = {each.guest.name: each for each in (*question.movable, *question.returning) if not can_stop(each)}
+    for u, unit in enumerate(f.units):
+        name = unit.guest.name
+        for option, count in f.options(u) if name in there else ():
+            kind, dearer = _kinds(f, u, option, there[name])
+            if kind is MoveKind.RESTART:
+                f.model.equal(count)
+            elif dearer is MoveKind.RESTART:
+                f.model.at_most(count - f.keeps_devices.get(name, _ONE), 0)
 
 
 def _letting_go(problem: Problem, movable: Collection[Standing], spares: Mapping[int, Spare]) -> Problem:
@@ -169,7 +227,7 @@ def _price_of_floating(f: StayOrMove, u: int, option: Option) -> int:
     """What it takes to have the threads of a guest that keeps its vCPUs float on the pool, be it one CPU."""
     standing = f.standing[f.units[u].guest.name]
     pool, _ = floating_cpus(f.problem.facts, option.nodes, held=EMPTY, idle=EMPTY)
-    changes = len(pool) > 1 or f.spares[u].floating != pool
+    changes = len(pool) > 1 or f.spares[u].floating != pool or binds_anew(standing, option.nodes)
     return price(standing, MoveKind.REPIN) if changes and standing.guest.running is not False else 0
 
 
@@ -180,17 +238,27 @@ def live_choices(f: StayOrMove, there: Collection[Standing], solution: Sequence[
     for u, unit in enumerate(f.units):
         name = unit.guest.name
         for option, count in f.options(u):
-            if name in by_name and option.keep is None and count.value(solution):
-                own = names_its_functions(f.problem.facts, unit.guest, by_name[name])
-                returning = name not in f.standing
-                kind = (
-                    _kind_of_return(by_name[name], unit, option, keeps_functions=own)
-                    if returning
-                    else _kind_of_going(f, u, option)
-                )
-                if kind is not MoveKind.RESTART:
+            if name in by_name and count.value(solution):
+                kind, _ = _kinds(f, u, option, by_name[name])
+                if kind not in (None, MoveKind.RESTART):
                     found[name] = count
     return found
+
+
+def _kinds(f: StayOrMove, u: int, option: Option, standing: Standing) -> tuple[MoveKind | None, MoveKind | None]:
+    """What a way takes of a guest that is there, and what if others get functions that it does not name; None: nothing.
+
+    Threads that float from now on are apart.
+    """
+    unit = f.units[u]
+    if unit.guest.name in f.standing:
+        kind = _kind_of_going(f, u, option) if option.keep is None else None
+        return kind, kind
+    own = option.keep is not None or names_its_functions(f.problem.facts, unit.guest, standing)
+    return (
+        _kind_of_return(standing, unit, option, keeps_functions=own),
+        _kind_of_return(standing, unit, option, keeps_functions=False),
+    )
 
 
 def _kind_of_going(f: StayOrMove, u: int, option: Option) -> MoveKind:
@@ -231,8 +299,7 @@ def number_most(f: StayOrMove) -> int:
 def _price_of_return(f: StayOrMove, standing: Standing, u: int, *, option: Option, chosen: Linear) -> Linear:
     """What a guest that is asked for and was there pays for that way, and for functions that others get."""
     unit = f.units[u]
-    own = option.keep is not None or names_its_functions(f.problem.facts, unit.guest, standing)
-    kind, dearer = (_kind_of_return(standing, unit, option, keeps_functions=keeps) for keeps in (own, False))
+    kind, dearer = _kinds(f, u, option, standing)
     low, high = (0 if each is None else price(standing, each) for each in (kind, dearer))
     keeps_devices = f.keeps_devices.get(unit.guest.name, _ONE)
     paid = chosen * low
@@ -257,11 +324,16 @@ def _at_least(f: StayOrMove, amount: Linear) -> Linear:
 def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, keeps_functions: bool) -> MoveKind | None:
     """A guest that is asked for and was there; None: it stays."""
     same = same_shape(standing, unit.guest) and names_pages(unit.guest)
-    nodes: Sequence[NodeId] = option.nodes
+    nodes: Sequence[NodeId | None] = option.nodes
     if option.keep is not None:
-        if same and keeps_functions:
+        cells = enumerate(unit.guests.cells)
+        wanted = [option.memory_node(k) or (option.nodes[k] if cell.strict else None) for k, cell in cells]
+        if moves_memory(standing, wanted):
+            nodes = wanted
+        elif same and keeps_functions and not binds_anew(standing, wanted):
             return None
-        nodes = memory_nodes(standing) or nodes
+        else:
+            nodes = memory_nodes(standing) or nodes
     elif not all(cell.strict for cell in unit.guests.cells):
         # Memory may go anywhere; that it stays is a way of its own.
         nodes = option.memory or ()

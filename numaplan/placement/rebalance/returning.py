@@ -7,8 +7,8 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.request import DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import current_devices, entries, matching_devices
+from numaplan.placement.rebalance.kind import same_shape
 from numaplan.placement.rebalance.standing import Standing
-from numaplan.placement.rebalance.steps import same_shape
 
 
 def ways_to_return(facts: HostFacts, asked: GuestRequest, standing: Standing) -> tuple[GuestRequest, ...]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.host import NodeId
+from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.rebalance.changes import Change, Footprint, Held, World
 from numaplan.placement.rebalance.standing import Place
 
@@ -98,6 +99,8 @@ class Situation:
             most = max((count for parking in waiting for home, count in parking if home == node), default=0)
             if floating[node] + most > self._world.pool_room.get(node, 0) - self._held.pool[node]:
                 return False
+        for node in self._world.cpus if taken and any(waiting) else ():
+            wanted[node, SMALL_PAGE_KIB] += self._world.overhead_kib
         return all(wanted[place] <= self._free[place] for place in taken) and self._leaves_room(i, waiting)
 
     def parkings(self, i: int) -> list[tuple[CpuSet, ...]]:
@@ -168,8 +171,13 @@ class Situation:
         found.append(_chosen(change.parking, free, anywhere=True))
         unwanted = {node: [one for one in ranked if not one[1]] for node, ranked in free.items()}
         found.append(_chosen(change.parking, unwanted, anywhere=True))
-        distinct = list(dict.fromkeys(place for place in found if place))
+        distinct = [place for place in dict.fromkeys(found) if place and self._has_memory(change, place)]
         return distinct[:1] if distinct and self._is_out_of_the_way(change, distinct[0]) else distinct
+
+    def _has_memory(self, change: Change, cpus: tuple[CpuSet, ...]) -> bool:
+        """Whether QEMU's own memory has room where a guest is to wait."""
+        more = Counter(dict(_parked(change, cpus, self._world).memory)) - Counter(dict(change.before.memory))
+        return all(size <= self._free[place] for place, size in more.items())
 
     def _is_out_of_the_way(self, change: Change, cpus: tuple[CpuSet, ...]) -> bool:
         waits = _parked(change, cpus, self._world)
@@ -203,7 +211,11 @@ def _chosen(
 
 
 def _parked(change: Change, cpus: tuple[CpuSet, ...], world: World) -> Footprint:
-    """What a guest holds while it waits: its own CPUs are others, or it floats on the pool."""
+    """What a guest holds while it waits: its own CPUs are others, or it floats on the pool.
+
+    QEMU's own memory goes with its vCPUs.
+    """
+    there = {node: world.cpus[node] | world.shared[node] for node in world.cpus}
     pool = Counter(dict(change.before.pool))
     own = EMPTY
     for (node, count), chosen in zip(change.parking, cpus, strict=True):
@@ -211,4 +223,8 @@ def _parked(change: Change, cpus: tuple[CpuSet, ...], world: World) -> Footprint
             pool[node] += count
         else:
             own |= chosen
-    return replace(change.before, cpus=own, idle=EMPTY, pool=tuple(sorted(pool.items())))
+    nodes = change.stays_on.union(node for node, its in there.items() for one in cpus if its & one)
+    memory = Counter(dict(change.resident if world.overhead_kib else change.before.memory))
+    memory.update({(node, SMALL_PAGE_KIB): world.overhead_kib for node in nodes})
+    held = tuple(sorted((place, size) for place, size in memory.items() if size))
+    return replace(change.before, cpus=own, idle=EMPTY, pool=tuple(sorted(pool.items())), memory=held)

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import CellId, Guest, MemoryBinding, VcpuId
+from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.request import (
     Affinity,
@@ -23,15 +24,27 @@ from numaplan.model.request import (
     ThreadPolicy,
 )
 from numaplan.placement.current import only_cpu, pinned_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, cell_page_kib, default_page_kib, held_memory, lies_on
+from numaplan.placement.facts import (
+    SMALL_PAGE_KIB,
+    HostFacts,
+    cell_page_kib,
+    default_page_kib,
+    held_memory,
+    lies_on,
+    seen_memory,
+)
+from numaplan.placement.resident import resident_nodes
 
 Place = tuple[NodeId, int]
+
+RESUMES: Final = "its next start resumes a saved image, whatever its XML says (virsh managedsave-remove)"
 
 
 @dataclass(frozen=True, slots=True)
 class StandingCell:
-    """A cell as it is. `node` None: its vCPUs are on several nodes, or anywhere; `memory_node` None: not known.
+    """A cell as it is. `node` None: its vCPUs are on several nodes, or anywhere.
 
+    `memory_nodes` are those that its memory lies on; () where nobody knows.
     `may_be_far`: its memory is said to be preferred where it is (``<numatune>`` mode preferred), and not required.
     """
 
@@ -39,9 +52,14 @@ class StandingCell:
     cpus: CpuSet
     node: NodeId | None
     memory_kib: int
-    memory_node: NodeId | None
+    memory_nodes: tuple[NodeId, ...]
     page_kib: int | None
     may_be_far: bool = False
+
+    @property
+    def memory_node(self) -> NodeId | None:
+        """Where all of its memory lies; None where that is not known to be one node."""
+        return self.memory_nodes[0] if len(self.memory_nodes) == 1 else None
 
     @property
     def page_size(self) -> PageSize | None:
@@ -79,7 +97,7 @@ class Standing:
 
 
 class _InexpressibleError(ValueError):
-    """Why no request says what a guest is."""
+    """Why no request says what a guest is, or would bring it elsewhere."""
 
 
 def standing_guests(facts: HostFacts, asked: Sequence[GuestRequest]) -> tuple[Standing, ...]:
@@ -121,6 +139,11 @@ def _standing(
         return replace(known, reason=str(error))
 
 
+def resumes_an_image(guest: Guest) -> bool:
+    """Whether what is written into its XML is not what it starts as."""
+    return guest.managed_save is True and not guest.running
+
+
 def _vcpus_alone(facts: HostFacts, guest: Guest) -> dict[VcpuId, CpuSet]:
     """The CPU of each vCPU that has one to itself."""
     own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
@@ -147,7 +170,15 @@ def standing_cells(facts: HostFacts, guest: Guest) -> tuple[StandingCell, ...]:
     shapes = [(cell.id, cell.vcpus, cell.memory_kib) for cell in guest.cells]
     if not shapes:
         shapes = [(CellId(0), tuple(VcpuId(vcpu) for vcpu in range(guest.vcpus)), guest.memory_kib or 0)]
-    return tuple(_cell(facts, guest, number, vcpus, memory_kib=size) for number, vcpus, size in shapes)
+    cpus = [_cpus(facts, guest, vcpus) for _, vcpus, _ in shapes]
+    homes = [_only_node(facts, each) for each in cpus]
+    lies = resident_nodes(guest, [(number, size, home) for (number, _, size), home in zip(shapes, homes, strict=True)])
+    return tuple(
+        StandingCell(
+            vcpus, cpus[k], homes[k], size, lies[k], _page_kib(facts, guest, number), _may_be_far(guest, number)
+        )
+        for k, (number, vcpus, size) in enumerate(shapes)
+    )
 
 
 def _memory(facts: HostFacts, guest: Guest) -> tuple[tuple[Place, int], ...]:
@@ -166,27 +197,25 @@ def overhead(facts: HostFacts, nodes: Iterable[NodeId]) -> Counter[Place]:
     return Counter({(node, SMALL_PAGE_KIB): facts.policy.guest_overhead_kib for node in nodes})
 
 
-def _cell(
-    facts: HostFacts, guest: Guest, number: CellId, vcpus: tuple[VcpuId, ...], *, memory_kib: int
-) -> StandingCell:
+def _cpus(facts: HostFacts, guest: Guest, vcpus: Iterable[VcpuId]) -> CpuSet:
     online = facts.snapshot.cpus.online
-    affinities = [guest.effective_vcpu_affinity(vcpu) or online for vcpu in vcpus]
-    cpus = CpuSet(cpu for affinity in affinities for cpu in affinity & online)
+    return CpuSet(cpu for vcpu in vcpus for cpu in (guest.effective_vcpu_affinity(vcpu) or online) & online)
+
+
+def _only_node(facts: HostFacts, cpus: CpuSet) -> NodeId | None:
     nodes = {facts.node_of.get(cpu) for cpu in cpus}
-    node = nodes.pop() if len(nodes) == 1 else None
-    page_kib = cell_page_kib(guest, number) or default_page_kib(facts.snapshot)
-    binding = next((memnode for memnode in guest.memnodes if memnode.cell == number), guest.memory)
-    may_be_far = binding is not None and binding.mode == "preferred"
-    return StandingCell(vcpus, cpus, node, memory_kib, _memory_node(guest, binding), page_kib, may_be_far)
+    return nodes.pop() if len(nodes) == 1 else None
 
 
-def _memory_node(guest: Guest, binding: MemoryBinding | None) -> NodeId | None:
-    """Where all of it was seen to lie, else where the XML has it, unless it was seen elsewhere; None: not known."""
-    seen = set() if guest.live is None else {memory.node for memory in guest.live.memory}
-    bound = binding.nodes if binding is not None and binding.nodes is not None else ()
-    if len(seen) == 1:
-        return seen.pop()
-    return bound[0] if len(bound) == 1 and (not seen or bound[0] in seen) else None
+def _page_kib(facts: HostFacts, guest: Guest, cell: CellId) -> int | None:
+    """As all of its pages were seen to be, whatever its XML says by now; else as that has it."""
+    seen = {page_kib for (_, page_kib), _ in seen_memory(guest, facts.snapshot)}
+    return seen.pop() if len(seen) == 1 else cell_page_kib(guest, cell) or default_page_kib(facts.snapshot)
+
+
+def _may_be_far(guest: Guest, cell: CellId) -> bool:
+    binding = next((memnode for memnode in guest.memnodes if memnode.cell == cell), guest.memory)
+    return binding is not None and binding.mode == "preferred"
 
 
 def _siblings(facts: HostFacts, held: CpuSet, alone: Sequence[CpuId]) -> CpuSet:
@@ -199,6 +228,8 @@ def _siblings(facts: HostFacts, held: CpuSet, alone: Sequence[CpuId]) -> CpuSet:
 def _requests(
     facts: HostFacts, guest: Guest, cells: tuple[StandingCell, ...], *, others: CpuSet, near: bool
 ) -> tuple[GuestRequest, ...]:
+    if resumes_an_image(guest):
+        raise _InexpressibleError(RESUMES)
     wanted = tuple(_cell_request(cell) for cell in cells)
     if list(guest.iothread_ids) != list(range(1, guest.iothreads + 1)):
         raise _InexpressibleError("its iothreads are not numbered from 1")

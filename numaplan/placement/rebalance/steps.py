@@ -3,87 +3,31 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from numaplan.cpuset import EMPTY, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
-from numaplan.model.request import GuestRequest, PageSize, ThreadPolicy
+from numaplan.model.request import GuestRequest, ThreadPolicy
 from numaplan.placement.current import is_moved, only_cpu
 from numaplan.placement.expand import dedicated_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, lies_on
+from numaplan.placement.facts import HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
-from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, Step, World
+from numaplan.placement.rebalance.changes import Action, Change, Footprint, Step, World
+from numaplan.placement.rebalance.kind import can_stop, kind_of_move, moves_memory, price, same_shape
 from numaplan.placement.rebalance.order import order
 from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
-
-_KIB_PER_GIB: Final = 1 << 20
-_MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})
-
-
-def kind_of_move(standing: Standing, nodes: Sequence[NodeId], *, devices_change: bool) -> MoveKind:
-    """What it takes to bring a guest, cells and memory, to `nodes`."""
-    if standing.guest.running is False:
-        return MoveKind.CONFIGURE
-    if memory_nodes(standing) == tuple(nodes):
-        return MoveKind.REPLUG if devices_change else MoveKind.REPIN
-    return MoveKind.MOVE_PAGES if not devices_change and pages_can_move(standing) else MoveKind.RESTART
-
-
-def memory_nodes(standing: Standing) -> tuple[NodeId, ...] | None:
-    """The node of each cell's memory, taken to be where the vCPUs are where nobody knows; None: not that either."""
-    nodes = [cell.node if cell.memory_node is None else cell.memory_node for cell in standing.cells]
-    known = tuple(node for node in nodes if node is not None)
-    return known if len(known) == len(nodes) else None
-
-
-def pages_can_move(standing: Standing) -> bool:
-    """Whether libvirt and the kernel can move its memory while it runs.
-
-    ``virsh numatune --live`` knows one node set for the whole guest and refuses modes but strict and restrictive
-    (libvirt, qemuDomainSetNumaParamsLive); pages that VFIO has pinned, and huge ones, stay where they are.
-    """
-    guest = standing.guest
-    bound = guest.memory
-    device = bool(guest.pci_addresses) or any(interface.type == "vhostuser" for interface in guest.interfaces)
-    free = bound is None or (bound.mode in _MOVABLE_MODES and bound.nodes is not None)
-    small = all(cell.page_kib == SMALL_PAGE_KIB for cell in standing.cells)
-    return not device and not guest.memnodes and len(standing.cells) == 1 and small and free
-
-
-def price(standing: Standing, kind: MoveKind) -> int:
-    """What a change of that kind costs for that guest."""
-    gib = -(-sum(cell.memory_kib for cell in standing.cells) // _KIB_PER_GIB)
-    return PRICES[kind] + (gib if kind is MoveKind.MOVE_PAGES else 0)
-
-
-def same_shape(standing: Standing, request: GuestRequest) -> bool:
-    """Whether a request asks for the cells, vCPUs, memory and iothreads that the guest has."""
-    asked = [(cell.vcpus, cell.memory_kib) for cell in request.cells]
-    there = [(cell.vcpus, cell.memory_kib) for cell in standing.cells]
-    pages = zip(request.cells, standing.cells, strict=False)
-    return (
-        asked == there
-        and all(_accepts(cell.page_size, has.page_kib) for cell, has in pages)
-        and request.iothreads == standing.guest.iothreads
-    )
-
-
-def _accepts(wanted: PageSize, page_kib: int | None) -> bool:
-    """Whether a cell may keep its pages; None: those of the host's default huge size."""
-    if wanted.size_kib is not None:
-        return wanted.size_kib == page_kib
-    return wanted is PageSize.ANY or page_kib != SMALL_PAGE_KIB
+from numaplan.placement.taken import vcpu_affinities
 
 
 def steps_of(
     facts: HostFacts, targets: Sequence[Target], *, staying: Sequence[Standing], returning: Sequence[Standing]
-) -> tuple[Move, ...]:
+) -> tuple[Move, ...] | None:
     """The moves in an order that is possible step by step: guests that are shut off first, new ones last.
 
+    None: no such order was found.
     `facts` are those of the host to which `returning` guests have given back everything; `staying` do not move.
     """
     by_name = {target.request.name: target for target in targets}
@@ -102,7 +46,10 @@ def steps_of(
     world = _world(facts, still, returning, joined=joined)
     changes = [_change(facts, by_name[name], changed[name]) for name in running]
     steps = [Step(name, Action.DO, 0) for name in off]
-    steps += order(changes, world)
+    ordered = order(changes, world)
+    if ordered is None:
+        return None
+    steps += ordered
     steps += [Step(name, Action.START, 0) for name in new]
     return tuple(words.move(number, step) for number, step in enumerate(steps, 1))
 
@@ -152,8 +99,8 @@ def _whole(facts: HostFacts, target: Target, claims: _Claims) -> Whole | None:
     shape = same_shape(standing, target.request) and pages
     nodes = tuple(cell.memory_node for cell in placement.cells)
     moves = is_moved(facts, target.request, standing.guest, placement) or _gives_way(facts, target, standing, claims)
-    # A plan leaves memory that no XML binds where it is found; a guest that is not asked for has been told to move.
-    moves = moves or not (target.asked or nodes == memory_nodes(standing))
+    # Memory that no XML binds stays where it is found, but for what is known to lie elsewhere than it is to be.
+    moves = moves or moves_memory(standing, nodes)
     if shape and devices == there and not moves:
         return None
     kind = kind_of_move(standing, nodes, devices_change=devices != there)
@@ -183,11 +130,34 @@ def _change(facts: HostFacts, target: Target, whole: Whole) -> Change:
     before = footprint_before(facts, standing, asked=target.asked)
     after = _footprint_after(facts, target, whole)
     parking: tuple[tuple[NodeId, int], ...] = ()
+    own = _own_cpus(facts, standing)
     if kind is not MoveKind.RESTART and standing.nodes is not None:
-        parking = tuple(
-            (node, len(cpus)) for node, cpus in zip(standing.nodes, _own_cpus(facts, standing), strict=True)
-        )
-    return Change(target.request.name, kind, price(standing, kind), before, after, parking)
+        parking = tuple((node, len(cpus)) for node, cpus in zip(standing.nodes, own, strict=True))
+    return Change(
+        target.request.name,
+        kind,
+        price(standing, kind),
+        before,
+        after,
+        parking,
+        _stays_on(facts, standing, CpuSet(cpu for cpus in own for cpu in cpus)),
+        _resident(facts, standing),
+        can_stop(standing),
+    )
+
+
+def _stays_on(facts: HostFacts, standing: Standing, own: CpuSet) -> frozenset[NodeId]:
+    """The nodes where it has vCPUs still when those on its `own` CPUs are elsewhere."""
+    online = facts.snapshot.cpus.online
+    affinities = vcpu_affinities(standing.guest, online)
+    nodes = [{facts.node_of.get(c) for c in cpus & online} for cpus in affinities if not only_cpu(cpus, online) & own]
+    return frozenset(node for found in nodes if len(found) == 1 for node in found if node is not None)
+
+
+def _resident(facts: HostFacts, standing: Standing) -> tuple[tuple[Place, int], ...]:
+    """Its memory without QEMU's own."""
+    memory = Counter(dict(standing.memory)) - overhead(facts, lies_on(standing.guest, facts.snapshot))
+    return tuple(sorted(memory.items()))
 
 
 def _own_cpus(facts: HostFacts, standing: Standing) -> list[CpuSet]:
@@ -258,7 +228,7 @@ def _memory_after(facts: HostFacts, target: Target, kind: MoveKind) -> tuple[tup
         for cell in placement.cells:
             memory[cell.memory_node, cell.page_size_kib] += cell.memory_kib
     else:
-        memory = Counter(dict(standing.memory)) - overhead(facts, lies_on(standing.guest, facts.snapshot))
+        memory.update(dict(_resident(facts, standing)))
     memory.update(overhead(facts, placement.nodes))
     return tuple(sorted((place, size) for place, size in memory.items() if size))
 
@@ -275,4 +245,5 @@ def _world(facts: HostFacts, still: Sequence[Footprint], returning: Sequence[Sta
         {node: ratio * len(facts.shared & facts.online(node)) for node in facts.nodes},
         {node: (facts.free - joined) & facts.online(node) for node in facts.nodes},
         {node: facts.shared & facts.online(node) for node in facts.nodes},
+        facts.policy.guest_overhead_kib,
     )

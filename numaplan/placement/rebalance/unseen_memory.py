@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from numaplan.placement.rebalance.kind import memory_nodes
 from numaplan.placement.rebalance.problem import Rebalancing, with_memory
 from numaplan.placement.rebalance.standing import Place, Standing
-from numaplan.placement.rebalance.steps import memory_nodes
 from numaplan.units import format_few
 
 _MOST_NAMED: Final = 5
@@ -35,8 +35,13 @@ def note_on_unseen(question: Rebalancing, what: str) -> tuple[str, ...]:
 
 
 def _unseen(question: Rebalancing, standing: Standing) -> Counter[Place]:
-    """What is not known to lie where it is taken to be, or anywhere; nothing of a guest that is shut off."""
-    if standing.guest.running is False:
+    """What is not known to lie where it is taken to be, or anywhere.
+
+    Nothing of a guest that is shut off, nor of one all of whose memory was seen, be it on several nodes.
+    """
+    guest = standing.guest
+    seen = 0 if guest.live is None else sum(part.size_kib for part in guest.live.memory)
+    if guest.running is False or (guest.running and seen >= sum(cell.memory_kib for cell in standing.cells)):
         return Counter()
     taken = memory_nodes(standing)
     found: Counter[Place] = Counter()

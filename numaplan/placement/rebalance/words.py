@@ -1,19 +1,21 @@
 """The steps of a rebalancing as a person carries them out: from where to where, and by which command."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from numaplan.cpuset import CpuSet
+from numaplan.cpuset import CpuSet, format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId
 from numaplan.model.host import NodeId
 from numaplan.model.moves import CellSpot, Move, MoveKind, Spot
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest
-from numaplan.placement.facts import HostFacts
+from numaplan.placement.facts import HostFacts, cell_page_kib, default_page_kib
 from numaplan.placement.rebalance.changes import Action, Step
-from numaplan.placement.rebalance.standing import Standing
+from numaplan.placement.rebalance.kind import MOVABLE_MODES, binds_anew, can_stop
+from numaplan.placement.rebalance.standing import RESUMES, Standing, resumes_an_image
+from numaplan.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Words:
                 said = "stop it, so that others can take its place; it starts again below"
             case Action.START:
                 kind = MoveKind.START
-                said = f"start it {_place(self._goals[step.vm])}{self._exchanged(step.vm)}"
+                said = f"start it {_place(self._goals[step.vm])}{self._paged(step.vm)}{self._exchanged(step.vm)}"
             case Action.PARK:
                 kind, after = MoveKind.REPIN, _parked(self._facts, before, step)
                 threads = {"vcpupin": "vCPUs", **_alone(self._facts, self._targets[step.vm])}
@@ -87,29 +89,43 @@ class Words:
         pins = _pins(target, after, anyway=self._parked.get(vm, frozenset()))
         match change.kind:
             case MoveKind.REPIN:
-                pins = pins or _pins(target, after, anyway=frozenset({"vcpupin"}))
-                return f"pin {_said(pins)}, while it runs (virsh {', '.join(pins)} --live --config)"
+                return _while_it_runs(target, pins, [], _rebound(target))
             case MoveKind.MOVE_PAGES:
-                pinned = f"pin {_said(pins)} and " if pins else ""
-                how = f"virsh {', '.join(pins)} --live --config; " if pins else ""
-                how += ("virsh numatune --live --config --nodeset, then " if _binds(target) else "") + "migratepages"
-                return f"{pinned}move its memory to node {after.cells[0].memory_node}, while it runs ({how})"
+                how = f"virsh numatune {_scope(target)} --nodeset, then " if _binds(target) else ""
+                moved = f"move its memory to node {after.cells[0].memory_node}", f"{how}migratepages"
+                return _while_it_runs(target, pins, [], moved)
             case MoveKind.REPLUG:
-                said, verbs = _replugged(() if before is None else before.devices, after)
-                pinned = f"pin {_said(pins)} and " if pins else ""
-                return f"{pinned}{said}, while it runs (virsh {', '.join([*pins, *verbs])} --live --config)"
+                plugs = _replugged(() if before is None else before.devices, after)
+                return _while_it_runs(target, pins, plugs, _rebound(target))
             case MoveKind.RESTART:
                 other = "it is asked for with other vCPUs, cells or memory than it has"
                 why = other if change.reshaped else "its memory or its devices cannot go there while it runs"
-                return f"restart it {_place(after)}{self._exchanged(vm)}: {why}"
+                return f"restart it {_place(after)}{self._paged(vm)}{self._exchanged(vm)}: {why}"
             case MoveKind.CONFIGURE:
                 until = "it is shut off, and stays so until the last step"
                 threads = f", {_said(pins)}" if pins and "vcpupin" not in pins else ""
-                return f"write into its XML that it starts {_place(after)}{threads}{self._exchanged(vm)}; {until}"
+                place = f"{_place(after)}{threads}{self._exchanged(vm)}"
+                resumes = (
+                    f"; {RESUMES}" if target.standing is not None and resumes_an_image(target.standing.guest) else ""
+                )
+                return f"write into its XML that it starts {place}; {until}{resumes}"
             case MoveKind.STOP | MoveKind.START:
                 raise ValueError(f"a whole change is no {change.kind}")
             case unknown:
                 assert_never(unknown)
+
+    def _paged(self, vm: str) -> str:
+        """The pages of a guest that was there, where its XML has others."""
+        target = self._targets[vm]
+        if target.standing is None:
+            return ""
+        guest = target.standing.guest
+        pages = [
+            cell.page_size_kib
+            for cell in target.placement.cells
+            if cell.page_size_kib != (cell_page_kib(guest, cell.id) or default_page_kib(self._facts.snapshot))
+        ]
+        return f", with pages of {' and '.join(map(format_size, dict.fromkeys(pages)))}" if pages else ""
 
     def _exchanged(self, vm: str) -> str:
         """Which PCI functions a guest that was there has no longer, and which it has instead."""
@@ -154,15 +170,48 @@ def _pins(target: Target, after: Spot, *, anyway: frozenset[str]) -> dict[str, s
     return pins
 
 
+def _while_it_runs(
+    target: Target, pins: Mapping[str, str], plugs: Sequence[tuple[str, str]], memory: tuple[str, str]
+) -> str:
+    """What is pinned, what is detached and attached, and what becomes of its memory; then the commands that do it."""
+    done, how = memory
+    parts = [f"pin {_said(pins)}"] if pins else []
+    parts += [f"{verb} {addresses}" for verb, addresses in plugs]
+    verbs = [*pins, *(f"{verb}-device" for verb, _ in plugs)]
+    commands = [f"virsh {', '.join(verbs)} {_scope(target)}"] if verbs else []
+    both = (" and ".join(part for part in (*parts, done) if part), "; ".join(part for part in (*commands, how) if part))
+    return "{}, while it runs ({})".format(*both)
+
+
+def _scope(target: Target) -> str:
+    """What a command changes: of a transient guest there is but what runs."""
+    return "--live --config" if target.standing is None or can_stop(target.standing) else "--live"
+
+
 def _said(pins: Mapping[str, str]) -> str:
     return ", ".join(pins.values())
 
 
-def _replugged(before: Collection[PciAddress], after: Spot) -> tuple[str, list[str]]:
-    """What is detached and attached, and the commands that do it."""
+def _replugged(before: Collection[PciAddress], after: Spot) -> list[tuple[str, str]]:
+    """What is detached and attached."""
     gone, new = _difference(before, after)
-    parts = [(verb, addresses) for verb, addresses in (("detach", gone), ("attach", new)) if addresses]
-    return " and ".join(f"{verb} {addresses}" for verb, addresses in parts), [f"{verb}-device" for verb, _ in parts]
+    return [(verb, addresses) for verb, addresses in (("detach", gone), ("attach", new)) if addresses]
+
+
+def _rebound(target: Target) -> tuple[str, str]:
+    """The node to which memory is bound that lies there already, and the command; nothing where its XML has it so.
+
+    A running guest can be bound anew but as `pages_can_move` says; ``virsh numatune`` knows no single cells.
+    """
+    standing, nodes = target.standing, [cell.memory_node for cell in target.placement.cells]
+    if standing is None or not binds_anew(standing, nodes):
+        return "", ""
+    bound = standing.guest.memory
+    said = f"bind its memory to node{'s' if len(set(nodes)) > 1 else ''} {format_id_list(nodes)}, where it lies"
+    if standing.guest.memnodes:
+        return said, "virsh edit"
+    live = bound is not None and bound.mode in MOVABLE_MODES
+    return said, f"virsh numatune {_scope(target) if live else '--config'} --nodeset"
 
 
 def _difference(before: Collection[PciAddress], after: Spot) -> tuple[str, str]:
@@ -192,7 +241,7 @@ def _parked(facts: HostFacts, before: Spot | None, step: Step) -> Spot:
     if before is None:
         raise ValueError(f"{step.vm} is not there, so it cannot wait somewhere else")
     cells = tuple(
-        CellSpot(cell.id, _nodes(facts, cpus) or cell.numa_nodes, cpus or cell.cpus, cell.memory_node)
+        CellSpot(cell.id, _nodes(facts, cpus) or cell.numa_nodes, cpus or cell.cpus, cell.memory_nodes)
         for cell, cpus in zip(before.cells, step.parked, strict=True)
     )
     return Spot(cells, before.devices)
@@ -209,14 +258,14 @@ def _nodes(facts: HostFacts, cpus: CpuSet) -> tuple[NodeId, ...]:
 def _spot_before(facts: HostFacts, standing: Standing) -> Spot:
     cells = []
     for number, cell in enumerate(standing.cells):
-        cells.append(CellSpot(CellId(number), _nodes(facts, cell.cpus), cell.cpus, cell.memory_node))
+        cells.append(CellSpot(CellId(number), _nodes(facts, cell.cpus), cell.cpus, cell.memory_nodes))
     return Spot(tuple(cells), tuple(sorted(set(standing.guest.pci_addresses))))
 
 
 def _spot_after(placement: Placement, devices: frozenset[PciAddress] | None) -> Spot:
     """`devices` None: those of the placement."""
     cells = tuple(
-        CellSpot(cell.id, (cell.numa_node,), CpuSet(c for _, cpus in cell.vcpus for c in cpus), cell.memory_node)
+        CellSpot(cell.id, (cell.numa_node,), CpuSet(c for _, cpus in cell.vcpus for c in cpus), (cell.memory_node,))
         for cell in placement.cells
     )
     return Spot(cells, tuple(sorted(given_devices(placement) if devices is None else devices)))

@@ -1,0 +1,66 @@
+"""On which nodes memory of guests that are there lies: as it was seen, where anybody looked, else as the XML has it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from numaplan.cpuset import format_id_list
+from numaplan.model.guest import CellId, Guest
+from numaplan.model.host import NodeId
+from numaplan.model.plan import Placement
+from numaplan.placement.facts import HostFacts, bound_node
+
+# A cell, its KiB, and the node of its vCPUs where that is one.
+CellAtHome = tuple[CellId, int, NodeId | None]
+
+
+def resident_nodes(guest: Guest, cells: Sequence[CellAtHome]) -> tuple[tuple[NodeId, ...], ...]:
+    """For each cell the nodes that its memory lies on, one where all of it is there; () where nobody knows.
+
+    What was seen is the whole guest's. Where that adds up with each cell's memory where the XML has it, or else with
+    its vCPUs, so it lies; where it does not, any of it can be of any cell.
+    """
+    bound = [bound_node(guest, cell) for cell, _, _ in cells]
+    as_bound = tuple(() if node is None else (node,) for node in bound)
+    seen: Counter[NodeId] = Counter()
+    for part in () if guest.live is None else guest.live.memory:
+        seen[part.node] += part.size_kib
+    if not seen:
+        return as_bound
+    if len(seen) > 1:
+        homes = [node for _, _, node in cells]
+        sizes = [size for _, size, _ in cells]
+        if _adds_up(seen, [home if node is None else node for node, home in zip(bound, homes, strict=True)], sizes):
+            return as_bound
+        if _adds_up(seen, homes, sizes):
+            return ((),) * len(cells)
+    return (tuple(sorted(seen)),) * len(cells)
+
+
+def memory_elsewhere(facts: HostFacts, placements: Sequence[Placement]) -> Iterator[str]:
+    """A note on each guest whose memory was seen elsewhere than a plan has it, though its XML has it there too."""
+    existing = {guest.name: guest for guest in facts.snapshot.guests if guest.running}
+    for placement in placements:
+        guest = existing.get(placement.vm)
+        if guest is None or guest.live is None:
+            continue
+        cells = [(cell.id, cell.memory_kib, cell.numa_node) for cell in placement.cells]
+        for cell, nodes in zip(placement.cells, resident_nodes(guest, cells), strict=True):
+            if nodes and nodes != (cell.memory_node,) and bound_node(guest, cell.id) in (None, cell.memory_node):
+                yield (
+                    f"{placement.vm}: memory of it was seen on {_these(nodes)}, and the plan has it on node "
+                    f"{cell.memory_node}; what it holds elsewhere is there for others only once it has moved"
+                )
+                break
+
+
+def _adds_up(seen: Mapping[NodeId, int], nodes: Sequence[NodeId | None], sizes: Sequence[int]) -> bool:
+    """Whether cells on these nodes can have what was seen; what all of them together cannot have is QEMU's own."""
+    room: Counter[NodeId | None] = Counter()
+    for node, size in zip(nodes, sizes, strict=True):
+        room[node] += size
+    beyond = sum(max(0, size - room[node]) for node, size in seen.items())
+    return beyond <= max(0, sum(seen.values()) - sum(sizes))
+
+
+def _these(nodes: Sequence[NodeId]) -> str:
+    return f"node{'s' if len(nodes) > 1 else ''} {format_id_list(nodes)}"
