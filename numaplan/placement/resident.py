@@ -1,7 +1,7 @@
 """On which nodes memory of guests that are there lies: as it was seen, where anybody looked, else as the XML has it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from numaplan.cpuset import format_id_list
 from numaplan.model.guest import CellId, Guest
@@ -21,17 +21,15 @@ def resident_nodes(guest: Guest, cells: Sequence[CellAtHome]) -> tuple[tuple[Nod
     """
     bound = [bound_node(guest, cell) for cell, _, _ in cells]
     as_bound = tuple(() if node is None else (node,) for node in bound)
-    seen: Counter[NodeId] = Counter()
-    for part in () if guest.live is None else guest.live.memory:
-        seen[part.node] += part.size_kib
+    seen = _seen(guest)
     if not seen:
         return as_bound
     if len(seen) > 1:
         homes = [node for _, _, node in cells]
         sizes = [size for _, size, _ in cells]
-        if _adds_up(seen, [home if node is None else node for node, home in zip(bound, homes, strict=True)], sizes):
+        if adds_up(guest, [home if node is None else node for node, home in zip(bound, homes, strict=True)], sizes):
             return as_bound
-        if _adds_up(seen, homes, sizes):
+        if adds_up(guest, homes, sizes):
             return ((),) * len(cells)
     return (tuple(sorted(seen)),) * len(cells)
 
@@ -53,13 +51,24 @@ def memory_elsewhere(facts: HostFacts, placements: Sequence[Placement]) -> Itera
                 break
 
 
-def _adds_up(seen: Mapping[NodeId, int], nodes: Sequence[NodeId | None], sizes: Sequence[int]) -> bool:
-    """Whether cells on these nodes can have what was seen; what all of them together cannot have is QEMU's own."""
+def adds_up(guest: Guest, nodes: Sequence[NodeId | None], sizes: Sequence[int]) -> bool:
+    """Whether cells of these KiB on `nodes` can have what was seen, as far as it is not more than they have in all.
+
+    What is more is QEMU's own.
+    """
+    seen = _seen(guest)
     room: Counter[NodeId | None] = Counter()
     for node, size in zip(nodes, sizes, strict=True):
         room[node] += size
     beyond = sum(max(0, size - room[node]) for node, size in seen.items())
     return beyond <= max(0, sum(seen.values()) - sum(sizes))
+
+
+def _seen(guest: Guest) -> Counter[NodeId]:
+    seen: Counter[NodeId] = Counter()
+    for part in () if guest.live is None else guest.live.memory:
+        seen[part.node] += part.size_kib
+    return seen
 
 
 def _these(nodes: Sequence[NodeId]) -> str:

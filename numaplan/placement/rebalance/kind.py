@@ -10,6 +10,7 @@ from numaplan.model.request import GuestRequest, PageSize
 from numaplan.placement.facts import SMALL_PAGE_KIB, bound_node
 from numaplan.placement.rebalance.changes import PRICES
 from numaplan.placement.rebalance.standing import Standing
+from numaplan.placement.resident import adds_up
 
 _KIB_PER_GIB: Final = 1 << 20
 MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})
@@ -19,7 +20,7 @@ def kind_of_move(standing: Standing, nodes: Sequence[NodeId | None], *, devices_
     """What it takes to bring a guest, cells and memory, to `nodes`."""
     if standing.guest.running is False:
         return MoveKind.CONFIGURE
-    if memory_nodes(standing) == tuple(nodes):
+    if memory_nodes(standing) == tuple(nodes) or _scattered_there(standing, nodes):
         return MoveKind.REPLUG if devices_change else MoveKind.REPIN
     return MoveKind.MOVE_PAGES if not devices_change and pages_can_move(standing) else MoveKind.RESTART
 
@@ -38,9 +39,16 @@ def moves_memory(standing: Standing, nodes: Sequence[NodeId | None]) -> bool:
     """Whether memory that is known to lie somewhere has to go, to be on `nodes` (None: on any one)."""
     if len(nodes) != len(standing.cells):
         return True
-    return any(
+    return not _scattered_there(standing, nodes) and any(
         cell.memory_nodes and cell.memory_nodes != (node,) for cell, node in zip(standing.cells, nodes, strict=True)
     )
+
+
+def _scattered_there(standing: Standing, nodes: Sequence[NodeId | None]) -> bool:
+    """Whether it is not known which cell's memory lies where, and on `nodes` they can have what was seen of it."""
+    if len(nodes) != len(standing.cells) or not any(cell.memory_nodes[1:] for cell in standing.cells):
+        return False
+    return adds_up(standing.guest, nodes, [cell.memory_kib for cell in standing.cells])
 
 
 def binds_anew(standing: Standing, nodes: Sequence[NodeId | None]) -> bool:
