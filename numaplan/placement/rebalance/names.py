@@ -12,6 +12,9 @@ from numaplan.model.plan import Placement
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.rebalance.standing import Standing
 
+# Whatever cores have of threads, one that stays counts for more than all that come to where another of the guest is.
+_STAYS, _WAITS = 100, 300
+
 Core = tuple[CpuId, ...]
 Thread = tuple[str, VcpuId]
 
@@ -113,12 +116,16 @@ class _Free:
 def worth(
     old: Core, new: Core, before: Mapping[Thread, CpuId], after: Mapping[CpuId, Thread], now: Mapping[CpuId, set[str]]
 ) -> int:
-    """One for each vCPU that stays where it is, less three for each that comes to where another guest still is."""
+    """What each vCPU gains that stays where it is, or comes to where another of its guest is, and so in nobody's way;
+    less what each loses that comes to where another guest still is.
+    """
     gain = 0
     for was, becomes in zip(old, new, strict=True):
         thread = after.get(was)
         if thread is not None:
-            gain += (before.get(thread) == becomes) - 3 * bool(now.get(becomes, set()) - {thread[0]})
+            there = now.get(becomes, set())
+            gain += _STAYS * (before.get(thread) == becomes) + (there == {thread[0]})
+            gain -= _WAITS * bool(there - {thread[0]})
     return gain
 
 

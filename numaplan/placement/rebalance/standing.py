@@ -315,7 +315,9 @@ def _functions(
         affinity = Affinity.REQUIRED if required else Affinity.PREFERRED
         vfs = () if parent is None or parent.sriov is None else parent.sriov.vfs
         pf = None if parent is None else min(facts.port_names.get(parent.address, ()), default=None)
-        if n < len(passed) and pf is not None and address in vfs:
+        # An interface is found in a <hostdev> by what it has, where no element of its own is left for it.
+        named = n < len(passed) or len(interfaces) >= len(passed)
+        if named and pf is not None and address in vfs:
             index = frozenset({vfs.index(address)})
             interfaces.append(
                 InterfaceRequest(name, InterfaceType.SRIOV, pf=pf, vf_indexes=index, affinity=affinity, mac=mac)
