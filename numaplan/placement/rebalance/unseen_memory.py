@@ -19,7 +19,7 @@ _MOST_NAMED: Final = 5
 def with_unseen_memory(question: Rebalancing) -> Rebalancing:
     """The same question with that memory free, wherever it may be; the very one where there is none."""
     there = Counter[Place]()
-    for each in question.movable:
+    for each in (*question.movable, *question.returning):
         there.update(_unseen(question, each))
     if not there:
         return question
@@ -28,7 +28,7 @@ def with_unseen_memory(question: Rebalancing) -> Rebalancing:
 
 def note_on_unseen(question: Rebalancing, what: str) -> tuple[str, ...]:
     """A note on whose memory that is, so that `what` is not ruled out."""
-    names = [each.guest.name for each in question.movable if _unseen(question, each)]
+    names = [each.guest.name for each in (*question.movable, *question.returning) if _unseen(question, each)]
     whose = format_few(names, _MOST_NAMED)
     counts = f"memory of {whose} counts as needed anew where the guest moves, be it in place"
     return (f"{counts}: nobody knows that it lies there, so {what} is not ruled out",)
