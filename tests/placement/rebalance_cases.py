@@ -14,7 +14,7 @@ from numaplan.audit.audit import audit
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.finding import Severity
-from numaplan.model.guest import CellId, EmulatorPin, Guest, VcpuId
+from numaplan.model.guest import CellId, EmulatorPin, Guest, ResidentMemory, RunningGuest, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, InterfacePlacement, Placement
 from numaplan.model.request import Affinity, EmulatorPolicy, GuestRequest, MemoryPolicy, Request
@@ -103,6 +103,11 @@ def _standing(draw: st.DrawFn, empty: Snapshot, name: str, cpus: Sequence[CpuId]
         running=draw(st.sampled_from([True, True, True, False, None])),
         thread_policy="isolate" if isolate else None,
     )
+    seen = draw(st.sampled_from([(), (), (), *((node,) for node in range(len(empty.nodes))), range(len(empty.nodes))]))
+    if found.running and (len(seen) == 1 or (seen and not huge)):
+        page_kib = GIB if huge else 4
+        parts = tuple(ResidentMemory(NodeId(node), page_kib, GIB // len(seen)) for node in seen)
+        found = replace(found, live=RunningGuest(memory=parts))
     near = nic_node in {node_of[cpu] for cpu in chosen}
     entries = [] if passed is None else [vfs("function-0", "ens1", affinity="required" if near else "preferred")]
     request = guest(
@@ -174,10 +179,25 @@ def returning(draw: st.DrawFn) -> Case:
     return replace(case, request=replace(case.request, guests=(*asked, *case.request.guests)))
 
 
+def lies_on(of: Guest) -> tuple[NodeId, ...]:
+    """The nodes of its memory: where it was seen, else where its XML binds it."""
+    if of.live is not None and of.live.memory:
+        return tuple(part.node for part in of.live.memory)
+    return () if of.memory is None or of.memory.nodes is None else of.memory.nodes
+
+
+def _each_node_of_memory(of: Guest) -> list[Guest]:
+    """Bound to each of the nodes that its memory lies on."""
+    memory = of.memory
+    return [of] if memory is None else [replace(of, memory=replace(memory, nodes=(node,))) for node in lies_on(of)]
+
+
 def costly(snapshot: Snapshot) -> list[str]:
-    """What the audit finds of cost on a host."""
+    """What the audit finds of cost on a host where memory is bound to where it lies."""
     rules = {"NP101", "NP102", "NP103", "NP201"}
-    found = [finding for finding in audit(snapshot).findings if finding.rule in rules]
+    found = []
+    for guests in product(*(_each_node_of_memory(one) for one in snapshot.guests)):
+        found += [f for f in audit(replace(snapshot, guests=guests)).findings if f.rule in rules]
     return [finding.message for finding in found if finding.severity is not Severity.INFO]
 
 
@@ -309,12 +329,11 @@ def price_of(of: Guest, placement: Placement) -> int:
     if of.running is False:
         return 0
     given = {vf for interface in placement.interfaces for vf in interface.vfs}
-    memory = of.memory
-    assert memory is not None
     replug = given != set(of.pci_addresses)
-    if memory.nodes == (placement.cells[0].memory_node,):
+    if lies_on(of) == (placement.cells[0].memory_node,):
         vcpus = CpuSet(cpu for _, cpus in placement.cells[0].vcpus for cpu in cpus)
-        if not replug and (vcpus, placement.emulator) == (exclusive_cpus(of), _emulator(of)):
+        same = _is_bound(of, placement) and (vcpus, placement.emulator) == (exclusive_cpus(of), _emulator(of))
+        if not replug and same:
             return 0
         return REPLUG if replug else REPIN
     if replug or of.pci_addresses or of.hugepages:
@@ -337,10 +356,15 @@ def price_of_return(
     vcpus = CpuSet(c for _, cpus in placements[i].cells[0].vcpus for c in cpus)
     own = guests[i].own_emulator_cpus
     emulator = placements[i].emulator != _emulator(of) if own else not _emulator(of).isdisjoint(taken)
-    assert of.memory is not None
-    if of.memory.nodes == (placements[i].cells[0].memory_node,):
-        return REPLUG if replug else REPIN if emulator or vcpus != exclusive_cpus(of) else 0
+    if lies_on(of) == (placements[i].cells[0].memory_node,):
+        moved = emulator or vcpus != exclusive_cpus(of) or not _is_bound(of, placements[i])
+        return REPLUG if replug else REPIN if moved else 0
     return RESTART if replug or of.pci_addresses or of.hugepages else PAGES + 1
+
+
+def _is_bound(of: Guest, placement: Placement) -> bool:
+    """Whether its XML has its memory where it is to be."""
+    return of.memory is None or of.memory.nodes == (placement.cells[0].memory_node,)
 
 
 def _given(placement: Placement, request: GuestRequest) -> CpuSet:

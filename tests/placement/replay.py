@@ -90,6 +90,10 @@ class Replay:
 def _bound(of: Guest) -> dict[tuple[NodeId, int], int]:
     size = (of.hugepages[0].size_kib if of.hugepages else 4) or 4
     held: dict[tuple[NodeId, int], int] = {}
+    if of.live is not None and of.live.memory:
+        for part in of.live.memory:
+            held[part.node, size] = held.get((part.node, size), 0) + part.size_kib
+        return held
     cells = {cell.id: cell.memory_kib for cell in of.cells} if of.memnodes else {CellId(0): of.memory_kib or 0}
     for cell, memory in cells.items():
         binding = next((memnode for memnode in of.memnodes if memnode.cell == cell), of.memory)

@@ -21,18 +21,23 @@ thorough = settings(
 
 
 def check(case: Case) -> Moves:
-    """What holds of any moves: they exist where any do, none are cheaper, and each step of them is possible."""
+    """What holds of any moves: they exist where any do, none are cheaper, and each step of them is possible.
+
+    Less is proven where it is not known whether a guest runs, and a note says so.
+    """
     moves = rebalance(case.request, case.snapshot)
     best = cheapest(case)
     assert verify(moves.request, case.snapshot, moves.plan) == ()
+    doubtful = any("counts as needed anew" in note for note in moves.plan.notes)
+    assert not doubtful or any(guest.running is None for guest in case.snapshot.guests)
     if best is None:
-        assert moves.status is MovesStatus.INFEASIBLE
-        assert moves.plan.conflict is not None
+        assert moves.status in (MovesStatus.INFEASIBLE, *((MovesStatus.UNKNOWN,) if doubtful else ()))
+        assert (moves.plan.conflict is not None) == (moves.status is MovesStatus.INFEASIBLE)
         return moves
     assert moves.status not in (MovesStatus.INFEASIBLE, MovesStatus.UNKNOWN)
-    assert moves.bound == best
+    assert moves.bound < best if doubtful else moves.bound == best
     assert moves.cost >= best
-    assert (moves.cost == best) == (moves.status is not MovesStatus.FEASIBLE)
+    assert (moves.cost == moves.bound) == (moves.status is not MovesStatus.FEASIBLE)
     assert Replay(case.snapshot, moves).wrong == []
     return moves
 
@@ -47,7 +52,7 @@ def test_room_is_made_where_any_moves_make_it_at_the_least_cost_and_step_by_step
 @given(cases().map(mending))
 def test_a_host_is_mended_where_any_moves_mend_it_at_the_least_cost_and_step_by_step(case: Case) -> None:
     moves = check(case)
-    if moves.status is MovesStatus.INFEASIBLE:
+    if moves.status in (MovesStatus.INFEASIBLE, MovesStatus.UNKNOWN):
         return
     placed = {placement.vm for placement in moves.plan.placements}
     stay = tuple(guest for guest in case.snapshot.guests if guest.name not in placed)

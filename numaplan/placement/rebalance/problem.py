@@ -326,8 +326,9 @@ def _kind_of_return(standing: Standing, unit: Unit, option: Option, *, keeps_fun
     same = same_shape(standing, unit.guest) and names_pages(unit.guest)
     nodes: Sequence[NodeId | None] = option.nodes
     if option.keep is not None:
-        cells = enumerate(unit.guests.cells)
-        wanted = [option.memory_node(k) or (option.nodes[k] if cell.strict else None) for k, cell in cells]
+        strict = (option.nodes[k] if cell.strict else None for k, cell in enumerate(unit.guests.cells))
+        bound = (option.memory_node(k) for k in range(len(option.nodes)))
+        wanted = [other if node is None else node for node, other in zip(bound, strict, strict=True)]
         if moves_memory(standing, wanted):
             nodes = wanted
         elif same and keeps_functions and not binds_anew(standing, wanted):
