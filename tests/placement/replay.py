@@ -69,12 +69,13 @@ class Replay:
             assert spot.memory_node is not None
             place = (spot.memory_node, cell.page_size_kib)
             new[place] = new.get(place, 0) + cell.memory_kib
+        stays = {place: min(size, new.get(place, 0)) for place, size in old.items()}
         for place, size in new.items():
-            self.free[place] -= size
+            self.free[place] -= size - stays.get(place, 0)
             if self.free[place] < 0:
                 self.wrong.append(f"{kind} {vm}: {place} lacks {-self.free[place]} KiB")
         for place, size in old.items():
-            self.free[place] += size
+            self.free[place] += size - stays[place]
         self.memory[vm] = new
 
     def _check_idle(self, vm: str, kind: str) -> None:
