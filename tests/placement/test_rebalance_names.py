@@ -65,3 +65,12 @@ def test_thousands_of_cores_are_not_looked_at_pair_by_pair() -> None:
         found = matched(cores, before, after, holders(before))
     assert all(found[cpu] == before[thread] for cpu, thread in after.items())
     assert looked_at.call_count < 20 * len(cores)
+
+
+def test_who_moves_comes_to_a_cpu_of_its_own_rather_than_to_a_free_one() -> None:
+    """So another guest that comes to the free one need not wait."""
+    cores = cores_of(2, 1)
+    free, own = CpuId(0), CpuId(1)
+    after = {free: ("b", VcpuId(1)), own: ("c", VcpuId(0))}
+    before = {("b", VcpuId(0)): own, ("b", VcpuId(1)): CpuId(2), ("c", VcpuId(0)): CpuId(3)}
+    assert matched(cores, before, after, holders(before)) == {free: own, own: free}

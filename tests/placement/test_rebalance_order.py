@@ -7,7 +7,7 @@ from itertools import permutations
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
-from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, World
+from numaplan.placement.rebalance.changes import PRICES, Action, Change, Footprint, Step, World
 from numaplan.placement.rebalance.order import order
 
 NODE0, NODE1 = NodeId(0), NodeId(1)
@@ -36,7 +36,13 @@ def world(free: Mapping[int, int] | None = None, cpus: str = "0-7", shared: str 
 
 
 def said(changes: list[Change], around: World) -> list[str]:
-    return [f"{step.action} {step.vm}" for step in order(changes, around)]
+    return [f"{step.action} {step.vm}" for step in ordered(changes, around)]
+
+
+def ordered(changes: list[Change], around: World) -> tuple[Step, ...]:
+    steps = order(changes, around)
+    assert steps is not None
+    return steps
 
 
 def test_who_is_in_the_way_moves_first() -> None:
@@ -46,21 +52,21 @@ def test_who_is_in_the_way_moves_first() -> None:
 
 def test_a_circle_goes_over_a_free_cpu() -> None:
     circle = [change(vm, MoveKind.REPIN, (str(n), str((n + 1) % 3))) for n, vm in enumerate("abc")]
-    steps = order(circle, world(cpus="0-3"))
+    steps = ordered(circle, world(cpus="0-3"))
     assert [f"{step.action} {step.vm}" for step in steps] == ["park a", "do c", "do b", "do a"]
     assert [str(cpus) for cpus in steps[0].parked] == ["3"]
 
 
 def test_who_waits_stays_on_the_cpus_that_nobody_waits_for() -> None:
     circle = [change("a", MoveKind.REPIN, ("0-1", "2,4")), change("b", MoveKind.REPLUG, ("2", "0"))]
-    steps = order(circle, world(cpus="0-3"))
+    steps = ordered(circle, world(cpus="0-3"))
     assert [f"{step.action} {step.vm}" for step in steps] == ["park a", "do b", "do a"]
     assert [str(cpus) for cpus in steps[0].parked] == ["1,3"]
 
 
 def test_a_circle_goes_over_the_shared_pool_where_no_cpu_is_free() -> None:
     circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.REPIN, ("1", "0"))]
-    steps = order(circle, world(cpus="0-1", shared="2-3"))
+    steps = ordered(circle, world(cpus="0-1", shared="2-3"))
     assert [str(cpus) for cpus in steps[0].parked] == ["2-3"]
     assert said(circle, world(cpus="0-1", shared="2-3")) == ["park a", "do b", "do a"]
 
@@ -72,7 +78,7 @@ def test_a_circle_without_room_is_broken_where_it_costs_least() -> None:
 
 def test_a_restart_in_a_circle_stops_early_and_costs_no_more() -> None:
     circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.RESTART, ("1", "0"))]
-    steps = order(circle, world())
+    steps = ordered(circle, world())
     assert [f"{step.action} {step.vm}" for step in steps] == ["stop b", "do a", "start b"]
     assert sum(step.cost for step in steps) == 1_000_001
 
@@ -102,7 +108,7 @@ def test_a_restart_gives_its_memory_back_before_it_takes_some() -> None:
 
 def test_many_that_wait_for_each_other_are_brought_to_an_end() -> None:
     circle = [change(f"g{n:02}", MoveKind.REPLUG, (str(n), str((n + 1) % 40))) for n in range(40)]
-    steps = order(circle, world(cpus="0-39"))
+    steps = ordered(circle, world(cpus="0-39"))
     assert [step.action for step in steps].count(Action.STOP) == 1
     assert len(steps) == 41
 
@@ -118,7 +124,7 @@ def test_room_in_a_pool_that_two_want_goes_to_the_one_whose_leaving_helps() -> N
 
 def test_who_waits_takes_the_pool_where_its_nearest_place_is_waited_for() -> None:
     waiting = replace(change("a", MoveKind.REPIN, ("4-5", "0-1")), parking=())
-    steps = order([waiting, change("b", MoveKind.REPIN, ("1", "5"))], world(cpus="0-1,4-5", shared="7"))
+    steps = ordered([waiting, change("b", MoveKind.REPIN, ("1", "5"))], world(cpus="0-1,4-5", shared="7"))
     assert [f"{step.action} {step.vm}" for step in steps] == ["park b", "do a", "do b"]
     assert [str(cpus) for cpus in steps[0].parked] == ["7"]
 
@@ -130,6 +136,25 @@ def test_of_many_circles_one_guest_each_is_stopped() -> None:
         for circle in range(8)
         for n in range(8)
     ]
-    steps = order(circles, world(cpus="0-63"))
+    steps = ordered(circles, world(cpus="0-63"))
     assert [step.vm[:2] for step in steps if step.action is Action.STOP] == [f"g{circle}" for circle in range(8)]
     assert len(steps) == 64 + 8
+
+
+def test_who_may_not_stop_is_not_stopped() -> None:
+    circle = [change("a", MoveKind.REPIN, ("0", "1")), change("b", MoveKind.REPLUG, ("1", "0"))]
+    stays = replace(circle[1], may_stop=False)
+    assert said([circle[0], stays], world(cpus="0-1")) == ["stop a", "do b", "start a"]
+    assert order([replace(circle[0], may_stop=False), stays], world(cpus="0-1")) is None
+
+
+def test_who_waits_on_another_node_takes_memory_of_qemu_itself_there() -> None:
+    circle = [
+        replace(change("a", MoveKind.REPIN, ("0", "1"), ({0: 3}, {0: 3})), resident=(((NODE0, SMALL), 2),)),
+        replace(change("b", MoveKind.REPIN, ("1", "0"), ({0: 3}, {0: 3})), resident=(((NODE0, SMALL), 2),)),
+    ]
+    for free, first in ((1, "park a"), (0, "stop a")):
+        around = world({0: 0, 1: free}, cpus="0-1")
+        cpus, shared = {NODE0: CpuSet.parse("0-1"), NODE1: CpuSet.parse("2")}, {NODE0: CpuSet(), NODE1: CpuSet()}
+        around = replace(around, cpus=cpus, shared=shared, overhead_kib=1)
+        assert said(circle, around)[0] == first
