@@ -124,3 +124,14 @@ def test_memory_that_counts_twice_is_noted_where_it_is_in_the_way(
     plan = planned(ask(guest("a", 9, memory_gib=1), reserved="0"), full(one))
     assert plan.status is Status.INFEASIBLE
     assert not any("counts as needed anew" in note for note in plan.notes)
+
+
+def test_memory_of_qemu_itself_may_be_there_too_where_it_is_not_known_whether_a_guest_runs() -> None:
+    one = there("a", ["1"], memory=("strict", [0]), running=None)
+    first, second = host("2n:4c:1t", memory_gib=2).nodes
+    snapshot = replace(host("2n:4c:1t", guests=[one]), nodes=(replace(first, available_kib=0), second))
+    asked = ask(guest("a", 1, memory_gib=4), reserved="0")
+    asked = replace(asked, policy=replace(asked.policy, guest_overhead_kib=GIB))
+    moves = moves_of(asked, snapshot)
+    assert moves.status is MovesStatus.UNKNOWN
+    assert any(note.startswith("memory of a counts as needed anew") for note in moves.plan.notes)

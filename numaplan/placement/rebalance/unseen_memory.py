@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from numaplan.placement.facts import SMALL_PAGE_KIB, lies_on
 from numaplan.placement.rebalance.kind import memory_nodes
 from numaplan.placement.rebalance.problem import Rebalancing, with_memory
 from numaplan.placement.rebalance.standing import Place, Standing
@@ -44,7 +45,9 @@ def _unseen(question: Rebalancing, standing: Standing) -> Counter[Place]:
     if guest.running is False or (guest.running and seen >= sum(cell.memory_kib for cell in standing.cells)):
         return Counter()
     taken = memory_nodes(standing)
-    found: Counter[Place] = Counter()
+    overhead_kib = question.asked.policy.guest_overhead_kib
+    # Of a guest of which it is not known that it runs, QEMU's own may be there too.
+    found = Counter[Place]({(node, SMALL_PAGE_KIB): overhead_kib for node in lies_on(guest, question.snapshot)})
     for k, cell in enumerate(standing.cells):
         nodes = [node.id for node in question.snapshot.nodes] if taken is None else [taken[k]]
         if cell.page_kib is not None:
