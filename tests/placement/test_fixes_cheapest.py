@@ -184,7 +184,7 @@ def test_what_a_smaller_pool_makes_needless_is_not_told_beside_it() -> None:
     narrow = vm("s", cpu_policy="shared", page_size="2MiB")
     policy = {"reserved_cpus": "0,4"}
     said = sentences("2 packages, 2 nodes, 8 cores, 1 threads; 1GiB=8, 2MiB=2", policy, wide, narrow)
-    assert said[0] == "let s's page_size be 1GiB and add CPU 7 of node 1 to shared_cpus: cost 7"
+    assert said[0] == "let s's page_size be 1GiB and add CPU 3 of node 0 to shared_cpus: cost 7"
 
 
 @pytest.mark.parametrize(

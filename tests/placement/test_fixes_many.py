@@ -3,8 +3,8 @@
 import pytest
 
 from numaplan.placement.clock import UNLIMITED
-from numaplan.placement.fixes.guests import leaving_out
 from numaplan.placement.fixes.least import Least
+from numaplan.placement.fixes.leaving import leaving_out
 from numaplan.placement.fixes.lever import Case, furthest
 from numaplan.placement.fixes.probe import MAX_CASES, Probe
 from tests.hosts import host

@@ -1,4 +1,4 @@
-"""What some vms add to the cross-node cost of the best plan of a case.
+"""What some vms add to the cross-node cost of the best plan of a case; and the least that it can be, before any search.
 
 Others may have a place in it only because these vms lie as they do, so that it is compared with the best plan of the
 very guests that it places beside them.
@@ -6,12 +6,18 @@ very guests that it places beside them.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
+from numaplan.model.host import NodeId
+from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType, MemoryPolicy
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.facts import HostFacts
+from numaplan.placement.fixes.lever import GIB, begun
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.kinds import matching_devices
 from numaplan.placement.objective import cross_node_cost, priority
-from numaplan.placement.problem import Problem
+from numaplan.placement.problem import Problem, near_enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +81,39 @@ def _fixed(f: Formulation, ways: Mapping[str, int]) -> dict[int, int]:
         for name in unit.names:
             fixed[choice[ways[name]].terms[0][0]] += 1
     return fixed
+
+
+def devices_apart(facts: HostFacts, entry: InterfaceRequest | DeviceRequest, affinity: Affinity) -> int:
+    """The least that it costs a guest whose devices lie where its affinity forbids it, and this one does not."""
+    nodes = _device_nodes(facts, entry)
+    ways = [
+        facts.distance(node, cell)
+        for word in (affinity, Affinity.PREFERRED)
+        for node in nodes
+        for cell in facts.nodes
+        if near_enough(facts, word, node, (cell,)) and not near_enough(facts, entry.affinity, node, (cell,))
+    ]
+    count = entry.count if isinstance(entry, InterfaceRequest) and len(nodes) == 1 else 1
+    return facts.policy.costs.vf * count * min(ways, default=0)
+
+
+def _device_nodes(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> set[NodeId | None]:
+    if isinstance(entry, InterfaceRequest) and entry.type is not InterfaceType.SRIOV:
+        return {facts.uplink_node(entry.bridge)}
+    return {facts.device_node(device) for device in matching_devices(facts, entry)}
+
+
+def memory_apart(facts: HostFacts, guest: GuestRequest) -> int:
+    """The least that it costs a guest a cell of which has its memory elsewhere, though its policy is strict."""
+    strict = (cell.memory_kib for cell in guest.cells if cell.memory_policy is MemoryPolicy.STRICT)
+    return facts.policy.costs.memory_gib * begun(min(strict, default=0), GIB) * _nearest(facts)
+
+
+def cells_apart(facts: HostFacts) -> int:
+    """The least that two cells on two nodes cost."""
+    return facts.policy.costs.cell * _nearest(facts)
+
+
+def _nearest(facts: HostFacts) -> int:
+    nodes = [node.id for node in facts.snapshot.nodes]
+    return min((facts.distance(a, b) for a, b in permutations(nodes, 2)), default=0)

@@ -1,9 +1,7 @@
 """What a guest could do without: the levers of vms."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 from numaplan.model.change import Drop, Edit
@@ -18,12 +16,12 @@ from numaplan.model.request import (
     IothreadPolicy,
     MemoryPolicy,
     PageSize,
-    Request,
     ThreadPolicy,
 )
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes.distance import cells_apart, devices_apart, memory_apart
+from numaplan.placement.fixes.lever import GIB, Copies, Group, Lever, Sentence, begun
 
 _WIDER: Final = {
     Affinity.REQUIRED: (Affinity.SOCKET, Affinity.PREFERRED),
@@ -37,21 +35,20 @@ _LOOSER: Final = {
 }
 _HALVES: Final = 2
 
-Copies = Sequence[GuestRequest]
 Change = Callable[[GuestRequest], GuestRequest]
 
 
 def guest_groups(vms: Sequence[Copies], facts: HostFacts, vm_of: Mapping[str, str]) -> list[Group]:
     """Levers of the vms, each given as its copies, by kind; leaving guests out apart. `vm_of`: each guest's vm."""
     makers: tuple[tuple[str, Callable[[Copies], list[Lever]]], ...] = (
-        ("affinity of devices", _affinities),
-        ("memory_policy", _memory_policy),
+        ("affinity of devices", lambda copies: _affinities(copies, facts)),
+        ("memory_policy", lambda copies: _memory_policy(copies, facts)),
         ("thread_policy", _thread_policy),
         ("own CPUs of QEMU", _own_cpus),
         ("page_size", lambda copies: _page_size(copies, facts)),
         ("distinct_nodes", _distinct_nodes),
         ("distinct_pfs", _distinct_pfs),
-        ("cells", _cells),
+        ("cells", lambda copies: _cells(copies, facts)),
         ("links", lambda copies: _links(copies, vm_of)),
     )
     return [
@@ -61,33 +58,25 @@ def guest_groups(vms: Sequence[Copies], facts: HostFacts, vm_of: Mapping[str, st
     ]
 
 
-def by_vm(named: Iterable[GuestRequest], request: Request) -> list[list[GuestRequest]]:
-    """All copies of each vm of which some guest is `named`."""
-    copies: dict[str, list[GuestRequest]] = {guest.vm: [] for guest in named}
-    for guest in request.guests:
-        if guest.vm in copies:
-            copies[guest.vm].append(guest)
-    return list(copies.values())
-
-
-def leaving_out(vms: Sequence[Copies], request: Request) -> Group:
-    """Fewer copies, or none where it must be."""
-    needed = _needed_copies(request)
-    return Group("left out", Document.VNF, tuple(_left_out(copies, needed.get(copies[0].vm, 1)) for copies in vms))
-
-
 def _values(
-    vm: str, path: tuple[str | int, ...], choices: Sequence[tuple[str, Change]], *, what: str, prices: Sequence[int]
+    vm: str,
+    path: tuple[str | int, ...],
+    choices: Sequence[tuple[str, Change]],
+    *,
+    what: str,
+    prices: Sequence[int] = (),
+    apart: Sequence[int] = (),
 ) -> Lever:
-    """A lever with one value of a key a level."""
+    """A lever with one value of a key a level, that has `prices`, or else what is `apart` then costs."""
     return Lever(
         most=len(choices),
         pull=lambda case, level: case.with_vm(vm, choices[level - 1][1]),
         sentence=lambda level: (f"let {{}} be {choices[level - 1][0]}", what),
-        price=lambda level: prices[level - 1],
+        price=lambda level: prices[level - 1] if prices else 0,
         edits=lambda _case, level: (Edit(vm, path, choices[level - 1][0]),),
         nested=False,
-        far=vm if path[-1] in ("affinity", "memory_policy") else None,
+        far=vm if apart else None,
+        apart=lambda level: apart[level - 1] if apart else 0,
         vm=vm,
     )
 
@@ -100,21 +89,22 @@ def _switch(
     *,
     sentence: Sentence,
     cost: int,
-    far: str | None = None,
+    apart: int | None = None,
 ) -> Lever:
-    """A lever that has one level."""
+    """A lever that has one level; `apart`: what distance costs at least, if it does."""
     return Lever(
         most=1,
         pull=lambda case, _level: case.with_vm(vm, change),
         sentence=lambda _level: sentence,
         price=lambda _level: cost,
         edits=lambda _case, _level: (Edit(vm, path, value),),
-        far=far,
+        far=None if apart is None else vm,
+        apart=lambda _level: apart or 0,
         vm=vm,
     )
 
 
-def _affinities(copies: Copies) -> list[Lever]:
+def _affinities(copies: Copies, facts: HostFacts) -> list[Lever]:
     guest = copies[0]
     levers = []
     both: tuple[tuple[str, Sequence[InterfaceRequest | DeviceRequest]], ...] = (
@@ -123,11 +113,13 @@ def _affinities(copies: Copies) -> list[Lever]:
     )
     for key, entries in both:
         for place, entry in enumerate(entries):
-            choices = [(word.value, _with_affinity(key, place, word)) for word in _WIDER[entry.affinity]]
+            words = _WIDER[entry.affinity]
+            choices = [(word.value, _with_affinity(key, place, word)) for word in words]
             if choices:
                 what = f"{guest.vm}'s affinity of {entry.name}"
                 path = (key, place, "affinity")
-                levers.append(_values(guest.vm, path, choices, what=what, prices=[0] * len(choices)))
+                apart = [devices_apart(facts, entry, word) for word in words]
+                levers.append(_values(guest.vm, path, choices, what=what, apart=apart))
     return levers
 
 
@@ -192,12 +184,13 @@ def _own_cpus(copies: Copies) -> list[Lever]:
     return levers
 
 
-def _memory_policy(copies: Copies) -> list[Lever]:
+def _memory_policy(copies: Copies, facts: HostFacts) -> list[Lever]:
     guest = copies[0]
     if all(cell.memory_policy is MemoryPolicy.PREFERRED for cell in guest.cells):
         return []
     choices = [(MemoryPolicy.PREFERRED.value, _each_cell(memory_policy=MemoryPolicy.PREFERRED))]
-    return [_values(guest.vm, ("memory_policy",), choices, what=f"{guest.vm}'s memory_policy", prices=[0])]
+    what, apart = f"{guest.vm}'s memory_policy", [memory_apart(facts, guest)]
+    return [_values(guest.vm, ("memory_policy",), choices, what=what, apart=apart)]
 
 
 def _each_cell(**keys: object) -> Change:
@@ -264,7 +257,7 @@ def _sharing_pfs(place: int) -> Change:
     return lambda guest: replace(guest, interfaces=_at(guest.interfaces, place, distinct_pfs=False))
 
 
-def _cells(copies: Copies) -> list[Lever]:
+def _cells(copies: Copies, facts: HostFacts) -> list[Lever]:
     guest = copies[0]
     (first, *others) = guest.cells
     if others or len(first.vcpus) % _HALVES or first.memory_kib % _HALVES:
@@ -277,7 +270,7 @@ def _cells(copies: Copies) -> list[Lever]:
             _split,
             sentence=("split {} into two cells", guest.vm),
             cost=price.SPLIT * len(copies),
-            far=guest.vm,
+            apart=cells_apart(facts) * len(copies) if guest.distinct_nodes else 0,
         )
     ]
 
@@ -314,69 +307,3 @@ def _link(copies: Copies, key: str, names: tuple[str, ...]) -> Lever:
         price=lambda _level: price.LINK * len(copies),
         edits=lambda _case, _level: (Drop(vm, key, names),),
     )
-
-
-def _needed_copies(request: Request) -> dict[str, int]:
-    """How many copies of a vm there are at least while others name some of them and not the vm: 1 where not said."""
-    vms = by_vm(request.guests, request)
-    numbers = {copy.name: (copy.vm, number) for copies in vms for number, copy in enumerate(copies, 1)}
-    counts = {copies[0].vm: len(copies) for copies in vms}
-    needed: dict[str, int] = {}
-    for copies in vms:
-        for key in ("affinity", "anti_affinity"):
-            # Each copy has the names that the vm gives but its own: two have them all.
-            names = dict.fromkeys(name for copy in copies[:2] for name in getattr(copy, key) if name in numbers)
-            for vm, group in groupby(sorted(numbers[name] for name in names), key=itemgetter(0)):
-                some = [number for _, number in group]
-                if len(some) < counts[vm]:
-                    # A single copy bears the vm's own name.
-                    needed[vm] = max(needed.get(vm, 2), some[-1])
-    return needed
-
-
-def _left_out(copies: Copies, needed: int) -> Lever:
-    """Level n: n copies fewer; of n copies, or where fewer than `needed` would be kept: placed where possible."""
-    vm, count = copies[0].vm, len(copies)
-
-    def kept(level: int) -> int:
-        left = count - level
-        return left if left >= needed else 0
-
-    def pull(case: Case, level: int) -> Case:
-        if not kept(level):
-            return case.with_vm(vm, lambda guest: replace(guest, required=False))
-        return _fewer(case, copies, kept(level))
-
-    def sentence(level: int) -> Sentence:
-        if not kept(level):
-            return "let {} be left out (required: false)", vm
-        return "place {}", f"{kept(level)} of {count} copies of {vm}"
-
-    def edits(_case: Case, level: int) -> tuple[Edit, ...]:
-        return (Edit(vm, ("count",), kept(level)) if kept(level) else Edit(vm, ("required",), False),)  # noqa: FBT003
-
-    each = price.LEFT_OUT * max(copies[0].priority, 1)
-    return Lever(
-        most=count, pull=pull, sentence=sentence, price=lambda level: each * (count - kept(level)), edits=edits
-    )
-
-
-def _fewer(case: Case, copies: Copies, kept: int) -> Case:
-    """The first `kept` copies alone; a single copy bears the vm's own name."""
-    gone = {copy.name for copy in copies[kept:]}
-    names = {copies[0].name: copies[0].vm} if kept == 1 else {}
-
-    def partners(old: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(names.get(name, name) for name in old if name not in gone)
-
-    guests = tuple(
-        replace(
-            guest,
-            name=names.get(guest.name, guest.name),
-            affinity=partners(guest.affinity),
-            anti_affinity=partners(guest.anti_affinity),
-        )
-        for guest in case.request.guests
-        if guest.name not in gone
-    )
-    return replace(case, request=replace(case.request, guests=guests))

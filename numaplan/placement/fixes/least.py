@@ -68,7 +68,7 @@ class Least:
         if even and not hit and self._probe.unknown == unknown:
             return []
         hits = [hit] if hit else []
-        cheap = sorted(enumerate(self._levers), key=lambda item: item[1].price(item[1].most))
+        cheap = sorted(enumerate(self._levers), key=lambda item: item[1].least_cost(item[1].most))
         for number, lever in cheap[:_MOST_SINGLES]:
             if self._probe.tired or len(hits) == _MOST_EACH:
                 break
@@ -184,7 +184,7 @@ class Least:
     def _dear(self, levels: Levels) -> list[int]:
         """The levers that are pulled, the dearest first."""
         levers = self._levers
-        return sorted(levels, key=lambda number: (-levers[number].price(levers[number].most), number))
+        return sorted(levels, key=lambda number: (-levers[number].least_cost(levels[number]), number))
 
     def _vital(self, enough: Levels) -> frozenset[int]:
         """Those of the levels without any one of which a vm has no place even alone."""

@@ -1,5 +1,6 @@
 """A lever: one thing that could be changed to make a request possible, from 0 (as it is) to `most`; and its price."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -72,6 +73,9 @@ def _places_of(guests: Sequence[GuestRequest]) -> _Places:
 
 Edits = tuple[Edit | Drop, ...]
 
+# All copies of a vm.
+Copies = Sequence[GuestRequest]
+
 # So many things of which the same is said are told by name; the patch has them all.
 _MOST_TOLD: Final = 8
 
@@ -81,6 +85,10 @@ Sentence = tuple[str, str | CpuSet]
 
 def _no_edits(_case: Case, _level: int) -> Edits:
     return ()
+
+
+def _nothing(_level: int) -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,9 @@ class Lever:
 
     `edits` say it in the words of vnf.yaml, given the case in which everything is pulled that will be; without any the
     change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
-    that may then lie further apart, whose cross-node cost counts too. `within`: the lever as it is in a case that
-    others have changed before it; None where these change nothing for it. `adds`: all that it does is to add that.
-    `vm`: the only one whose ways to lie it changes.
+    that may then lie further apart, whose cross-node cost counts too: at least `apart` where it must. `within`: the
+    lever as it is in a case that others have changed before it; None where these change nothing for it. `adds`: all
+    that it does is to add that. `vm`: the only one whose ways to lie it changes.
     """
 
     most: int
@@ -115,9 +123,18 @@ class Lever:
     edits: Callable[[Case, int], Edits] = _no_edits
     nested: bool = True
     far: str | None = None
+    apart: Callable[[int], int] = _nothing
     within: "Callable[[Case], Lever] | None" = None
     adds: Addition | None = None
     vm: str | None = None
+
+    def least_cost(self, level: int) -> int:
+        """The least that a level costs where it is needed."""
+        return self.price(level) + self.apart(level)
+
+    def within_cost(self, cost: int) -> int:
+        """The highest level that costs no more than that at least."""
+        return bisect_right(range(1, self.most + 1), cost, key=self.least_cost)
 
     def among(self, case: Case) -> "Lever":
         """The lever as it is in a case."""
@@ -157,10 +174,18 @@ class Group:
 
 def pulled(case: Case, levers: Sequence[Lever], levels: Levels) -> Case:
     """The case with levers pulled, one after the other."""
+    return pulled_in_turn(case, levers, levels)[0]
+
+
+def pulled_in_turn(case: Case, levers: Sequence[Lever], levels: Levels) -> tuple[Case, list[tuple[Lever, int]]]:
+    """The same, and each lever as it was when it was pulled, with its level."""
+    used = []
     for number, level in sorted(levels.items()):
         if level:
-            case = levers[number].among(case).pull(case, level)
-    return case
+            lever = levers[number].among(case)
+            case = lever.pull(case, level)
+            used.append((lever, level))
+    return case, used
 
 
 def furthest(levers: Sequence[Lever]) -> dict[int, int]:

@@ -15,7 +15,7 @@ from numaplan.placement.cpsat import ZERO, Outcome, total
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.first import greedy_plan, part_of_greedy_plan
 from numaplan.placement.fixes.distance import added_cost
-from numaplan.placement.fixes.lever import Case
+from numaplan.placement.fixes.lever import Case, Levels, Lever, pulled_in_turn
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
@@ -120,9 +120,13 @@ class Probe:
         classes = (guests for guests in self.problem(case).classes if not guests.options)
         return frozenset(guest.vm for guests in classes for guest in guests.members if guest.required)
 
-    def distance(self, case: Case, vms: Collection[str]) -> int:
-        """What guests of `vms` add to the cross-node cost of the best plan that is found for a case that holds."""
-        return added_cost(self.problem(case), vms, work=COST_WORK, seconds=self.part)
+    def cost(self, case: Case, levers: Sequence[Lever], levels: Levels) -> int:
+        """What levels that are enough cost: also what distance adds to the best plan that is found."""
+        case, used = pulled_in_turn(case, levers, levels)
+        cost = sum(lever.price(level) for lever, level in used)
+        if far := {lever.far for lever, _ in used if lever.far is not None}:
+            cost += added_cost(self.problem(case), far, work=COST_WORK, seconds=self.part)
+        return cost
 
     def worth_least(self, case: Case, names: Collection[str]) -> tuple[frozenset[str], bool]:
         """The guests of `names` that are left out where they may be, so that the others are worth most.

@@ -17,9 +17,22 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import host_facts
 from numaplan.placement.fixes.cheapest import Choice, cheapest
-from numaplan.placement.fixes.guests import Copies, by_vm, guest_groups, leaving_out
+from numaplan.placement.fixes.guests import guest_groups
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
-from numaplan.placement.fixes.lever import Case, Edits, Group, Levels, Lever, furthest, pulled, told
+from numaplan.placement.fixes.leaving import by_vm, leaving_out
+from numaplan.placement.fixes.lever import (
+    Case,
+    Copies,
+    Edits,
+    Group,
+    Levels,
+    Lever,
+    furthest,
+    pulled,
+    pulled_in_turn,
+    told,
+)
+from numaplan.placement.fixes.mixed import Mix, Mixed
 from numaplan.placement.fixes.policy import policy_groups
 from numaplan.placement.fixes.probe import COST_WORK, Probe
 from numaplan.placement.fixes.supply import supply_groups
@@ -32,6 +45,8 @@ _FOR_A_MIX: Final = 30
 # And so often, whether other reserved CPUs are fewer than those of a node in turn, where these are few.
 _FOR_FEWER: Final = 20
 _FEW_STEPS: Final = 8
+# Of so many vms all may be changed together, of more those of the conflict.
+_FEW_VMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +97,15 @@ def proposals(
     search.leave_out(vms, by_vm(required, request))
     for group in (*supply, *words):
         search.look_into(group)
-    search.combine(Document.VNF, words)
-    search.combine(Document.INVENTORY, supply)
-    search.leave_out_fewer(by_vm(required, request), words)
+    everyone = by_vm(required, request)
+    if len(everyone) <= _FEW_VMS:
+        # What does not help alone may do so beside something else.
+        required_copies = [guest for guests in everyone for guest in guests if guest.required]
+        words = [*guest_groups(everyone, facts, vm_of), *policy_groups(required_copies, facts)]
+    mixed = search.mixed(everyone, words)
+    mix = search.mix(mixed)
+    search.combine(supply)
+    search.mix_cheaper(mixed, mix)
     found = sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence))
     return Proposals(tuple(found), complete=not probe.cut_short)
 
@@ -187,9 +208,11 @@ class _Search:
     def _least(self, levers: Sequence[Lever]) -> Least:
         return Least(self._case, self._probe, levers)
 
-    def combine(self, document: Document, groups: Sequence[Group]) -> None:
-        """Adds what several groups make possible together: as few groups as can be, and as little of each."""
-        joined = self._together(groups) if self._may_begin(document) else []
+    def combine(self, groups: Sequence[Group]) -> None:
+        """Adds what several groups make possible on the host together: as few groups as can be, as little of each."""
+        self._allow_for_several()
+        known = any(each.document is Document.INVENTORY for each in self.found)
+        joined = [] if known else self._together(groups)
         if len(joined) < _A_FEW:
             return
         for group in sorted(joined, key=lambda group: -sum(lever.price(lever.most) for lever in group.levers)):
@@ -205,7 +228,7 @@ class _Search:
             levels = least.fewest(even, harmless=all(group.joint for group in joined))
         else:
             return
-        self._add(Group("several", document, levers), [levels])
+        self._add(Group("several", Document.INVENTORY, levers), [levels])
 
     def _together(self, groups: Sequence[Group]) -> list[Group]:
         """Groups all of which help together: those of which no lever does harm, or else all; []: they do not."""
@@ -221,14 +244,9 @@ class _Search:
         levers, levels = _all_of(groups)
         return self._least(levers).holds(levels)
 
-    def _may_begin(self, document: Document) -> bool:
-        """Whether several kinds of changes are due: nothing in a document is known to help, but to leave guests out.
-
-        Cases are left for these while nothing helps in any.
-        """
-        known = {each.document for each in self.found if each not in self._left_out}
-        self._probe.allow(0 if known else _FOR_SEVERAL)
-        return document not in known
+    def _allow_for_several(self) -> None:
+        """Leaves cases for several kinds of changes while nothing is known to help, but to leave guests out."""
+        self._probe.allow(_FOR_SEVERAL if len(self.found) == len(self._left_out) else 0)
 
     def leave_out(self, likely: Sequence[Copies], vms: Sequence[Copies]) -> None:
         """Adds what may be left out: one of the `likely` vms each, or of all `vms` what is worth least if cheaper."""
@@ -258,23 +276,36 @@ class _Search:
         levels = {number: count for number, count in enumerate(counts) if count}
         return (levels, proven), ({number: len(vms[number]) for number in levels}, False)
 
-    def leave_out_fewer(self, vms: Sequence[Copies], groups: Sequence[Group]) -> None:
-        """Adds what leaving out and other levers make possible together, where that is cheaper than what is known."""
-        joined = [group for group in groups if group.joint and group.levers]
-        if not self._may_begin(Document.VNF) or not joined or not self._left_out or self._probe.tired:
-            return
-        levers, levels = _all_of(joined)
+    def mixed(self, vms: Sequence[Copies], words: Sequence[Group]) -> Mixed:
+        """Mixes of these words, and of what leaves some of the vms out."""
         leaving = leaving_out(vms, self._case.request).levers
-        both = (*leaving, *levers)
-        beside = {len(leaving) + number: level for number, level in levels.items()}
-        known = min(proposal.cost for proposal in self._left_out)
-        least = self._least(both)
-        for way, are_fewest in self._worth_least(pulled(self._case, levers, levels), vms):
-            if least.price(way) < known and least.holds({**way, **beside}):
-                best = least.fewest({**way, **beside}, kept=way if are_fewest else ())
-                if least.price(best) < known:
-                    self._add(Group("several", Document.VNF, both), [best])
-                return
+        return Mixed(self._case, self._probe, leaving, words, lambda case: self._worth_least(case, vms))
+
+    def mix(self, mixed: Mixed) -> Mix | None:
+        """Changes of several kinds in vnf.yaml that leave nobody out, and cost less than those of one kind."""
+        self._allow_for_several()
+        if self._probe.tired:
+            return None
+        return mixed.leaving_nobody_out(self._known([each for each in self.found if each not in self._left_out]))
+
+    def mix_cheaper(self, mixed: Mixed, mix: Mix | None) -> None:
+        """Adds that mix as cheap as it can be made, and what leaves somebody out too, if that costs less."""
+        if mix is not None:
+            self._add_mix(mixed, mix)
+        self._allow_for_several()
+        known = self._known(self.found)
+        if known is None or not self._left_out or self._probe.tired:
+            return
+        if (fewer := mixed.leaving_some_out(known)) is not None:
+            self._add_mix(mixed, fewer)
+
+    def _known(self, found: Sequence[Proposal]) -> int | None:
+        """What the cheapest change in vnf.yaml costs that was found."""
+        return min((each.cost for each in found if each.document is Document.VNF), default=None)
+
+    def _add_mix(self, mixed: Mixed, mix: Mix) -> None:
+        mix = mixed.cheaper(mix)
+        self._add(Group("several", Document.VNF, mixed.levers), [mix.levels])
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
         # What was cut short may be more than is needed.
@@ -283,15 +314,8 @@ class _Search:
             self.found += cheap[:MOST_OF_A_GROUP]
 
     def _proposal(self, group: Group, levels: Levels) -> Proposal:
-        case, used = self._case, []
-        for number, level in sorted(levels.items()):
-            if level:
-                lever = group.levers[number].among(case)
-                case = lever.pull(case, level)
-                used.append((lever, level))
-        cost = sum(lever.price(level) for lever, level in used)
-        if far := {lever.far for lever, _ in used if lever.far is not None}:
-            cost += self._probe.distance(case, far)
+        case, used = pulled_in_turn(self._case, group.levers, levels)
+        cost = self._probe.cost(self._case, group.levers, levels)
         edits: Edits = tuple(dict.fromkeys(edit for lever, level in used for edit in lever.edits(case, level)))
         sentence = f"{told(lever.sentence(level) for lever, level in used)}: cost {cost}"
         return Proposal(sentence, cost, group.document, case.request, case.snapshot, edits)

@@ -1,0 +1,169 @@
+"""Changes of several kinds in vnf.yaml that are enough together, and cheap.
+
+Everything that could be cheaper than what is known is allowed at first, and given up again, what costs most at least
+before all else. What was not given up is then forbidden in turn, where what the others cost would be less.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from numaplan.placement.fixes.least import Least
+from numaplan.placement.fixes.lever import Case, Group, Levels, Lever, pulled
+from numaplan.placement.fixes.probe import Probe
+
+# So many cases are for a mix where something else of vnf.yaml helps, and so many to make one cheaper.
+_FOR_A_MIX: Final = 30
+_FOR_CHEAPER: Final = 45
+# So many levers that may do harm are tried alone beside the others.
+_MOST_ALONE: Final = 4
+
+# How many copies of each vm to leave out of a case at least, in ways of which the first is best; and whether none of
+# these could be fewer.
+WorthLeast = Callable[[Case], Sequence[tuple[dict[int, int], bool]]]
+
+
+class Mix(NamedTuple):
+    """Levels that are enough, with what they cost, distance too. `kept`: these cannot be lower."""
+
+    levels: dict[int, int]
+    cost: int
+    kept: Levels
+
+
+class Mixed:
+    """Looks for cheap mixes of `levers`: first those that leave guests out, then those of some groups."""
+
+    def __init__(
+        self, case: Case, probe: Probe, leaving: Sequence[Lever], groups: Sequence[Group], worth_least: WorthLeast
+    ) -> None:
+        joint = [lever for group in groups if group.joint for lever in group.finest]
+        others = [lever for group in groups if not group.joint for lever in group.finest]
+        self.levers = (*leaving, *joint, *others)
+        self._case = case
+        self._probe = probe
+        self._worth_least = worth_least
+        self._leaving = range(len(leaving))
+        self._joint = range(len(leaving), len(leaving) + len(joint))
+        self._others = range(len(leaving) + len(joint), len(self.levers))
+
+    def leaving_nobody_out(self, below: int | None) -> Mix | None:
+        """What is enough and costs less than `below`, if that is said, and nobody is left out."""
+        if below is not None and sum(sorted(self._first_costs((*self._joint, *self._others)))[:2]) >= below:
+            return None
+        least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
+        best: Mix | None = None
+        for beside in self._beside(below):
+            if (
+                self._probe.tired
+                or least.spent
+                or (best is not None and not any(n in self._others for n in best.levels))
+            ):
+                break
+            enough = {**self._all(below), **beside}
+            mix = self._found(least, enough, {}) if enough and least.holds(enough) else None
+            if mix is not None and (below is None or mix.cost < below):
+                best = mix if best is None else min(best, mix, key=_worth)
+        return best
+
+    def leaving_some_out(self, below: int) -> Mix | None:
+        """The same, where as few are left out as can be."""
+        least_of_all = min(self._first_costs(self._leaving), default=below)
+        rest = below - least_of_all
+        if not any(cost < rest for cost in self._first_costs((*self._joint, *self._others))):
+            return None
+        least = Least(self._case, self._probe, self.levers)
+        ways = []
+        for beside in self._beside(rest):
+            others = {**self._all(rest), **beside}
+            for way, are_fewest in self._worth_least(pulled(self._case, self.levers, others)):
+                cost = least.price(way) + sum(self._least_cost(number, level) for number, level in beside.items())
+                if way and cost < below:
+                    ways.append((cost, way, others, are_fewest))
+            if self._probe.tired or (ways and min(ways, key=_cost)[0] <= least_of_all):
+                break
+        for _, way, others, are_fewest in sorted(ways, key=_cost):
+            if least.holds({**others, **way}):
+                mix = self._found(least, {**others, **way}, way if are_fewest else {})
+                return mix if mix is not None and mix.cost < below else None
+        return None
+
+    def _found(self, least: Least, enough: Levels, kept: Levels) -> Mix | None:
+        """The mix that is left of what is enough; None: there was no time to find it."""
+        harmless = not any(number in self._others for number in enough)
+        levels = least.fewest(enough, harmless=harmless, kept=kept)
+        if least.spent:
+            # It may be more than is needed.
+            return None
+        return Mix(levels, self._probe.cost(self._case, self.levers, levels), kept)
+
+    def cheaper(self, mix: Mix) -> Mix:
+        """The mix, or one that costs less or is of fewer things: without what is dear in it and all that is as dear.
+
+        Or without that alone, where there is no such mix.
+        """
+        least = Least(self._case, self._probe, self.levers, cases=_FOR_CHEAPER)
+        needed: dict[int, int] = {}
+        tried = set(mix.kept)
+        while not (self._probe.tired or least.spent):
+            dear = sorted(mix.levels, key=lambda number: (-self._least_cost(number, mix.levels[number]), number))
+            forbidden = next((number for number in dear if number not in tried), None)
+            if forbidden is None:
+                break
+            tried.add(forbidden)
+            level = mix.levels[forbidden]
+            cost = self._least_cost(forbidden, level)
+            # What cannot be forbidden is in every mix that is cheaper.
+            below = mix.cost - sum(self._least_cost(*item) for item in needed.items())
+            for limit in (cost, below) if cost < below else (below,):
+                enough = self._without(forbidden, cost, limit, mix, needed)
+                is_enough = least.holds(enough)
+                found = self._found(least, enough, mix.kept) if is_enough else None
+                if found is not None and _worth(found) < _worth(mix):
+                    mix = found
+                    break
+                if not is_enough and limit == below:
+                    needed[forbidden] = level
+        return mix
+
+    def _without(self, forbidden: int, cost: int, limit: int, mix: Mix, needed: Levels) -> dict[int, int]:
+        """All levers that cost less than a `limit`, one of them less than it costs; others only as they are needed."""
+        there = {number: level for number, level in mix.levels.items() if number in self._others}
+        enough = {**needed, **there, **self._all(limit), **mix.kept}
+        enough[forbidden] = self._level(forbidden, cost)
+        return {number: level for number, level in enough.items() if level}
+
+    def _all(self, below: int | None) -> dict[int, int]:
+        """Levers that do no harm, as far as they go, or as they cost less than `below`."""
+        levels = {number: self._level(number, below) for number in self._joint}
+        return {number: level for number, level in levels.items() if level}
+
+    def _level(self, number: int, below: int | None) -> int:
+        lever = self.levers[number]
+        return lever.most if below is None else lever.within_cost(below - 1)
+
+    def _beside(self, below: int | None) -> Iterator[Levels]:
+        """How levers that may do harm are pulled beside the others: not at all, one a little, all as far as they go."""
+        yield {}
+        levels = {number: self._level(number, below) for number in self._others}
+        levels = {number: level for number, level in levels.items() if level}
+        cheap = sorted(levels, key=lambda number: (self._least_cost(number, 1), number))[:_MOST_ALONE]
+        yield from ({number: 1} for number in cheap)
+        if len(levels) > 1:
+            yield dict.fromkeys(levels, 1)
+        if any(level > 1 for level in levels.values()):
+            yield levels
+
+    def _least_cost(self, number: int, level: int) -> int:
+        return self.levers[number].least_cost(level)
+
+    def _first_costs(self, numbers: Sequence[int]) -> list[int]:
+        return [self._least_cost(number, 1) for number in numbers]
+
+
+def _worth(mix: Mix) -> tuple[int, int]:
+    """Low costs before few things."""
+    return mix.cost, len(mix.levels)
+
+
+def _cost(way: tuple[int, dict[int, int], dict[int, int], bool]) -> int:
+    return way[0]
