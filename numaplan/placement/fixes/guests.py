@@ -22,6 +22,7 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.distance import cells_apart, devices_apart, memory_apart
 from numaplan.placement.fixes.lever import GIB, Copies, Group, Lever, Sentence, begun
+from numaplan.units import format_count
 
 _WIDER: Final = {
     Affinity.REQUIRED: (Affinity.SOCKET, Affinity.PREFERRED),
@@ -158,6 +159,8 @@ def _with_threads(word: ThreadPolicy) -> Change:
 def _own_cpus(copies: Copies) -> list[Lever]:
     guest = copies[0]
     levers = []
+    if guest.own_emulator_cpus > 1:
+        levers.append(_fewer_emulator_cpus(guest.vm, guest.own_emulator_cpus, len(copies)))
     if guest.own_emulator_cpus:
         levers.append(
             _switch(
@@ -182,6 +185,18 @@ def _own_cpus(copies: Copies) -> list[Lever]:
             )
         )
     return levers
+
+
+def _fewer_emulator_cpus(vm: str, count: int, copies: int) -> Lever:
+    return Lever(
+        most=count - 1,
+        pull=lambda case, level: case.with_vm(vm, lambda old: replace(old, emulator_cpus=count - level)),
+        sentence=lambda level: ("give {} of its own", f"{vm}'s emulator {format_count(count - level, 'CPU')}"),
+        price=lambda level: price.OWN_CPU * level * copies,
+        # The policy is set as it is: of other ones none has several CPUs.
+        edits=lambda _case, level: (Edit(vm, ("emulator", "cpus"), count - level),),
+        vm=vm,
+    )
 
 
 def _memory_policy(copies: Copies, facts: HostFacts) -> list[Lever]:

@@ -53,16 +53,13 @@ class Mixed:
         least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
         best: Mix | None = None
         for beside in self._beside(below):
-            if (
-                self._probe.tired
-                or least.spent
-                or (best is not None and not any(n in self._others for n in best.levels))
-            ):
-                break
             enough = {**self._all(below), **beside}
             mix = self._found(least, enough, {}) if enough and least.holds(enough) else None
             if mix is not None and (below is None or mix.cost < below):
                 best = mix if best is None else min(best, mix, key=_worth)
+            # Where nothing that may do harm is needed, none of it is tried.
+            if self._probe.tired or least.spent or (mix is not None and not beside):
+                break
         return best
 
     def leaving_some_out(self, below: int) -> Mix | None:
@@ -126,9 +123,10 @@ class Mixed:
         return mix
 
     def _without(self, forbidden: int, cost: int, limit: int, mix: Mix, needed: Levels) -> dict[int, int]:
-        """All levers that cost less than a `limit`, one of them less than it costs; others only as they are needed."""
-        there = {number: level for number, level in mix.levels.items() if number in self._others}
-        enough = {**needed, **there, **self._all(limit), **mix.kept}
+        """All levers that cost less than a `limit`, one less than it costs; what may do harm as it is in a mix."""
+        there = {number: level for number, level in mix.levels.items() if number not in self._joint}
+        enough = {**there, **self._all(limit)}
+        enough |= {number: max(level, enough.get(number, 0)) for number, level in needed.items()}
         enough[forbidden] = self._level(forbidden, cost)
         return {number: level for number, level in enough.items() if level}
 

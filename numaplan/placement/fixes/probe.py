@@ -133,6 +133,7 @@ class Probe:
 
         And whether it is proven that they cannot be worth more.
         """
+        self.cases += 1 + len(case.request.guests) // _GUESTS
         guests = tuple(
             replace(guest, required=guest.required and guest.name not in names) for guest in case.request.guests
         )

@@ -305,17 +305,17 @@ class _Search:
 
     def _add_mix(self, mixed: Mixed, mix: Mix) -> None:
         mix = mixed.cheaper(mix)
-        self._add(Group("several", Document.VNF, mixed.levers), [mix.levels])
+        self.found.append(self._proposal(Group("several", Document.VNF, mixed.levers), mix.levels, mix.cost))
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
         # What was cut short may be more than is needed.
         if not self._probe.spent:
-            cheap = sorted((self._proposal(group, levels) for levels in hits), key=lambda proposal: proposal.cost)
-            self.found += cheap[:MOST_OF_A_GROUP]
+            costs = [self._probe.cost(self._case, group.levers, levels) for levels in hits]
+            found = [self._proposal(group, levels, cost) for levels, cost in zip(hits, costs, strict=True)]
+            self.found += sorted(found, key=lambda proposal: proposal.cost)[:MOST_OF_A_GROUP]
 
-    def _proposal(self, group: Group, levels: Levels) -> Proposal:
+    def _proposal(self, group: Group, levels: Levels, cost: int) -> Proposal:
         case, used = pulled_in_turn(self._case, group.levers, levels)
-        cost = self._probe.cost(self._case, group.levers, levels)
         edits: Edits = tuple(dict.fromkeys(edit for lever, level in used for edit in lever.edits(case, level)))
         sentence = f"{told(lever.sentence(level) for lever, level in used)}: cost {cost}"
         return Proposal(sentence, cost, group.document, case.request, case.snapshot, edits)
