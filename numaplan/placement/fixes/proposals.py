@@ -1,8 +1,8 @@
 """The cheapest changes that make an impossible request possible, each proven by a search for a plan.
 
 A change is a lever pulled as far as it must be. Where no single lever of a kind is enough, several of the kind may be
-(or be cheaper than one), and where no kind is, several kinds. Every case that is named was searched, so the change is
-enough.
+(or be cheaper than one), and where no kind is, several kinds (or where in vnf.yaml they are cheaper). Every case that
+is named was searched, so the change is enough.
 """
 
 from collections.abc import Collection, Sequence
