@@ -12,10 +12,10 @@ from typing import Final
 
 from numaplan.model.change import Proposal
 from numaplan.model.plan import Document
-from numaplan.model.request import Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
-from numaplan.placement.facts import host_facts
+from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.cheapest import Choice, cheapest
 from numaplan.placement.fixes.guests import guest_groups
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
@@ -88,26 +88,30 @@ def proposals(
         if not stuck or not search.all_hold([leaving]):
             named = required
             leaving = leaving_out(by_vm(named, request), request)
-    vms = by_vm(named, request)
-    vm_of = {guest.name: guest.vm for guest in request.guests}
-    # What helps one copy of a vm must help all that are required.
-    copies = [guest for guests in vms for guest in guests if guest.required]
-    supply = supply_groups(copies, request.guests, facts)
-    words = [*guest_groups(vms, facts, vm_of), *policy_groups(copies, facts)]
-    search.leave_out(vms, by_vm(required, request))
+    vms, everyone = by_vm(named, request), by_vm(required, request)
+    supply = supply_groups(_required(vms), request.guests, facts)
+    words = _words(vms, request, facts)
+    search.leave_out(vms, everyone)
     for group in (*supply, *words):
         search.look_into(group)
-    everyone = by_vm(required, request)
-    if len(everyone) <= _FEW_VMS:
-        # What does not help alone may do so beside something else.
-        required_copies = [guest for guests in everyone for guest in guests if guest.required]
-        words = [*guest_groups(everyone, facts, vm_of), *policy_groups(required_copies, facts)]
-    mixed = search.mixed(everyone, words)
+    # What does not help alone may do so beside something else.
+    mixed = search.mixed(everyone, _words(everyone, request, facts) if len(everyone) <= _FEW_VMS else words)
     mix = search.mix(mixed)
     search.combine(supply)
     search.mix_cheaper(mixed, mix)
     found = sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence))
     return Proposals(tuple(found), complete=not probe.cut_short)
+
+
+def _required(vms: Sequence[Copies]) -> list[GuestRequest]:
+    """What helps one copy of a vm must help all that are required."""
+    return [guest for guests in vms for guest in guests if guest.required]
+
+
+def _words(vms: Sequence[Copies], request: Request, facts: HostFacts) -> list[Group]:
+    """What can be changed in vnf.yaml for some vms."""
+    vm_of = {guest.name: guest.vm for guest in request.guests}
+    return [*guest_groups(vms, facts, vm_of), *policy_groups(_required(vms), facts)]
 
 
 def is_possible(
