@@ -74,6 +74,17 @@ class Probe:
         self._was_tired |= self.tired
         self._most = max(MAX_CASES, self.cases + cases)
 
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Cases that are tried only to better what is known are counted apart from the others."""
+        before = self.cases, self.unknown
+        self.cases = 0
+        try:
+            yield
+        finally:
+            self._was_tired |= self.spent
+            self.cases, self.unknown = before
+
     def holds(self, case: Case) -> bool:
         """Whether that is proven."""
         if self.spent:

@@ -290,7 +290,11 @@ class _Search:
         self._allow_for_several()
         if self._probe.tired:
             return None
-        return mixed.leaving_nobody_out(self._known([each for each in self.found if each not in self._left_out]))
+        known = self._known([each for each in self.found if each not in self._left_out])
+        if known is None:
+            return mixed.leaving_nobody_out(None)
+        with self._probe.beside():
+            return mixed.leaving_nobody_out(known)
 
     def mix_cheaper(self, mixed: Mixed, mix: Mix | None) -> None:
         """Adds that mix as cheap as it can be made, and what leaves somebody out too, if that costs less."""
@@ -300,7 +304,9 @@ class _Search:
         known = self._known(self.found)
         if known is None or not self._left_out or self._probe.tired:
             return
-        if (fewer := mixed.leaving_some_out(known)) is not None:
+        with self._probe.beside():
+            fewer = mixed.leaving_some_out(known)
+        if fewer is not None:
             self._add_mix(mixed, fewer)
 
     def _known(self, found: Sequence[Proposal]) -> int | None:
@@ -308,7 +314,9 @@ class _Search:
         return min((each.cost for each in found if each.document is Document.VNF), default=None)
 
     def _add_mix(self, mixed: Mixed, mix: Mix) -> None:
-        mix = mixed.cheaper(mix)
+        if not self._probe.tired:
+            with self._probe.beside():
+                mix = mixed.cheaper(mix)
         self.found.append(self._proposal(Group("several", Document.VNF, mixed.levers), mix.levels, mix.cost))
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
