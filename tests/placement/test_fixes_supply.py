@@ -19,6 +19,18 @@ def test_a_range_past_the_configured_vfs_takes_those_before_it_too() -> None:
     assert sentences(snapshot, first, sixth, others)[0] == "configure 4 more VFs on ens0: cost 20"
 
 
+def test_a_pf_that_never_had_vfs_and_whose_model_nobody_shows_gets_some_that_no_ids_name() -> None:
+    snapshot = host("2n:4c:1t", nics=[Nic("ens0", 0, 0), Nic("ens1", 1, 0)])
+    plain = {"name": "data", "pf": "ens0", "count": 2, "affinity": "required"}
+    assert sentences(snapshot, vm("a", interfaces=[plain]))[0] == "configure 2 more VFs on ens0: cost 10"
+    by_id = {"name": "data", "physnet": "p", "vendor": "8086", "device": "154c"}
+    said = sentences(snapshot, vm("a", interfaces=[by_id]), physnets={"p": ["ens0"]})
+    assert not any("ens0" in each for each in said)
+    # No more than it can have.
+    many = vm("a", interfaces=[plain | {"count": 65}])
+    assert not any("VF" in each for each in sentences(snapshot, many))
+
+
 def test_a_pf_that_a_guest_has_whole_gets_no_vfs_and_others_do() -> None:
     nics = [Nic("ens0", 0, 0), Nic("ens1", 0, 2)]
     data = vm("a", interfaces=[{"name": "data", "physnet": "p", "count": 3}])

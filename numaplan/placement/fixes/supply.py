@@ -22,6 +22,7 @@ from numaplan.units import format_count, format_size
 # Steps in which ordinary memory is added.
 _STEP_KIB: Final = GIB // 4
 _LAST_FUNCTION: Final = 0xFFFF
+_UNKNOWN_MODEL: Final = "0000"
 # More pages than anybody takes.
 _PLENTY: Final = 1 << 40
 
@@ -183,14 +184,17 @@ def _vfs(facts: HostFacts, guests: Sequence[GuestRequest]) -> list[tuple[PciAddr
     levers = []
     for address in sorted({*any_of, *up_to}):
         pf = facts.devices.get(address)
-        like = None if pf is None else _pf_that_shows_how(facts, pf)
-        if pf is None or pf.sriov is None or like is None:
+        if pf is None or pf.sriov is None:
+            continue
+        like = _pf_that_shows_how(facts, pf)
+        if like is None and (pf.sriov.vfs or pf.sriov.configured):
             continue
         # A VF of a range is there only with all before it.
         more = any_of[address] + max(0, up_to[address] - len(pf.sriov.vfs))
         new = _fresh(facts, pf, like, min(more, pf.sriov.total - pf.sriov.configured))
         if new:
-            levers.append((address, _more_vfs(pf, _model_vf(facts, pf, like), new)))
+            model = _unknown_vf(pf) if like is None else _model_vf(facts, pf, like)
+            levers.append((address, _more_vfs(pf, model, new)))
     return levers
 
 
@@ -251,15 +255,32 @@ def _model_vf(facts: HostFacts, pf: PciDevice, like: PciDevice) -> PciDevice:
     return model if pf == like else replace(model, physfn=pf.address, numa_node=pf.numa_node)
 
 
-def _fresh(facts: HostFacts, pf: PciDevice, like: PciDevice, count: int) -> tuple[PciAddress, ...]:
+def _unknown_vf(pf: PciDevice) -> PciDevice:
+    """A VF of a PF that never had any: which model it is shows only then, so that who asks for one gets none."""
+    return PciDevice(
+        pf.address,
+        pf.vendor,
+        _UNKNOWN_MODEL,
+        pf.pci_class,
+        pf.numa_node,
+        iommu_group=pf.iommu_group,
+        physfn=pf.address,
+    )
+
+
+def _fresh(facts: HostFacts, pf: PciDevice, like: PciDevice | None, count: int) -> tuple[PciAddress, ...]:
     """Addresses for further VFs, in the stride of those that are there and past what is taken.
 
     VF n of a PF is at its own routing id + offset + n x stride (PCI Express, SR-IOV, First VF Offset and VF Stride).
+    Where nobody shows these two, they count as 1.
     """
-    ids = [_routing_id(address) for address in (() if like.sriov is None else like.sriov.vfs)]
+    ids = [_routing_id(address) for address in (() if like is None or like.sriov is None else like.sriov.vfs)]
     stride = max(1, ids[1] - ids[0]) if len(ids) > 1 else 1
     taken = {_routing_id(address) for address in facts.devices if address.domain == pf.address.domain}
-    at = ids[-1] + stride if pf == like else ids[0] - _routing_id(like.address) + _routing_id(pf.address)
+    if like is None:
+        at = _routing_id(pf.address) + 1
+    else:
+        at = ids[-1] + stride if pf == like else ids[0] - _routing_id(like.address) + _routing_id(pf.address)
     found: list[PciAddress] = []
     while len(found) < count and 0 <= at <= _LAST_FUNCTION:
         if at not in taken:
