@@ -20,6 +20,10 @@ from numaplan.placement.search import Budget, some_plan
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
 
+# Near a plan that is known most are found after few looks. Where a glance was what refused the last one, it comes after
+# so many: until one more is found by further looks.
+FIRST_LOOKS: Final = 3
+
 # When so many questions in a row were not answered by counting and nothing else may be tried, none is asked any more.
 MAX_SILENT: Final = 20
 
@@ -33,9 +37,9 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, at first (on many nodes) and at last; in the
-    `manner` that is best of most plans if none is given. All searches together may have `work` (class, way to lie, VFs
-    wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; in
+    the `manner` that is best of most plans if none is given. All searches together may have `work` (class, way to lie,
+    VFs wanted) triples; counting is free.
     """
 
     step: Budget
@@ -66,10 +70,13 @@ class Judge:
         self._lumps = MOST_LUMPS
         self._vain = 0
         self._scales = Scales()
+        self._first = patience.few
 
     def afresh(self) -> "Judge":
-        """A judge with all its patience that knows the plan that this one has found."""
-        return Judge(self._patience, self._remaining, self._known)
+        """A judge with all its patience that knows the plan that this one has found, and where to look first."""
+        judge = Judge(self._patience, self._remaining, self._known)
+        judge._first = self._first
+        return judge
 
     def can(self, problem: Problem | Callable[[], Problem]) -> bool | None:
         """Whether all guests of `problem`, or of the one that it makes, can be placed; None: not known."""
@@ -115,17 +122,21 @@ class Judge:
             return True if self._known.learn(joint, plain_plan(compact)) else None
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
-        # On many nodes even a glance takes longer than to look near a plan; on few a short search takes less than that.
+        # On many nodes even a glance takes longer than a few looks near a plan; on few a short search takes less.
         many = len(compact.facts.nodes) >= MANY_NODES
-        near_first = many and self._known.is_known
-        if near_first and self._is_near(joint, self._patience.few):
+        first = min(self._first, self._patience.few) if many and self._known.is_known else 0
+        if first and self._is_near(joint, first):
             return True
         answer = self._searched(joint, GLANCE)
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
         if answer is None and self._known.learn(joint, plain_plan(compact)):
             return True
-        if answer is None and many and not near_first and self._is_near(joint, self._patience.few):
+        if answer is False:
+            self._first = FIRST_LOOKS
+        more = self._patience.few - first if many else 0
+        if answer is None and more and self._is_near(joint, more):
+            self._first = self._patience.few
             return True
         return answer
 
