@@ -12,7 +12,7 @@ from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.busy_devices import busy_devices
 from numaplan.placement.switch import SwitchShare, switch_share
-from numaplan.placement.taken import kept_idle, taken_by, taken_by_vcpus, vcpu_affinities
+from numaplan.placement.taken import dedicated_to_vcpus, kept_idle, taken_by, vcpu_affinities
 from numaplan.placement.untold import untold
 from numaplan.placement.uplinks import port_nodes, uplink_notes
 
@@ -32,7 +32,7 @@ class HostFacts:
     that PF.
 
     `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `vcpus` those of vCPUs among them, `idle` others on a core that a staying guest has to itself, `free` the
+    `vcpus` those dedicated to vCPUs among them, `idle` others on a core that a staying guest has to itself, `free` the
     allocatable ones on a node that are neither taken nor idle. Nor are `left` ones free, which a thread floats on that
     is to keep them: nobody holds them, or has their core alone.
     `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core. `beside` a node
@@ -171,7 +171,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         shared=shared,
         allocatable=allocatable,
         taken=taken,
-        vcpus=CpuSet(cpu for guest in staying for cpu in taken_by_vcpus(guest, online)),
+        vcpus=CpuSet(cpu for guest in staying for cpu in dedicated_to_vcpus(guest, online)),
         left=CpuSet(),
         idle=idle,
         free=open_ - idle,

@@ -25,6 +25,12 @@ def taken_by_vcpus(guest: Guest, online: CpuSet) -> list[CpuId]:
     return _single([guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)], online)
 
 
+def dedicated_to_vcpus(guest: Guest, online: CpuSet) -> CpuSet:
+    """Those of them on which no vCPU floats: a pool of one CPU is all that a shared vCPU may run on."""
+    own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
+    return CpuSet(_single([guest.effective_vcpu_affinity(vcpu) for vcpu in own], online))
+
+
 def kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet, shared: CpuSet) -> CpuSet:
     """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them.
 

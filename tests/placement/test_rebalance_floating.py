@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.guest import CellId, Guest
+from numaplan.model.guest import CellId, Guest, VcpuId
 from numaplan.model.moves import MoveKind, MovesStatus
 from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import GuestRequest, Request
@@ -28,6 +28,25 @@ SHAPES = ("1n:5c:1t", "1n:3c:2t", "2n:3c:1t", "2n:2c:2t")
 
 def runs(name: str, pins: list[str], node: int, emulator: str) -> Guest:
     return there(name, pins, memory=("strict", [node]), memory_gib=1, running=True, emulator=emulator)
+
+
+def test_a_pool_that_the_vcpus_of_others_hold_is_nobodys_to_float_on_while_they_stay() -> None:
+    old = runs("old", ["0"], 0, "0")
+    snapshot = host("2n:3c:1t", memory_gib=8, guests=[old])
+    new = [guest(name, 1) for name in ("b", "c")]
+    moves = moves_of(ask(*new, reserved="", shared="0"), snapshot)
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 0)
+    # With one CPU less what is left is not proven: nobody looked at what would float there without it.
+    moves = moves_of(ask(guest("b", 2), reserved="", shared="0"), host("1n:3c:1t", memory_gib=8, guests=[old]))
+    assert moves.status is MovesStatus.UNKNOWN
+    assert any("threads could float on CPUs 0 when their vCPUs move away" in note for note in moves.plan.notes)
+
+
+def test_a_shared_vcpu_leaves_a_pool_of_one_cpu_to_the_threads_of_others() -> None:
+    old = replace(runs("old", ["0"], 0, "0"), shared_vcpus=(VcpuId(0),))
+    request = ask(guest("b", 1), reserved="", shared="0")
+    moves = moves_of(request, host("1n:2c:1t", memory_gib=8, guests=[old]))
+    assert (moves.status, moves.cost) == (MovesStatus.OPTIMAL, 0)
 
 
 def test_an_emulator_leaves_the_sibling_that_another_guest_is_to_keep_idle() -> None:

@@ -267,6 +267,12 @@ class TestSharedEmulator:
         wrong = found(request, snapshot, placed("a", cell(0, "2"), emulator="1,9"))
         assert [violation.constraint for violation in wrong] == ["emulator"]
 
+    def test_a_pool_of_one_cpu_is_no_vcpus_own_that_floats_there(self) -> None:
+        policy = replace(POLICY, shared_cpus=CpuSet.parse("1"))
+        request = Request(policy, (guest("a", 1),))
+        floats = replace(staying("1"), shared_vcpus=(VcpuId(0),))
+        assert not found(request, host("2n:4c:2t", guests=[floats]), placed("a", cell(0, "2"), emulator="1"))
+
     def test_where_staying_vcpus_have_a_whole_pool_the_next_rung_serves_and_at_last_what_nobody_holds(self) -> None:
         policy = replace(POLICY, reserved_cpus=CpuSet.parse("0"), shared_cpus=CpuSet.parse("1"))
         request = Request(policy, (guest("a", 1),))

@@ -62,6 +62,7 @@ _NO_ROOM: Final = "not all guests that are asked for have a place, whoever moves
 _ROOM: Final = "a way to make room"
 _CHEAPER: Final = "a cheaper way"
 _NO_ORDER: Final = "guests that would move wait for each other, and who is transient is gone when it stops"
+_POOLS: Final = "it was not looked at that threads could float on"
 _NOT_FOUND: Final = "neither moves that make room nor a proof that there are none were found within the limit"
 
 
@@ -90,17 +91,28 @@ def _cheapest(question: Rebalancing) -> Moves:
         return _impossible(question)
     f = stay_or_move(question)
     solved, cost, bound = _solve(f, question, work=WORK)
+    notes = _notes_on_pools(question)
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
+        if notes:
+            return _unknown(question, notes)
         if _least_anyway(question, None) is None:
             return _impossible(question)
         return _unknown(question, note_on_unseen(question, _ROOM))
     if not solved.solution:
         return _unknown(question, unseen(f.problem, _ROOM))
-    least = (_least_anyway(question, bound) or 0) if bound else bound
-    notes = note_on_unseen(question, _CHEAPER) if least < bound else ()
+    least = 0 if notes else (_least_anyway(question, bound) or 0) if bound else bound
+    if least < bound:
+        notes = notes or note_on_unseen(question, _CHEAPER)
     bound = min(bound, least)
     moves = _answer(question, f, solved, bound, notes)
     return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound, notes=notes)
+
+
+def _notes_on_pools(question: Rebalancing) -> tuple[str, ...]:
+    """A note where some could move away from pools that are nobody's to float on while they stay."""
+    facts = facts_beside(question.everybody, question.snapshot, question.fixed)
+    held = question.held_pools(facts)
+    return (f"{_POOLS} CPUs {held} when their vCPUs move away",) if held else ()
 
 
 def _least_anyway(question: Rebalancing, known: int | None) -> int | None:

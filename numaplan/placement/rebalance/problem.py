@@ -31,6 +31,7 @@ from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.returning import names_its_functions, names_pages
 from numaplan.placement.rebalance.spare import Spare, spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
+from numaplan.placement.taken import dedicated_to_vcpus
 
 _ONE: Final = Linear(constant=1)
 
@@ -69,6 +70,16 @@ class Rebalancing:
             self.fixed,
             Mend(self.mend.leave & kept, tuple(pair for pair in self.mend.pairs if kept.issuperset(pair))),
         )
+
+    def held_pools(self, facts: HostFacts) -> CpuSet:
+        """The CPUs that no thread could float on while all stay who may move, where these leave nothing of any pool.
+
+        Counted as held by them even where they move, which leaves out what could float there then.
+        """
+        online = self.snapshot.cpus.online
+        pools = facts.shared | facts.reserved
+        held = pools & CpuSet(cpu for each in self.movable for cpu in dedicated_to_vcpus(each.guest, online))
+        return held if facts.has_pools and pools <= facts.vcpus | held else EMPTY
 
     @property
     def everybody(self) -> Request:
@@ -167,6 +178,8 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     """The model of a rebalancing, all that must be in it."""
     everybody = question.everybody
     facts = facts_beside(everybody, question.snapshot, question.fixed)
+    held = question.held_pools(facts)
+    facts = replace(facts, vcpus=facts.vcpus | held, taken=facts.taken | held)
     there = (*question.movable, *question.returning)
     problem = problem_of(everybody, facts, there)
     spares = spares_of(problem, question.movable, question.returning)

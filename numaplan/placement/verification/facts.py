@@ -134,7 +134,7 @@ class Facts:
         On no CPU to which a guest that stays has pinned a vCPU, whatever the site says of it.
         """
         here = self.cpus(nodes)
-        dedicated = CpuSet(cpu for guest in self.staying for cpu in _vcpus(guest, self.online))
+        dedicated = CpuSet(cpu for guest in self.staying for cpu in _dedicated(guest, self.online))
         shared, reserved = self.shared - dedicated, self.reserved - dedicated
         rungs = (shared & here, reserved & here, shared, reserved)
         return next((rung for rung in rungs if rung), None)
@@ -182,6 +182,12 @@ def _pinned(guest: Guest, online: CpuSet) -> CpuSet:
 
 def _vcpus(guest: Guest, online: CpuSet) -> CpuSet:
     return _single([guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)], online)
+
+
+def _dedicated(guest: Guest, online: CpuSet) -> CpuSet:
+    """The CPUs of vCPUs that its metadata does not call shared: these float, be it on a pool of one CPU."""
+    own = (VcpuId(vcpu) for vcpu in range(guest.vcpus) if vcpu not in guest.shared_vcpus)
+    return _single([guest.effective_vcpu_affinity(vcpu) for vcpu in own], online)
 
 
 def _single(threads: Iterable[CpuSet | None], online: CpuSet) -> CpuSet:

@@ -57,7 +57,12 @@ class World:
         self.taken = frozenset(
             cpu for guest in self.staying for cpus in threads_of(guest) if len(cpus or ()) == 1 for cpu in cpus or ()
         )
-        vcpus = [cpus for guest in self.staying for cpus in affinities(guest)[: guest["vcpus"]]]
+        vcpus = [
+            cpus
+            for guest in self.staying
+            for vcpu, cpus in enumerate(affinities(guest)[: guest["vcpus"]])
+            if vcpu not in guest.get("shared_vcpus", [])
+        ]
         self.pinned = frozenset(cpu for cpus in vcpus if len(cpus or ()) == 1 for cpu in cpus or ())
         # A reserved CPU is nobody's anyway.
         self.taken |= (polled_cpus(inventory) & self.online) - self.reserved
