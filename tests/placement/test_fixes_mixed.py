@@ -111,6 +111,13 @@ def wired(pf: str, **keys: Any) -> list[Vm]:  # noqa: ANN401  # whatever an inte
             id="a-pool-beside-a-guest-that-is-left-out",
         ),
         pytest.param(
+            "1 nodes, 8 cores, 1 threads, 5GiB; 2MiB=512",
+            {"reserved_cpus": "", "shared_cpus": "7", "shared_ratio": 2, "reserved_memory": "0KiB"},
+            [vm("a", 1, memory="1GiB", cpu_policy="shared", count=4), vm("b", 1, memory="1GiB", cpu_policy="shared")],
+            "let b's page_size be 2MiB and add CPUs 5-6 of node 0 to shared_cpus: cost 12",
+            id="what-may-do-harm-where-what-does-none-is-dearer",
+        ),
+        pytest.param(
             "3 nodes, 3 cores, 1 threads, 3GiB",
             {"reserved_memory": "0KiB"},
             [vm(name, memory="64MiB") for name in "abc"],

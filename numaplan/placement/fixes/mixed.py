@@ -53,12 +53,15 @@ class Mixed:
         least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
         best: Mix | None = None
         for beside in self._beside(below):
-            enough = {**self._all(below), **beside}
+            limit = below if best is None else best.cost
+            some = {number: min(level, self._level(number, limit)) for number, level in beside.items()}
+            if limit is not None and not all(some.values()):
+                continue
+            enough = {**self._all(limit), **some}
             mix = self._found(least, enough, {}) if enough and least.holds(enough) else None
             if mix is not None and (below is None or mix.cost < below):
                 best = mix if best is None else min(best, mix, key=_worth)
-            # Where nothing that may do harm is needed, none of it is tried.
-            if self._probe.tired or least.spent or (mix is not None and not beside):
+            if self._probe.tired or least.spent:
                 break
         return best
 
@@ -123,8 +126,11 @@ class Mixed:
         return mix
 
     def _without(self, forbidden: int, cost: int, limit: int, mix: Mix, needed: Levels) -> dict[int, int]:
-        """All levers that cost less than a `limit`, one less than it costs; what may do harm as it is in a mix."""
+        """All levers that cost less than a `limit`, one less than it costs; of what may do harm what is in a mix."""
         there = {number: level for number, level in mix.levels.items() if number not in self._joint}
+        there |= {
+            number: max(level, self._level(number, limit)) for number, level in there.items() if number in self._others
+        }
         enough = {**there, **self._all(limit)}
         enough |= {number: max(level, enough.get(number, 0)) for number, level in needed.items()}
         enough[forbidden] = self._level(forbidden, cost)
@@ -140,7 +146,7 @@ class Mixed:
         return lever.most if below is None else lever.within_cost(below - 1)
 
     def _beside(self, below: int | None) -> Iterator[Levels]:
-        """How levers that may do harm are pulled beside the others: not at all, one a little, all as far as they go."""
+        """How levers that may do harm are pulled beside the others: not at all, one or all of them a little, or far."""
         yield {}
         levels = {number: self._level(number, below) for number in self._others}
         levels = {number: level for number, level in levels.items() if level}
@@ -150,6 +156,7 @@ class Mixed:
             yield dict.fromkeys(levels, 1)
         if any(level > 1 for level in levels.values()):
             yield levels
+            yield from ({number: levels[number]} for number in cheap if levels[number] > 1)
 
     def _least_cost(self, number: int, level: int) -> int:
         return self.levers[number].least_cost(level)
