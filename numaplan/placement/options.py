@@ -1,17 +1,16 @@
 """The counts of a request: the classes of guests that have the same ways, and the kinds they choose from."""
 
 from collections import Counter, defaultdict
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
+from functools import partial
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.devices import PciAddress
-from numaplan.model.guest import Guest
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.current import Keeps, current_keeps, pinned_cpus
 from numaplan.placement.demands import demands_on, needs, node_cost, ports_in_reach
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
-from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, GuestClass, Keep, Option, Problem
+from numaplan.placement.problem import DeviceKind, GuestClass, Keep, Option, Problem
 
 
 def build_problem(request: Request, facts: HostFacts) -> Problem:
@@ -41,7 +40,12 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
         cells, devices, options, are_more = demands.of(first, most)
         keeps = Keeps()
         if first.name in existing:
-            keeps = _keeps(facts, first, existing[first.name], devices, cores=cores, kinds=kinds, claimed=claimed)
+            there_as = partial(
+                current_keeps, facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds
+            )
+            # That another device takes the place of one that is no VF is no move.
+            ways = (False, True) if first.devices else (False,)
+            keeps = _in_reach(facts, first, [there_as(claimed=claimed, loose=loose) for loose in ways])
             options += tuple(_kept_option(facts, first, keep, kinds=kinds) for keep in keeps.ways)
         floats = not facts.has_pools and first.has_floating_threads
         exists = first.name in existing
@@ -68,24 +72,8 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     return Problem(facts, tuple(classes), cores, kinds, bundles, scattered)
 
 
-def _keeps(
-    facts: HostFacts,
-    request: GuestRequest,
-    guest: Guest,
-    devices: tuple[DeviceDemand, ...],
-    *,
-    cores: tuple[CoreKind, ...],
-    kinds: tuple[DeviceKind, ...],
-    claimed: AbstractSet[PciAddress],
-) -> Keeps:
-    """The ways in which a guest stays within reach of its ports, those also in which another device is given to it.
-
-    That another device takes the place of one that is no VF is no move.
-    """
-    found = [
-        current_keeps(facts, request, guest, devices=devices, cores=cores, kinds=kinds, claimed=claimed, loose=loose)
-        for loose in ((False, True) if request.devices else (False,))
-    ]
+def _in_reach(facts: HostFacts, request: GuestRequest, found: Sequence[Keeps]) -> Keeps:
+    """Those of the ways to stay in which a guest is within reach of its ports."""
     near = (
         keep
         for keeps in found

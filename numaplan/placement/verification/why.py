@@ -56,7 +56,7 @@ def _wrong_nodes(facts: Facts, placed: Mapping[str, Placement], placement: Place
     if other.nodes == tuple(cell.numa_node for cell in placement.cells):
         return "has the nodes on which the guest lies"
     there = _moved(placement, other)
-    broken = next(group_violations(facts, [*({**placed, placement.vm: there}).values()]), None)
+    broken = next(group_violations(facts, tuple({**placed, placement.vm: there}.values())), None)
     if broken is not None:
         return f"has nodes that break {broken.constraint}: {broken.sentence}"
     far = _far_from(facts, there)
