@@ -35,11 +35,11 @@ class LinearProgram:
         self._rows += 1
         return row
 
-    def column(self, cost: float, terms: Mapping[int, float]) -> None:
-        """A new column, which adds so much to each row."""
+    def column(self, cost: float, terms: Mapping[int, float], high: float = inf) -> None:
+        """A new column of at most `high`, which adds so much to each row."""
         column = self._model.add_var()
         self._model.set_var_lower_bound(column, 0.0)
-        self._model.set_var_upper_bound(column, inf)
+        self._model.set_var_upper_bound(column, high)
         self._model.set_var_objective_coefficient(column, cost)
         for row, coefficient in terms.items():
             self._model.add_term_to_constraint(row, column, coefficient)

@@ -14,7 +14,7 @@ from numaplan.placement.formulation import Formulation
 from numaplan.placement.problem import CellDemand, Problem
 
 
-class _Sum(NamedTuple):
+class Sum(NamedTuple):
     """What a guest of each unit needs at least of something, and what the host has of it."""
 
     needs: list[int]
@@ -26,43 +26,37 @@ def counted_priority(f: Formulation) -> Linear:
     counts = [f.model.integer(0, unit.count) for unit in f.units]
     for u, count in enumerate(counts):
         f.model.equal(count - f.placed(u))
-    for needs, have in _sums(f):
+    for needs, have in sums(f):
         f.model.at_most(total(count * need for count, need in zip(counts, needs, strict=True)), have)
     return total(count * unit.guests.request.priority for count, unit in zip(counts, f.units, strict=True))
 
 
-def most_priority(f: Formulation) -> int:
-    """No placed guests of coarse `f` are worth more: as if the host could be filled to the brim, by each sum alone.
-
-    So much a knapsack of fractions holds (Dantzig, "Discrete-variable extremum problems", 1957).
-    """
-    units = [(unit.guests.request.priority, unit.count) for unit in f.units]
-    best = sum(priority * count for priority, count in units)
-    for needs, have in _sums(f):
-        worth, left = 0, max(have, 0)
-        wanted = [(priority, count, need) for (priority, count), need in zip(units, needs, strict=True) if priority]
-        for priority, count, need in sorted(wanted, key=lambda each: each[2] / each[0]):
-            some = min(count * need, left)
-            worth += priority * count if need == 0 else priority * some // need
-            left -= some
-        best = min(best, worth)
-    return best
-
-
-def _sums(f: Formulation) -> Iterator[_Sum]:
+def sums(f: Formulation) -> Iterator[Sum]:
     """The threads that guests hold or idle, and the pages of each size that they have no choice but to take."""
     kinds = f.problem.core_kinds
     idled = min((kind.free for kind in kinds if kind.isolable), default=1)
     threads = [_threads(f.problem, unit.guests.cells, idled) for unit in f.units]
     beside = f.problem.cpus_beside(f.problem.facts.nodes)
-    yield _Sum(threads, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
+    yield Sum(threads, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
     capacity = f.problem.facts.capacity_kib
     for size in sorted({size for _, size in capacity}):
         cells = [[cell.memory_kib for cell in unit.guests.cells if cell.page_sizes_kib == (size,)] for unit in f.units]
         unit_kib = reduce(gcd, (kib for each in cells for kib in each), 0)
         if unit_kib:
             have = sum(kib // unit_kib for (_, at), kib in capacity.items() if at == size)
-            yield _Sum([sum(each) // unit_kib for each in cells], have)
+            yield Sum([sum(each) // unit_kib for each in cells], have)
+
+
+def device_sums(f: Formulation) -> Iterator[Sum]:
+    """The devices of each set that guests choose from, and those that they have no choice but to take of it.
+
+    Who is there may keep others.
+    """
+    kinds = f.problem.device_kinds
+    wanted = [() if unit.guests.exists else unit.guests.devices for unit in f.units]
+    for some in dict.fromkeys(frozenset(demand.kinds) for demands in wanted for demand in demands):
+        needs = [sum(demand.count for demand in demands if some.issuperset(demand.kinds)) for demands in wanted]
+        yield Sum(needs, sum(len(kinds[i].members) for i in some))
 
 
 def _threads(problem: Problem, cells: tuple[CellDemand, ...], idled: int) -> int:

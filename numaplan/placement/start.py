@@ -13,8 +13,8 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.clock import Remaining, is_over
 from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.prices import PARTS, prices
 from numaplan.placement.problem import CellDemand, Option, Problem
-from numaplan.placement.reach import largest_shares
 
 # How to rank units, by their numbers, of which the first come first; ties keep the order of the request.
 Order = Callable[[int], tuple[float, ...]]
@@ -29,13 +29,17 @@ def starts(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
     Where time is over there is one at least, in which guests that are not required may not have been tried.
     """
     worth, sizes = [unit.guest.priority for unit in f.units], [size(unit) for unit in f.units]
-    shares = list(largest_shares(f.problem, [unit.guests for unit in f.units]))
-    orders: tuple[Order, ...] = (
+    orders: list[Order] = [
         lambda u: (-worth[u], -sizes[u]),
         lambda u: (-worth[u] / sizes[u],),
         lambda u: (-sizes[u], -worth[u]),
-        lambda u: (-worth[u] / shares[u],),
-    )
+    ]
+    if (priced := prices(f)) is not None:
+        weights = priced.weights
+        orders += [
+            lambda u: (-worth[u] / max(1, weights[u]),),
+            lambda u: (weights[u] - worth[u] * PARTS,),
+        ]
     # Often several of them rank the guests alike.
     rankings = dict.fromkeys(_ranking(f, order) for order in orders)
     found: list[dict[int, int]] = []

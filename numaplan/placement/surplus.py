@@ -20,7 +20,6 @@ from numaplan.placement.cpsat import ZERO, Outcome
 from numaplan.placement.demands import needs
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.problem import GuestClass, Problem
-from numaplan.placement.reach import needs_of, room
 from numaplan.placement.ties import Wish, ties
 
 # CP-SAT's deterministic time to find out whether one guest has a place.
@@ -97,8 +96,36 @@ def _most(problem: Problem, guests: GuestClass, *, together: bool, apart: bool) 
 
 
 def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> int:
-    pairs = zip(room(problem, guests, nodes), needs_of(problem, guests), strict=True)
+    pairs = zip(_room(problem, guests, nodes), _needs_of(problem, guests), strict=True)
     return min(max(have, 0) // need for have, need in pairs if need)
+
+
+def _room(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> tuple[int, ...]:
+    """What `nodes` have at most of each thing that a guest may need; memory and devices may be anywhere."""
+    facts = problem.facts
+    kinds = [kind for kind in problem.core_kinds if kind.node in nodes]
+    sizes = {size for cell in guests.cells for size in cell.page_sizes_kib}
+    # What floats where no pool is named needs a CPU that nobody holds.
+    unheld = sum(len(facts.unheld(node)) for node in nodes) - guests.floats
+    return (
+        min(unheld, sum(kind.free * len(kind.cores) for kind in kinds) + problem.cpus_beside(nodes)),
+        sum(len(kind.cores) for kind in kinds if kind.isolable),
+        sum(facts.pool_left[node] for node in nodes),
+        sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes),
+        *(sum(len(problem.device_kinds[i].members) for i in demand.kinds) for demand in guests.devices),
+    )
+
+
+def _needs_of(problem: Problem, guests: GuestClass) -> tuple[int, ...]:
+    """How much of each of these it needs."""
+    cells = guests.cells
+    return (
+        sum(cell.cpus(problem.facts.threads) for cell in cells),
+        sum(cell.isolated for cell in cells),
+        sum(cell.shared for cell in cells),
+        sum(cell.memory_kib for cell in cells),
+        *(demand.count for demand in guests.devices),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +145,7 @@ class _Rival:
         """What its cells and devices come to."""
         cells = ((c.isolated, c.whole, c.part, c.threads, c.shared, c.memory_kib) for c in guests.cells)
         amounts = (*chain.from_iterable(cells), *(demand.count for demand in guests.devices))
-        return cls(number, guests, amounts, needs_of(problem, guests))
+        return cls(number, guests, amounts, _needs_of(problem, guests))
 
     @property
     def rank(self) -> tuple[int, tuple[int, ...]]:
@@ -142,7 +169,7 @@ def _without_outdone(problem: Problem) -> Problem:
         if not _has_links(guests, linked) and not (guests.exists or guests.partial or _wants_groups(problem, guests)):
             rivals[_ways_and_kinds(guests)].append(_Rival.of(problem, number, guests))
     for alike in rivals.values():
-        have = room(problem, alike[0].guests, frozenset(problem.facts.nodes))
+        have = _room(problem, alike[0].guests, frozenset(problem.facts.nodes))
         alike.sort(key=lambda rival: rival.rank)
         for i, rival in enumerate(alike):
             if not rival.guests.request.required:

@@ -15,7 +15,7 @@ from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, 
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES, WORK, Bound, Run, Turn, maximizes
 from numaplan.placement.neighbourhood import MANY, ROUNDS, Manner, Search, improve, is_far
-from numaplan.placement.packing import most_priority
+from numaplan.placement.prices import prices
 
 # The parts of a level's work for its best sums, and for the nearest of these to a plan's.
 SUMS_PART: Final = 0.3
@@ -58,7 +58,8 @@ class Symmetry:
         self._f = f
         self._goals = goals
         self._asked = sum(unit.count * unit.guests.request.priority for unit in f.units)
-        self._most = most_priority(f)
+        priced = prices(f)
+        self._most = self._asked if priced is None else priced.most
         self._choices = {count.terms[0][0] for choice in f.choice for count in choice.values()}
         self._sums: dict[str, _Sums] = {}
         # What is left of the work of all searches, in parts of the level's.

@@ -1,0 +1,64 @@
+"""What guests would have to be worth for all that they need, where the host cannot hold all of them.
+
+The prices are those of a linear program in which the host is one heap of threads, pages and devices, of which fractions
+of guests take. They tell which guests are worth their room, and, in whole numbers, what no plan's priority beats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from numaplan.placement.formulation import Formulation, Unit
+from numaplan.placement.lp import LinearProgram
+from numaplan.placement.packing import Sum, device_sums, sums
+
+# Prices are used to so many parts of a priority of one.
+PARTS: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What all that a guest of each unit needs comes to, in PARTS of a priority; `most`: no plan's priority is more."""
+
+    weights: tuple[int, ...]
+    most: int
+
+
+def prices(f: Formulation) -> Prices | None:
+    """The prices on coarse `f`; None where the host, as one heap, could hold all guests."""
+    scarce = [left for each in chain(sums(f), device_sums(f)) if (left := _beside_required(f.units, each)) is not None]
+    found = _dual(f.units, scarce) if scarce else None
+    if found is None:
+        return None
+    weights = [0] * len(f.units)
+    # Whatever the prices, no plan is worth more than all room and what guests are worth beyond what they take of it
+    # (weak duality): so no proof is wrong by as much as the linear program is.
+    most = 0
+    for price, each in zip(found, scarce, strict=True):
+        most += price * each.have
+        for u, need in enumerate(each.needs):
+            weights[u] += price * need
+    for unit, weight in zip(f.units, weights, strict=True):
+        worth = PARTS * unit.guest.priority
+        most += unit.count * (worth if unit.guest.required else max(0, worth - weight))
+    return Prices(tuple(weights), most // PARTS)
+
+
+def _beside_required(units: Sequence[Unit], each: Sum) -> Sum | None:
+    """What the required guests leave for the others, to whom it is not enough; None where it is."""
+    required = sum(unit.count * need for unit, need in zip(units, each.needs, strict=True) if unit.guest.required)
+    wanted = sum(unit.count * need for unit, need in zip(units, each.needs, strict=True))
+    return None if wanted <= each.have else Sum(each.needs, max(0, each.have - required))
+
+
+def _dual(units: Sequence[Unit], scarce: Sequence[Sum]) -> list[int] | None:
+    """A price for one of each sum, in PARTS of a priority; None where none are found."""
+    program = LinearProgram()
+    rows = [program.row(high=each.have) for each in scarce]
+    for u, unit in enumerate(units):
+        if not unit.guest.required:
+            needs = {row: float(each.needs[u]) for row, each in zip(rows, scarce, strict=True)}
+            program.column(-float(unit.guest.priority), needs, high=unit.count)
+    solved = program.solve()
+    return None if solved is None else [max(0, round(-PARTS * solved.prices[row])) for row in rows]
