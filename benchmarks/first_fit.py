@@ -287,7 +287,7 @@ def _near_enough(
         return False
     if interface.affinity is Affinity.PREFERRED:
         return True
-    return any(facts.packages(node) & facts.packages(other) for other in nodes)
+    return any(facts.packages_of[node] & facts.packages_of[other] for other in nodes)
 
 
 def _floated(facts: HostFacts, placed: list[tuple[GuestRequest, Placement]]) -> list[Placement]:

@@ -1,6 +1,6 @@
 """The CPUs and memory of a host as the kernel shows them: packages, nodes, cores, caches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NewType
 
@@ -149,3 +149,10 @@ class NumaNode:
     def pool(self, size_kib: int) -> HugepagePool | None:
         """Its pool of that page size, if it has one."""
         return next((pool for pool in self.hugepages if pool.size_kib == size_kib), None)
+
+    def with_pages(self, size_kib: int, more: int) -> "NumaNode":
+        """The node with so many more free pages of a size."""
+        old = self.pool(size_kib) or HugepagePool(size_kib, total=0, free=0)
+        pool = replace(old, total=old.total + more, free=old.free + more)
+        others = (one for one in self.hugepages if one.size_kib != size_kib)
+        return replace(self, hugepages=tuple(sorted((*others, pool), key=lambda one: one.size_kib)))

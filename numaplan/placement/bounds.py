@@ -8,6 +8,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import LEVELS, MAXIMIZED
 from numaplan.placement import objective
 from numaplan.placement.cpsat import Linear, total
+from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import Bound
 from numaplan.placement.problem import CellDemand, CoreKind, Problem
@@ -31,16 +32,17 @@ class Relaxation:
             return None
         if name in self._bounds and all(self._covers(bound) for bound in above):
             return self._bounds[name].bound
-        return self._simplest(name)
+        return best_anyway(self._problem.facts, name)
 
     def _covers(self, bound: Bound) -> bool:
         relaxed = self._bounds[bound.name].value
         return bound.value >= relaxed if bound.name in MAXIMIZED else bound.value <= relaxed
 
-    def _simplest(self, name: str) -> int:
-        facts = self._problem.facts
-        most = {"free_nodes": len(facts.nodes), "free_llcs": len(facts.llcs), "free_cores": len(facts.snapshot.cores)}
-        return most.get(name, 0)
+
+def best_anyway(facts: HostFacts, name: str) -> int:
+    """What no plan beats at a level below priority, whatever lies where: all that the host has, or none of it."""
+    most = {"free_nodes": len(facts.nodes), "free_llcs": len(facts.llcs), "free_cores": len(facts.snapshot.cores)}
+    return most.get(name, 0)
 
 
 def relaxed_levels(f: Formulation) -> tuple[tuple[str, Linear], ...]:
@@ -84,20 +86,20 @@ def _free_llcs(f: Formulation) -> Linear:
         kinds[kind.llc].append(kind)
     constant = 0
     for number, cpus in enumerate(facts.llcs):
-        room = sum(kind.free * len(kind.cores) for kind in kinds[number])
+        room = sum(kind.cpus for kind in kinds[number])
         nodes = {kind.node for kind in kinds[number]}
         if not cpus & facts.allocatable or not cpus.isdisjoint(facts.taken):
             for node in nodes:
-                outside[node] += sum(kind.free * len(kind.cores) for kind in kinds[number] if kind.node == node)
+                outside[node] += sum(kind.cpus for kind in kinds[number] if kind.node == node)
         elif len(nodes) == 1:
             by_node[nodes.pop()].append(room)
         else:
             # A cache of two nodes, or of no node that gives anything: it may be free whatever happens.
             constant += 1
             for kind in kinds[number]:
-                outside[kind.node] += kind.free * len(kind.cores)
+                outside[kind.node] += kind.cpus
     for kind in kinds[None]:
-        outside[kind.node] += kind.free * len(kind.cores)
+        outside[kind.node] += kind.cpus
     count = [_free_of(f, node, sorted(rooms), outside[node]) for node, rooms in sorted(by_node.items())]
     return total(count) + constant
 

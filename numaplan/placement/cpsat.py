@@ -49,6 +49,7 @@ class Linear:
 
 
 ZERO: Final = Linear()
+ONE: Final = Linear(constant=1)
 
 
 class Row(NamedTuple):

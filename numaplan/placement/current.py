@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
-from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
+from numaplan.model.guest import CellId, Guest, IothreadId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, MemoryPolicy, ThreadPolicy
 from numaplan.placement.facts import HostFacts, bound_node, cell_page_kib
 from numaplan.placement.kept_devices import kept_devices
 from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore
+from numaplan.placement.taken import taken_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,9 @@ class Keeps:
 
 def pinned_cpus(guest: Guest, request: GuestRequest | None, *, online: CpuSet) -> CpuSet:
     """Every CPU that is all that one of its threads can run on, or that its emulator could keep as `request` has it."""
-    affinities = [guest.effective_vcpu_affinity(VcpuId(vcpu)) for vcpu in range(guest.vcpus)]
-    affinities += [guest.effective_iothread_affinity(iothread) for iothread in guest.iothread_ids]
     emulator = guest.effective_emulator_affinity() or EMPTY
-    affinities.append(emulator)
     own = emulator & online if request is not None and len(emulator) == request.own_emulator_cpus else EMPTY
-    return own | CpuSet(cpu for cpus in affinities for cpu in only_cpu(cpus, online))
-
-
-def only_cpu(affinity: CpuSet | None, online: CpuSet) -> CpuSet:
-    """The one CPU that a thread can run on; none where it can on several, or nowhere."""
-    cpus = EMPTY if affinity is None else affinity & online
-    return cpus if len(cpus) == 1 else EMPTY
+    return own | CpuSet(taken_by(guest, online))
 
 
 def current_keeps(

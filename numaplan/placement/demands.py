@@ -63,7 +63,7 @@ class Demands:
     def of(self, guest: GuestRequest, most: int) -> Demand:
         """What `guest` asks for, with no more than `most` ways."""
         # Who is tied to others stands alone, be there hundreds that else ask for the same.
-        asked = replace(needs(guest), affinity=(), anti_affinity=(), required=True, priority=1)
+        asked = needs_untied(guest)
         if (known := self._kept.get((asked, most))) is not None:
             return known
         found = self._found(asked, most)
@@ -122,6 +122,11 @@ def needs(guest: GuestRequest) -> GuestRequest:
     """All that it asks for: equal for guests that differ by name alone."""
     interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
     return replace(guest, name="", vm="", interfaces=interfaces)
+
+
+def needs_untied(guest: GuestRequest) -> GuestRequest:
+    """The same but its links, and be it required or not: equal for guests that lie in the same ways."""
+    return replace(needs(guest), affinity=(), anti_affinity=(), required=True, priority=1)
 
 
 def ports_in_reach(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> bool:
@@ -196,10 +201,15 @@ def fitting_nodes(facts: HostFacts, cell: CellDemand, *, cores: tuple[CoreKind, 
 
 def node_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> int:
     """The cross-node cost of cells on `nodes`: between them, and to the physical ports of bridges."""
-    costs = facts.policy.costs
-    cost = sum(costs.cell * facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
-    for interface in guest.interfaces:
-        if interface.type.is_port:
-            uplink = facts.uplink_node(interface.bridge)
-            cost += costs.vf * min(facts.distance(uplink, node) for node in nodes)
-    return cost
+    return cells_cost(facts, nodes) + uplinks_cost(facts, guest, nodes)
+
+
+def cells_cost(facts: HostFacts, nodes: tuple[NodeId, ...]) -> int:
+    """What the distances between cells on `nodes` cost."""
+    return facts.policy.costs.cell * sum(facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
+
+
+def uplinks_cost(facts: HostFacts, guest: GuestRequest, nodes: tuple[NodeId, ...]) -> int:
+    """What the distances to the physical ports of bridges cost."""
+    ports = [facts.uplink_node(interface.bridge) for interface in guest.interfaces if interface.type.is_port]
+    return facts.policy.costs.vf * sum(min(facts.distance(port, node) for node in nodes) for port in ports)

@@ -25,10 +25,7 @@ def devices(f: Formulation) -> None:
         f.device_cost += total(flows[i] * cost for i, cost in key.kinds)
         if key.count is not None:
             _spread(f, flows, total(guests for guests, _ in parts))
-    used: dict[int, list[Linear]] = defaultdict(list)
-    for _, i, amount, _ in device_uses(f):
-        used[i].append(amount)
-    for i, amounts in used.items():
+    for i, amounts in uses_by_kind(f).items():
         f.model.at_most(total(amounts), len(f.problem.device_kinds[i].members))
     _keep_once(f)
 
@@ -90,3 +87,11 @@ def device_uses(f: Formulation) -> list[tuple[int | None, int, Linear, int]]:
             for d, i, count in () if option.keep is None else option.keep.devices:
                 uses.append((u, i, kept * count, unit.guests.devices[d].mbps))
     return uses
+
+
+def uses_by_kind(f: Formulation) -> dict[int, list[Linear]]:
+    """How many of each device kind are used."""
+    used: dict[int, list[Linear]] = defaultdict(list)
+    for _, i, amount, _ in device_uses(f):
+        used[i].append(amount)
+    return used

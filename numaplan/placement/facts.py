@@ -12,7 +12,7 @@ from numaplan.model.request import HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.busy_devices import busy_devices
 from numaplan.placement.switch import SwitchShare, switch_share
-from numaplan.placement.taken import dedicated_to_vcpus, kept_idle, taken_by, vcpu_affinities
+from numaplan.placement.taken import dedicated_to_vcpus, floating_on, kept_idle, taken_by, vcpu_affinities
 from numaplan.placement.untold import untold
 from numaplan.placement.uplinks import port_nodes, uplink_notes
 
@@ -104,10 +104,6 @@ class HostFacts:
         if a is None or b is None:
             return 0
         return self.distances.get((a, b), 0 if a == b else UNKNOWN_REMOTE)
-
-    def packages(self, node: NodeId) -> frozenset[PackageId]:
-        """The packages that the node is part of."""
-        return self.packages_of[node]
 
     def link_speed(self, pf: PciAddress | None) -> int | None:
         """What the fastest network interface of a function carries in Mbit/s; None where the host does not say."""
@@ -268,10 +264,9 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
 def _pool_room(
     policy: HostPolicy, snapshot: Snapshot, shared: CpuSet, *, staying: list[Guest], online: CpuSet
 ) -> dict[NodeId, int]:
-    affinities = [cpus & online for guest in staying for cpus in vcpu_affinities(guest, online)]
     return {
         node.id: policy.shared_ratio * len(shared & node.cpus)
-        - sum(len(cpus) > 1 and cpus <= node.cpus for cpus in affinities)
+        - sum(floating_on(guest, node.cpus, online) for guest in staying)
         for node in snapshot.nodes
     }
 

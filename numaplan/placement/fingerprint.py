@@ -57,14 +57,7 @@ def _plain(*facts: Pair) -> tuple[Pair, ...]:
 
 
 def _used(placements: Iterable[Placement]) -> frozenset[PciAddress]:
-    return frozenset(
-        address
-        for placement in placements
-        for address in (
-            *(vf for interface in placement.interfaces for vf in interface.vfs),
-            *(device.address for device in placement.devices),
-        )
-    )
+    return frozenset(one for placement in placements for functions in placement.functions for one in functions)
 
 
 def _bridges(request: Request, placed: set[str]) -> list[str]:

@@ -133,6 +133,15 @@ class Formulation:
         """How many guests of unit `u` have a cell on `node`."""
         return total(count for option, count in self.options(u) if node in option.nodes)
 
+    def any_of(self, parts: Sequence[Linear]) -> Linear:
+        """1 where one of `parts` is."""
+        if len(parts) == 1:
+            return parts[0]
+        there = self.model.boolean()
+        for part in parts:
+            self.model.at_most(part - there, 0)
+        return there
+
     def cells(self) -> list[tuple[int, int, CellDemand]]:
         """(unit, cell number, demand) of every cell."""
         return [(u, k, cell) for u, unit in enumerate(self.units) for k, cell in enumerate(unit.guests.cells)]

@@ -70,7 +70,7 @@ def _whole_cores(here: Iterable[CoreKind], width: int) -> int:
 def _cpu_lack(facts: HostFacts, cell: CellDemand, here: list[CoreKind]) -> str | None:
     isolable = isolable_cores(here)
     whole = _whole_cores(here, facts.threads)
-    free = sum(kind.free * len(kind.cores) for kind in here)
+    free = sum(kind.cpus for kind in here)
     if cell.whole and facts.threads == 1:
         return "no SMT, which thread_policy require needs"
     if isolable < cell.isolated:

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from numaplan.model.plan import MAXIMIZED, Limit
+from numaplan.placement.clock import UNLIMITED, Remaining
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 
@@ -115,7 +116,7 @@ class Budget:
     """
 
     scale: float = 1.0
-    remaining: Callable[[], float | None] = lambda: None
+    remaining: Remaining = UNLIMITED
     report: Callable[[Progress], None] | None = None
 
 

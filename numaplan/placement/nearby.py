@@ -214,7 +214,7 @@ def more_placed(
 def _taken(f: Formulation, node: NodeId) -> Linear:
     """What guests take of a node, in hundredths of its CPUs and of its memory."""
     facts = f.problem.facts
-    cpus = sum(kind.free * len(kind.cores) for kind in f.problem.core_kinds if kind.node == node)
+    cpus = sum(kind.cpus for kind in f.problem.core_kinds if kind.node == node)
     parts = []
     for u, k, cell in f.cells():
         memory = max((facts.capacity_kib.get((node, size), 0) for size in cell.page_sizes_kib), default=0)

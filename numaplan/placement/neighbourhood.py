@@ -250,7 +250,7 @@ def _packages(facts: HostFacts) -> list[tuple[NodeId, ...]]:
     """The nodes of each package, in order."""
     together: dict[frozenset[PackageId], list[NodeId]] = defaultdict(list)
     for node in facts.nodes:
-        together[facts.packages(node)].append(node)
+        together[facts.packages_of[node]].append(node)
     return [tuple(nodes) for nodes in together.values()]
 
 

@@ -1,6 +1,7 @@
 """The levels of the objective as sums over the model's variables; model/plan.py has their order."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
@@ -61,13 +62,15 @@ def least_spans(f: Formulation, cell: CellDemand, node: NodeId) -> int:
             by_llc[kind.llc] += (cores if kind.isolable else 0) if cell.isolated else cores * kind.free
     if None in by_llc:
         return 0
-    missing = cell.cpus(f.problem.facts.threads)
+    return fewest_llcs(by_llc.values(), cell.cpus(f.problem.facts.threads))
+
+
+def fewest_llcs(rooms: Iterable[int], cpus: int) -> int:
+    """How many LLCs with these rooms hold so many CPUs, the roomiest first; all of them where they do not."""
     count = 0
-    for free in sorted(by_llc.values(), reverse=True):
-        if missing <= 0:
-            break
-        missing -= free
-        count += 1
+    for room in sorted(rooms, reverse=True):
+        count += cpus > 0
+        cpus -= room
     return count
 
 
@@ -82,7 +85,7 @@ def free_nodes(f: Formulation) -> Linear:
             given += [flow for flows in f.memory_flows.values() for (at, _), flow in flows.items() if at == node]
             free = _free(f, given)
             # Follows from the above, but without it the relaxation sees no use in filling a node.
-            room = sum(kind.free * len(kind.cores) for kind in f.problem.core_kinds if kind.node == node)
+            room = sum(kind.cpus for kind in f.problem.core_kinds if kind.node == node)
             room += f.problem.cpus_beside([node])
             held = total(f.on(u, k, node) * cell.cpus(width) for u, k, cell in f.cells() if cell.cpus(width))
             f.model.at_most(held + free * room, room)
@@ -112,7 +115,7 @@ def free_llcs(f: Formulation) -> Linear:
             given.append(f.kind_use[i].isolated + f.kind_use[i].whole + f.kind_use[i].opened)
         free = _free(f, given)
         # Follows from the above, but without it the relaxation sees no use in sharing a cache.
-        room = sum(f.problem.core_kinds[i].free * len(f.problem.core_kinds[i].cores) for i in kinds[number])
+        room = sum(f.problem.core_kinds[i].cpus for i in kinds[number])
         held = total(x * _threads(f, key, take) for key, take, x in takes[number])
         f.model.at_most(held + free * room, room)
         count.append(free)

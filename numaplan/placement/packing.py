@@ -37,7 +37,7 @@ def sums(f: Formulation) -> Iterator[Sum]:
     idled = min((kind.free for kind in kinds if kind.isolable), default=1)
     threads = [_threads(f.problem, unit.guests.cells, idled) for unit in f.units]
     beside = f.problem.cpus_beside(f.problem.facts.nodes)
-    yield Sum(threads, sum(kind.free * len(kind.cores) for kind in kinds) + beside)
+    yield Sum(threads, sum(kind.cpus for kind in kinds) + beside)
     capacity = f.problem.facts.capacity_kib
     for size in sorted({size for _, size in capacity}):
         cells = [[cell.memory_kib for cell in unit.guests.cells if cell.page_sizes_kib == (size,)] for unit in f.units]

@@ -41,6 +41,11 @@ class CoreKind:
     scattered: CpuId | None
     cores: tuple[CpuSet, ...]
 
+    @property
+    def cpus(self) -> int:
+        """How many free threads they have together."""
+        return self.free * len(self.cores)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceKind:

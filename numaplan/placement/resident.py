@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from numaplan.cpuset import format_id_list
 from numaplan.model.guest import CellId, Guest
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
-from numaplan.placement.facts import HostFacts, bound_node
+from numaplan.placement.facts import HostFacts, bound_node, held_memory
+from numaplan.placement.problem import Problem
+from numaplan.units import format_few
+
+_MOST_NAMED: Final = 5
 
 # A cell, its KiB, and the node of its vCPUs where that is one.
 CellAtHome = tuple[CellId, int, NodeId | None]
@@ -49,6 +54,18 @@ def memory_elsewhere(facts: HostFacts, placements: Sequence[Placement]) -> Itera
                     f"{cell.memory_node}; what it holds elsewhere is there for others only once it has moved"
                 )
                 break
+
+
+def ungiven_memory(problem: Problem) -> tuple[str, ...]:
+    """A note on guests of the request that are there and whose memory counts as needed once more."""
+    asked = {guest.name for guests in problem.classes if guests.exists for guest in guests.members}
+    snapshot = problem.facts.snapshot
+    there = [guest for guest in snapshot.guests if guest.name in asked and guest.running is not False]
+    names = [guest.name for guest in there if guest.running is None or not held_memory(guest, snapshot)]
+    if not names:
+        return ()
+    whose = format_few(names, _MOST_NAMED)
+    return (f"memory of {whose} counts as needed anew: nobody knows that it is in use, and on which node",)
 
 
 def adds_up(guest: Guest, nodes: Sequence[NodeId | None], sizes: Sequence[int]) -> bool:

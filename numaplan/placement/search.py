@@ -10,7 +10,7 @@ from typing import Final
 
 from numaplan.model.plan import LEVELS, Limit
 from numaplan.placement import objective
-from numaplan.placement.bounds import Relaxation, relaxed_levels
+from numaplan.placement.bounds import Relaxation, best_anyway, relaxed_levels
 from numaplan.placement.clock import is_over
 from numaplan.placement.conflict.counted import is_counted_out
 from numaplan.placement.constraints import formulate
@@ -349,14 +349,8 @@ def _recounted(bounds: Sequence[Bound], found: _Fine) -> tuple[Bound, ...]:
 
 def _for_any_way(problem: Problem, bounds: Sequence[Bound]) -> tuple[Bound, ...]:
     """What is known of the best if guests may also go those ways that were left out: hardly anything."""
-    facts = problem.facts
-    most = {
-        "priority": sum(guest.priority for guests in problem.classes for guest in guests.members),
-        "free_nodes": len(facts.nodes),
-        "free_llcs": len(facts.llcs),
-        "free_cores": len(facts.snapshot.cores),
-    }
-    known = [(bound, most.get(bound.name, 0)) for bound in bounds]
+    asked = sum(guest.priority for guests in problem.classes for guest in guests.members)
+    known = [(bound, asked if bound.name == "priority" else best_anyway(problem.facts, bound.name)) for bound in bounds]
     return tuple(Bound(bound.name, bound.value, best, bound.value == best) for bound, best in known)
 
 

@@ -16,12 +16,12 @@ from numaplan.placement.kinds import group_companions
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.recount import recount
-from numaplan.placement.resident import memory_elsewhere
+from numaplan.placement.resident import memory_elsewhere, ungiven_memory
 from numaplan.placement.search import Bound, Budget, Searched, search
-from numaplan.placement.unseen import ungiven_memory, unseen
+from numaplan.placement.unseen import unseen
 
 # What members of a conflict are called that memory has a part in.
-_OF_MEMORY: Final = frozenset({"memory", "memory_policy", "page_size"})
+_OF_MEMORY: Final = frozenset({"memory", "memory_policy", "page_size", "guest_overhead"})
 
 
 def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
@@ -99,9 +99,7 @@ def _device_notes(facts: HostFacts, placements: tuple[Placement, ...]) -> list[s
     """What the host does not say of the devices that are given."""
     notes = []
     for placement in placements:
-        given = [vf for interface in placement.interfaces for vf in interface.vfs]
-        given += [device.address for device in placement.devices]
-        for address in given:
+        for address in (one for functions in placement.functions for one in functions):
             device = facts.devices[address]
             if device.iommu_group is None:
                 notes.append(f"{placement.vm}: the host shows no IOMMU group for {address}")

@@ -101,7 +101,7 @@ class _Left:
         """Everything there is."""
         left = cls(problem)
         for kind in problem.core_kinds:
-            left.threads[kind.node] += kind.free * len(kind.cores)
+            left.threads[kind.node] += kind.cpus
             left.cores[kind.node] += len(kind.cores) if kind.full else 0
         left.pool.update(problem.facts.pool_left)
         left.memory.update(problem.facts.capacity_kib)

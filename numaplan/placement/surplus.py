@@ -17,7 +17,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Outcome
-from numaplan.placement.demands import needs
+from numaplan.placement.demands import needs, needs_untied
 from numaplan.placement.formulation import coarse_units
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.ties import Wish, ties
@@ -64,7 +64,7 @@ def _without_hopeless(problem: Problem) -> Problem:
     known: dict[GuestRequest, bool] = {}
 
     def has_place(guests: GuestClass) -> bool:
-        untied = replace(needs(guests.request), affinity=(), anti_affinity=(), required=True)
+        untied = needs_untied(guests.request)
         if untied not in known:
             alone = replace(problem, classes=(replace(guests, members=(untied,)),))
             f = formulate(alone, coarse_units(alone), fine=False)
@@ -108,7 +108,7 @@ def _room(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> tup
     # What floats where no pool is named needs a CPU that nobody holds.
     unheld = sum(len(facts.unheld(node)) for node in nodes) - guests.floats
     return (
-        min(unheld, sum(kind.free * len(kind.cores) for kind in kinds) + problem.cpus_beside(nodes)),
+        min(unheld, sum(kind.cpus for kind in kinds) + problem.cpus_beside(nodes)),
         sum(len(kind.cores) for kind in kinds if kind.isolable),
         sum(facts.pool_left[node] for node in nodes),
         sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes),

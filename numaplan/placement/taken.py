@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from numaplan.cpuset import CpuId, CpuSet
+from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.guest import Guest, VcpuId
 from numaplan.model.request import ThreadPolicy
 from numaplan.model.snapshot import Snapshot
@@ -31,6 +31,12 @@ def dedicated_to_vcpus(guest: Guest, online: CpuSet) -> CpuSet:
     return CpuSet(_single([guest.effective_vcpu_affinity(vcpu) for vcpu in own], online))
 
 
+def floating_on(guest: Guest, node: CpuSet, online: CpuSet) -> int:
+    """How many of its vCPUs float on CPUs of one `node` alone: they count against the shared pool there."""
+    wide = (cpus & online for cpus in vcpu_affinities(guest, online))
+    return sum(len(cpus) > 1 and cpus <= node for cpus in wide)
+
+
 def kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet, shared: CpuSet) -> CpuSet:
     """The cores of guests that stay with policy isolate: also where somebody else is on one, nobody else joins them.
 
@@ -42,5 +48,11 @@ def kept_idle(staying: list[Guest], snapshot: Snapshot, *, allocatable: CpuSet, 
     return CpuSet(cpu for core in snapshot.cores if core.cpus & alone for cpu in core.cpus) if alone else alone
 
 
+def only_cpu(affinity: CpuSet | None, online: CpuSet) -> CpuSet:
+    """The one CPU that a thread can run on; none where it can on several, or nowhere."""
+    cpus = EMPTY if affinity is None else affinity & online
+    return cpus if len(cpus) == 1 else EMPTY
+
+
 def _single(affinities: Sequence[CpuSet | None], online: CpuSet) -> list[CpuId]:
-    return [cpus.lowest for cpus in (each & online for each in affinities if each is not None) if len(cpus) == 1]
+    return [cpu for affinity in affinities for cpu in only_cpu(affinity, online)]

@@ -128,7 +128,7 @@ def anti_affinity(f: Formulation) -> None:
                 continue
             for units in (mine, theirs):
                 if (units, node) not in used:
-                    used[units, node] = _any(f, units, node)
+                    used[units, node] = f.any_of([f.uses(u, node) for u in units])
             f.model.at_most(used[mine, node] + used[theirs, node], 1)
 
 
@@ -165,19 +165,9 @@ def _lie_within(f: Formulation, units: Sequence[int]) -> None:
 def _share_nodes(f: Formulation, mine: Sequence[int], theirs: Sequence[int]) -> None:
     """Where one of `mine` is, all those of `theirs` are that are placed; each guest is on as many nodes."""
     for node in f.problem.facts.nodes:
-        there = _any(f, mine, node)
+        there = f.any_of([f.uses(u, node) for u in mine])
         for partner in theirs:
             f.model.at_most(there + f.placed(partner) - f.uses(partner, node), 1)
-
-
-def _any(f: Formulation, units: Sequence[int], node: NodeId) -> Linear:
-    """1 where any of `units` is on `node`."""
-    if len(units) == 1:
-        return f.uses(units[0], node)
-    there = f.model.boolean()
-    for u in units:
-        f.model.at_most(f.uses(u, node) - there, 0)
-    return there
 
 
 def _are_on_as_many_nodes(f: Formulation, units: Sequence[int]) -> bool:

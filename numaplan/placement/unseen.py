@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from numaplan.placement.facts import held_memory
 from numaplan.placement.problem import Problem
 from numaplan.units import format_few
 
@@ -18,15 +17,3 @@ def unseen(problem: Problem, what: str) -> tuple[str, ...]:
     if problem.scattered:
         left_out.append("cores with threads in several caches were not looked at as whole ones")
     return tuple(f"{said}, so {what} is not ruled out" for said in left_out)
-
-
-def ungiven_memory(problem: Problem) -> tuple[str, ...]:
-    """A note on guests of the request that are there and whose memory counts as needed once more."""
-    asked = {guest.name for guests in problem.classes if guests.exists for guest in guests.members}
-    snapshot = problem.facts.snapshot
-    there = [guest for guest in snapshot.guests if guest.name in asked and guest.running is not False]
-    names = [guest.name for guest in there if guest.running is None or not held_memory(guest, snapshot)]
-    if not names:
-        return ()
-    whose = format_few(names, _MOST_NAMED)
-    return (f"memory of {whose} counts as needed anew: nobody knows that it is in use, and on which node",)

@@ -1,6 +1,7 @@
 """Why a guest lies where it does: the words and their numbers, on hosts small enough to see it."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.why import cheapest as counting
 from numaplan.placement.why import elsewhere
-from numaplan.placement.why.cheapest import MAX_STEPS, MAX_STEPS_IN_ALL, Offer, Steps, Want, cheapest
+from numaplan.placement.why.cheapest import MAX_STEPS, MAX_STEPS_IN_ALL, Offer, Served, Service, Steps, Stock, Want
 from numaplan.placement.why.places import explain_places
 from numaplan.report.why import why_text
 from tests.hosts import Nic, host
@@ -173,6 +174,10 @@ def test_the_last_cpu_on_which_another_emulator_floats_is_not_given_away() -> No
     assert found["b"].reasons == ('node 0: no CPU would be left for the emulator of "a" to float on',)
     found = whys(ask(anchored("a", 3), guest("b", 1, emulator="isolate")), TWO_NODES)
     assert found["b"].reasons == ("node 0 has 1 free CPU, needs 2",)
+
+
+def cheapest(wants: Sequence[Want], left: Mapping[Stock, int]) -> Served:
+    return Service(wants, left).served(Steps())
 
 
 def test_the_cheapest_service_is_found_where_the_nearest_choice_blocks_another() -> None:

@@ -20,6 +20,7 @@ from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.unseen import unseen
+from numaplan.units import format_few
 
 _MOST_NAMED: Final = 5
 _NO_ANSWER: Final = "neither a place nor a proof that there is none was found within the limit of work"
@@ -117,12 +118,8 @@ def _about(present: Sequence[str], request: Request, vm: str) -> tuple[str, ...]
     notes = []
     if present:
         there = f"1 copy of {vm} is" if len(present) == 1 else f"{len(present)} copies of {vm} are"
-        notes.append(f"{there} on the host already ({_listed(present)}): counted as to be placed, not as more")
+        named = format_few(present, _MOST_NAMED)
+        notes.append(f"{there} on the host already ({named}): counted as to be placed, not as more")
     if out := [guest.name for guest in request.guests if guest.vm != vm and not guest.required]:
-        notes.append(f"left out, as they are not required: {_listed(out)}")
+        notes.append(f"left out, as they are not required: {format_few(out, _MOST_NAMED)}")
     return tuple(notes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

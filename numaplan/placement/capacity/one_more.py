@@ -7,7 +7,7 @@ from typing import Final
 
 from numaplan.model.capacity import NextCopy, Shortage
 from numaplan.model.devices import PciAddress
-from numaplan.model.host import HugepagePool, NodeId, NumaNode
+from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.request import CellRequest, DeviceRequest, InterfaceRequest, PageSize, Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
@@ -85,7 +85,7 @@ def _listing_usual_pages(node: NumaNode) -> NumaNode:
     """The node as a kernel shows it that has huge pages of the usual size, and none of them reserved."""
     if node.memory_kib == 0 or node.pool(USUAL_PAGE_KIB) is not None:
         return node
-    return replace(node, hugepages=(HugepagePool(USUAL_PAGE_KIB, total=0, free=0), *node.hugepages))
+    return node.with_pages(USUAL_PAGE_KIB, 0)
 
 
 def _blame(request: Request, snapshot: Snapshot, stretch: Stretch, needs: Mapping[Supply, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress, PciDevice
 from numaplan.model.guest import VcpuId
-from numaplan.model.host import Core, HugepagePool, NodeId, NumaNode, Package
+from numaplan.model.host import Core, NodeId, Package
 from numaplan.model.request import HostPolicy
 from numaplan.model.snapshot import Snapshot
 
@@ -117,13 +117,8 @@ def _with_cpus(package: Package, new: CpuSet) -> Package:
 
 
 def _with_pages(snapshot: Snapshot, supply: Supply, count: int) -> Snapshot:
-    def more(node: NumaNode) -> NumaNode:
-        old = node.pool(supply.size_kib) or HugepagePool(supply.size_kib, total=0, free=0)
-        pool = replace(old, total=old.total + count, free=old.free + count)
-        others = [one for one in node.hugepages if one.size_kib != supply.size_kib]
-        return replace(node, hugepages=tuple(sorted((*others, pool), key=lambda one: one.size_kib)))
-
-    return replace(snapshot, nodes=tuple(more(node) if node.id == supply.node else node for node in snapshot.nodes))
+    nodes = (node.with_pages(supply.size_kib, count) if node.id == supply.node else node for node in snapshot.nodes)
+    return replace(snapshot, nodes=tuple(nodes))
 
 
 def _with_memory(snapshot: Snapshot, supply: Supply, kib: int) -> Snapshot:

@@ -66,13 +66,14 @@ def free_cores(problem: Problem) -> str:
     return f"free cores: {by_node(have)}"
 
 
-def _cores(problem: Problem, count: Callable[[CoreKind], int]) -> str:
+def cores_by_node(problem: Problem, count: Callable[[CoreKind], int]) -> str:
+    """How many of what `count` says of a kind of core each node has."""
     kinds = problem.core_kinds
     return by_node({node: sum(count(kind) for kind in kinds if kind.node == node) for node in problem.facts.nodes})
 
 
 def _free_cpus(problem: Problem) -> str:
-    return f"free CPUs: {_cores(problem, lambda kind: kind.free * len(kind.cores))}"
+    return f"free CPUs: {cores_by_node(problem, lambda kind: kind.cpus)}"
 
 
 def _by_cell(guest: GuestRequest, amounts: Sequence[int], what: str) -> str:
@@ -95,7 +96,7 @@ def _thread_policy(problem: Problem, guests: GuestClass, _: int) -> str:
         return f"thread_policy isolate: needs {_by_cell(guest, isolated, 'core')} to itself; {free_cores(problem)}"
     if problem.facts.threads == 1:
         return "thread_policy require: needs SMT, which the host does not have"
-    have = _cores(problem, lambda kind: len(kind.cores) if kind.whole else 0)
+    have = cores_by_node(problem, lambda kind: len(kind.cores) if kind.whole else 0)
     needs = f"needs {_by_cell(guest, whole, 'whole core')}"
     part = max(cell.part for cell in guests.cells)
     more = f" and {format_count(part, 'thread')} of one more" if part else ""

@@ -305,8 +305,7 @@ def _left_over(request: Request, facts: HostFacts, placements: Sequence[Placemen
     for placement in placements:
         request_of = by_name[placement.vm]
         nodes[placement.vm] = frozenset(placement.nodes)
-        devices.update(vf for interface in placement.interfaces for vf in interface.vfs)
-        devices.update(device.address for device in placement.devices)
+        devices.update(address for functions in placement.functions for address in functions)
         for node in placement.nodes if facts.policy.guest_overhead_kib else ():
             small = (node, SMALL_PAGE_KIB)
             capacity[small] = capacity.get(small, 0) - facts.policy.guest_overhead_kib

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from numaplan.model.devices import PciAddress
-from numaplan.placement.conflict.asks import by_node, free_cores, free_memory
+from numaplan.placement.conflict.asks import by_node, cores_by_node, free_cores, free_memory
 from numaplan.placement.lacks import node_by_node
-from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, Problem
+from numaplan.placement.problem import CellDemand, DeviceDemand, Problem
 from numaplan.units import format_count, format_few, format_size
 
 _MOST_NAMED: Final = 5
@@ -26,19 +26,14 @@ def _cpus(problem: Problem) -> str:
     width = problem.facts.threads
     isolated, whole = _sum(problem, lambda cell: cell.isolated), _sum(problem, lambda cell: cell.whole)
     needs = [format_count(_sum(problem, lambda cell: cell.cpus(width)), "CPU")]
-    have = [f"free CPUs: {_at_nodes(problem, lambda kind: kind.free * len(kind.cores))}"]
+    have = [f"free CPUs: {cores_by_node(problem, lambda kind: kind.cpus)}"]
     if isolated:
         needs.append(f"{isolated} of them with a core to itself")
         have.append(free_cores(problem))
     if whole:
         needs.append(f"{format_count(whole, 'whole core')} among them")
-        have.append(f"whole free cores: {_at_nodes(problem, lambda kind: len(kind.cores) if kind.whole else 0)}")
+        have.append(f"whole free cores: {cores_by_node(problem, lambda kind: len(kind.cores) if kind.whole else 0)}")
     return f"needed: {', '.join(needs)}; {'; '.join(have)}"
-
-
-def _at_nodes(problem: Problem, have: Callable[[CoreKind], int]) -> str:
-    kinds = problem.core_kinds
-    return by_node({node: sum(have(kind) for kind in kinds if kind.node == node) for node in problem.facts.nodes})
 
 
 def _pool(problem: Problem) -> str:

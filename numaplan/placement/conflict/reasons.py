@@ -19,6 +19,7 @@ from numaplan.placement.options import build_problem
 from numaplan.placement.problem import DeviceDemand, GuestClass, Problem
 from numaplan.placement.search import Budget, feasible
 from numaplan.placement.ways import ways
+from numaplan.units import format_few
 
 # A proof that a few guests do not fit is easy or hopeless; a long search for a better sentence helps nobody.
 PROBE: Final = Budget(scale=0.2)
@@ -254,8 +255,7 @@ def _staying(problem: Problem, names: Sequence[str]) -> str:
     nodes = problem.facts.guest_nodes
     names = [name for name in names if nodes.get(name)]
     said = [f'"{name}" (on node{"s" * (len(nodes[name]) > 1)} {format_id_list(nodes[name])})' for name in names]
-    more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
-    return ", ".join(said[:_MOST_NAMED]) + more
+    return format_few(said, _MOST_NAMED)
 
 
 def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> str:

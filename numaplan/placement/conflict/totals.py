@@ -102,7 +102,7 @@ class CoreCount:
 
 
 CORE_COUNTS: Final = (
-    CoreCount("CPUs", lambda kind, _: kind.free * len(kind.cores), lambda cell, width: cell.cpus(width)),
+    CoreCount("CPUs", lambda kind, _: kind.cpus, lambda cell, width: cell.cpus(width)),
     CoreCount("whole cores", lambda kind, _: kind.whole * len(kind.cores), lambda cell, _: cell.whole),
     CoreCount(
         "cores of their own",

@@ -1,17 +1,9 @@
 """Guests that can change places with everything that is said of them: what is proven of one holds of its twin."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from numaplan.model.request import GuestRequest
-
-
-def needs(guest: GuestRequest) -> GuestRequest:
-    """All that it asks for but its links: equal for guests that differ by name alone."""
-    interfaces = tuple(replace(interface, mac=None) for interface in guest.interfaces)
-    return replace(
-        guest, name="", vm="", required=True, priority=0, interfaces=interfaces, affinity=(), anti_affinity=()
-    )
+from numaplan.placement.demands import needs_untied
 
 
 def are_twins(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestRequest) -> bool:
@@ -23,7 +15,7 @@ def are_twins(guests: Sequence[GuestRequest], one: GuestRequest, other: GuestReq
     if len(ours) != len(theirs) or (set(ours) & set(theirs) and len(ours) > 1):
         return False
     swap = {**dict(zip(ours, theirs, strict=True)), **dict(zip(theirs, ours, strict=True))}
-    if any(needs(by_name[a]) != needs(by_name[b]) for a, b in swap.items()):
+    if any(needs_untied(by_name[a]) != needs_untied(by_name[b]) for a, b in swap.items()):
         return False
     about = {link for link in _links(guests) if link[0] in swap or link[2] in swap}
     return about == {(swap.get(name, name), word, swap.get(partner, partner)) for name, word, partner in about}
@@ -43,7 +35,7 @@ def _change_places(guests: Sequence[GuestRequest], one: GuestRequest, other: Gue
         of_others = frozenset(guest.affinity) - pair, frozenset(guest.anti_affinity) - pair
         return by_others, of_others, partner.name in guest.affinity, partner.name in guest.anti_affinity
 
-    return needs(one) == needs(other) and said(one, other) == said(other, one)
+    return needs_untied(one) == needs_untied(other) and said(one, other) == said(other, one)
 
 
 def _links(guests: Sequence[GuestRequest]) -> Iterator[tuple[str, str, str]]:

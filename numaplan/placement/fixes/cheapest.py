@@ -12,7 +12,7 @@ from typing import NamedTuple
 from numaplan.model.host import NodeId
 from numaplan.placement.constraints import formulate, memory_uses, use_at_most
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
-from numaplan.placement.device_constraints import device_uses
+from numaplan.placement.device_constraints import uses_by_kind
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.lever import GIB, Addition
@@ -64,9 +64,7 @@ def _pay_for_memory(f: Formulation, added: Added, most: Sequence[int]) -> None:
 
 
 def _pay_for_vfs(f: Formulation, added: Added) -> None:
-    uses: dict[int, list[Linear]] = defaultdict(list)
-    for _, number, count, _ in device_uses(f):
-        uses[number].append(count)
+    uses = uses_by_kind(f)
     for addition, level in added:
         new = frozenset(addition.vfs)
         for i, kind in enumerate(f.problem.device_kinds):

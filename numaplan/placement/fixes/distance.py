@@ -4,12 +4,13 @@ Others may have a place in it only because these vms lie as they do, so that it 
 very guests that it places beside them.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, InterfaceType, MemoryPolicy
+from numaplan.placement.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import HostFacts
@@ -29,7 +30,7 @@ class _Best:
     proven: bool
 
 
-def added_cost(problem: Problem, vms: Collection[str], *, work: float, seconds: Callable[[], float | None]) -> int:
+def added_cost(problem: Problem, vms: Collection[str], *, work: float, seconds: Remaining) -> int:
     """What guests of `vms` add to the best plan that is found; the most that they could where none is.
 
     Each of a few searches may take `work`, CP-SAT's deterministic time, and `seconds`.
@@ -53,7 +54,7 @@ def added_cost(problem: Problem, vms: Collection[str], *, work: float, seconds: 
     return best.cost - least
 
 
-def _best(problem: Problem, work: float, seconds: Callable[[], float | None]) -> _Best:
+def _best(problem: Problem, work: float, seconds: Remaining) -> _Best:
     """The plan of the highest priority that is found, and of those the one of the least cost."""
     f = formulate(problem, coarse_units(problem), fine=False)
     cost, worth = cross_node_cost(f), priority(f)

@@ -129,11 +129,8 @@ def _more_pages(node: NumaNode, size: int, most: int, *, kept_kib: int) -> Lever
 
     def add(old: NumaNode, level: int) -> NumaNode:
         made = level * size - missing(level)
-        pool = old.pool(size) or HugepagePool(size, total=0, free=0)
-        more = replace(pool, total=pool.total + level, free=pool.free + level)
         return replace(
-            old,
-            hugepages=tuple(sorted((*(p for p in old.hugepages if p != pool), more), key=lambda p: p.size_kib)),
+            old.with_pages(size, level),
             memory_kib=None if old.memory_kib is None else old.memory_kib + missing(level),
             free_kib=None if old.free_kib is None else max(0, old.free_kib - made),
             available_kib=None if old.available_kib is None else old.available_kib - made,

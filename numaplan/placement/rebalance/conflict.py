@@ -86,7 +86,8 @@ def _member(question: Rebalancing, name: str, *, alone: bool) -> ConflictMember:
     if asked is None:
         standing = next(each for each in question.movable if each.guest.name == name)
         facts = facts_beside(question.asked, question.snapshot, ())
-        wrong = defect(facts, standing) or _shared(question, standing)
+        # Where room is made for others, a guest may lie as it does.
+        wrong = defect(facts, standing) if name in question.mend.leave else _shared(question, standing)
         if alone and (reason := _no_place(question, replace(standing.requests[-1], required=True))):
             badly = f"lies badly: {wrong}" if wrong else "cannot stay as it is"
             return ConflictMember(name, "placed", f"is there and {badly}; it has no other place: {reason}")

@@ -11,9 +11,9 @@ from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import GuestRequest
-from numaplan.placement.constraints import CONSTRAINTS, kept_cpus
-from numaplan.placement.cpsat import ZERO, Linear, total
-from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.constraints import CONSTRAINTS, kept_cpus, memory_uses
+from numaplan.placement.cpsat import ONE, ZERO, Linear, total
+from numaplan.placement.device_constraints import uses_by_kind
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 from numaplan.placement.rebalance.spare import Spare
@@ -36,9 +36,15 @@ class StayOrMove(Formulation):
     """
 
     def __init__(
-        self, problem: Problem, standing: Sequence[Standing], spares: Mapping[int, Spare], fixed: Sequence[Standing]
+        self,
+        problem: Problem,
+        standing: Sequence[Standing],
+        spares: Mapping[int, Spare],
+        fixed: Sequence[Standing],
+        held_pools: CpuSet,
     ) -> None:
         super().__init__(problem, coarse_units(problem), fine=False)
+        self.held_pools = held_pools
         self.fixed = tuple(fixed)
         self.standing = {each.guest.name: each for each in standing}
         self.variants: dict[str, list[int]] = {name: [] for name in self.standing}
@@ -104,7 +110,7 @@ class StayOrMove(Formulation):
             if name in self.stays:
                 self.model.equal(self.stays[name])
         for one, other in mend.pairs:
-            self.model.at_most(self.stays.get(one, _ONE) + self.stays.get(other, _ONE), 1)
+            self.model.at_most(self.stays.get(one, ONE) + self.stays.get(other, ONE), 1)
 
     def stayers(self) -> dict[CpuId, list[Linear]]:
         """For each CPU who stays of those that hold it."""
@@ -113,15 +119,6 @@ class StayOrMove(Formulation):
             for cpu in each.held:
                 found[cpu].append(self.stays[name])
         return found
-
-    def any_of(self, parts: Sequence[Linear]) -> Linear:
-        """1 where one of `parts` is."""
-        if len(parts) == 1:
-            return parts[0]
-        held = self.model.boolean()
-        for part in parts:
-            self.model.at_most(part - held, 0)
-        return held
 
     def kept_spares(self, solution: Sequence[int]) -> list[Spare]:
         """What guests keep that they could do without."""
@@ -155,7 +152,7 @@ class StayOrMove(Formulation):
                 kept[kind_of[cpu]].append((self.any_of(parts), 1, False))
         there = kept_cpus(self)
         for each in (*self.standing.values(), *self.fixed):
-            stays = self.stays.get(each.guest.name, _ONE)
+            stays = self.stays.get(each.guest.name, ONE)
             for cpu in each.joined:
                 if cpu in kind_of:
                     left = self.model.boolean()
@@ -164,7 +161,6 @@ class StayOrMove(Formulation):
         return kept
 
 
-_ONE: Final = Linear(constant=1)
 _REPLACED: Final = frozenset({"floating_threads", "affinity", "anti_affinity"})
 
 
@@ -215,9 +211,7 @@ def _shared_pool(f: StayOrMove) -> None:
         wanted = total(f.on(u, k, node) * cell.shared for u, k, cell in f.cells() if cell.shared)
         if not wanted.terms:
             continue
-        fixed = [guest for guest in facts.snapshot.guests if guest.name in facts.guest_nodes]
-        room = facts.policy.shared_ratio * len(facts.shared & facts.online(node))
-        room -= sum(floating_vcpus(facts, guest, node) for guest in fixed)
+        room = facts.pool_left[node] - facts.pool_owed[node]
         there = [f.stays[name] * floating_vcpus(facts, each.guest, node) for name, each in f.standing.items()]
         _at_most_unless_zero(f, wanted, total(part for part in there if part.terms), room)
 
@@ -229,17 +223,11 @@ def _memory(f: StayOrMove) -> None:
     for name, each in f.standing.items():
         for place, size in each.memory:
             there[place].append(f.stays[name] * size)
-    used: dict[Place, list[Linear]] = defaultdict(list)
-    for key, flows in f.memory_flows.items():
-        for place, flow in flows.items():
-            used[place].append(flow * key.memory_kib)
-    if overhead := facts.policy.guest_overhead_kib:
-        for node in facts.nodes:
-            used[node, SMALL_PAGE_KIB] += [f.uses(u, node) * overhead for u in range(len(f.units))]
-    for place, parts in used.items():
+    for place, parts in memory_uses(f).items():
         if place in there:
+            used = total(count * kib for count, kib in parts)
             # Where even all that they give back leaves nothing free, nothing can be given, whoever stays.
-            _at_most_unless_zero(f, total(parts), total(there[place]), facts.capacity_kib.get(place, 0))
+            _at_most_unless_zero(f, used, total(there[place]), facts.capacity_kib.get(place, 0))
 
 
 def _at_most_unless_zero(f: StayOrMove, wanted: Linear, there: Linear, room: int) -> None:
@@ -268,18 +256,11 @@ def _devices(f: StayOrMove) -> None:
     for name, keeps in f.keeps_devices.items():
         for address in f.spare_devices[name]:
             holders[address].append(keeps)
+    uses = uses_by_kind(f)
     for i, kind in enumerate(f.problem.device_kinds):
         held = [f.any_of(holders[address]) for address in kind.members if address in holders]
         if held:
-            given = total(flows[i] for flows in f.device_flows.values() if i in flows)
-            kept = total(
-                count * amount
-                for u in range(len(f.units))
-                for option, count in f.options(u)
-                for _, number, amount in (() if option.keep is None else option.keep.devices)
-                if number == i
-            )
-            f.model.at_most(given + kept + total(held), len(kind.members))
+            f.model.at_most(total((*uses[i], *held)), len(kind.members))
 
 
 def _links(f: StayOrMove) -> None:
@@ -304,7 +285,7 @@ def _nodes_of(f: StayOrMove, name: str) -> dict[NodeId, Linear]:
     if name in f.standing:
         cpus = [cpu for cell in f.standing[name].cells for cpu in cell.cpus]
         fixed = frozenset(facts.node_of[cpu] for cpu in cpus if cpu in facts.node_of)
-    there = f.stays.get(name, _ONE)
+    there = f.stays.get(name, ONE)
     if not units and not fixed:
         return {}
     return {node: total(f.uses(u, node) for u in units) + (there if node in fixed else ZERO) for node in facts.nodes}

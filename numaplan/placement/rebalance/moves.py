@@ -10,6 +10,7 @@ from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus, Unmovable
 from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.bounds import best_anyway
 from numaplan.placement.constraints import kept_cpus
 from numaplan.placement.cpsat import Linear, Outcome, Solved, total
 from numaplan.placement.current import is_moved
@@ -91,7 +92,7 @@ def _cheapest(question: Rebalancing) -> Moves:
         return _impossible(question)
     f = stay_or_move(question)
     solved, cost, bound = _solve(f, question, work=WORK)
-    notes = _notes_on_pools(question)
+    notes: tuple[str, ...] = (f"{_POOLS} CPUs {f.held_pools} when their vCPUs move away",) if f.held_pools else ()
     if solved.outcome is Outcome.INFEASIBLE and not f.problem.truncated:
         if notes:
             return _unknown(question, notes)
@@ -106,13 +107,6 @@ def _cheapest(question: Rebalancing) -> Moves:
     bound = min(bound, least)
     moves = _answer(question, f, solved, bound, notes)
     return moves if moves.cost <= cost else _less_dear(question, f, solved, moves=moves, bound=bound, notes=notes)
-
-
-def _notes_on_pools(question: Rebalancing) -> tuple[str, ...]:
-    """A note where some could move away from pools that are nobody's to float on while they stay."""
-    facts = facts_beside(question.everybody, question.snapshot, question.fixed)
-    held = question.held_pools(facts)
-    return (f"{_POOLS} CPUs {held} when their vCPUs move away",) if held else ()
 
 
 def _least_anyway(question: Rebalancing, known: int | None) -> int | None:
@@ -289,7 +283,7 @@ def _plan(
             Level(
                 bound.name,
                 value := counted.get(bound.name, bound.value),
-                _anyway(facts, bound.name, value),
+                value if bound.name == "priority" else best_anyway(facts, bound.name),
                 proven=False,
             )
             for bound in found.bounds
@@ -325,16 +319,6 @@ def _recounted(request: Request, facts: HostFacts, plan: Plan) -> Plan:
 def _as_it_is(placement: Placement, movers: Collection[str]) -> Placement:
     """A guest that is moved keeps the topology that it knows."""
     return replace(placement, topology=None) if placement.vm in movers else placement
-
-
-def _anyway(facts: HostFacts, level: str, value: int) -> int:
-    """What no placement beats at a level, whoever moves."""
-    most = {
-        "free_nodes": len(facts.nodes),
-        "free_llcs": len(facts.llcs),
-        "free_cores": len(facts.snapshot.cores) + len(facts.allocatable),
-    }
-    return value if level == "priority" else most.get(level, 0)
 
 
 def _unknown(question: Rebalancing, notes: tuple[str, ...]) -> Moves:

@@ -12,7 +12,7 @@ from numaplan.model.host import NodeId, NumaNode
 from numaplan.model.moves import MoveKind
 from numaplan.model.request import MemoryPolicy, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.cpsat import ZERO, Linear, total
+from numaplan.placement.cpsat import ONE, ZERO, Linear, total
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import floating_cpus
 from numaplan.placement.formulation import Unit
@@ -31,9 +31,6 @@ from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.returning import names_its_functions, names_pages
 from numaplan.placement.rebalance.spare import Spare, spares_of
 from numaplan.placement.rebalance.standing import Place, Standing
-from numaplan.placement.taken import dedicated_to_vcpus
-
-_ONE: Final = Linear(constant=1)
 
 # What a guest adds at most that could let CPUs go: it moves, and its emulator and iothreads have lost theirs.
 _WORST: Final = 5
@@ -76,9 +73,8 @@ class Rebalancing:
 
         Counted as held by them even where they move, which leaves out what could float there then.
         """
-        online = self.snapshot.cpus.online
         pools = facts.shared | facts.reserved
-        held = pools & CpuSet(cpu for each in self.movable for cpu in dedicated_to_vcpus(each.guest, online))
+        held = pools & CpuSet(cpu for each in self.movable for cpu in each.alone)
         return held if facts.has_pools and pools <= facts.vcpus | held else EMPTY
 
     @property
@@ -183,7 +179,7 @@ def stay_or_move(question: Rebalancing) -> StayOrMove:
     there = (*question.movable, *question.returning)
     problem = problem_of(everybody, facts, there)
     spares = spares_of(problem, question.movable, question.returning)
-    f = StayOrMove(_letting_go(problem, question.movable, spares), question.movable, spares, question.fixed)
+    f = StayOrMove(_letting_go(problem, question.movable, spares), question.movable, spares, question.fixed, held)
     f.demand(question.mend)
     _without_stops(f, question)
     return f
@@ -199,7 +195,7 @@ def _without_stops(f: StayOrMove, question: Rebalancing) -> None:
             if kind is MoveKind.RESTART:
                 f.model.equal(count)
             elif dearer is MoveKind.RESTART:
-                f.model.at_most(count - f.keeps_devices.get(name, _ONE), 0)
+                f.model.at_most(count - f.keeps_devices.get(name, ONE), 0)
 
 
 def _letting_go(problem: Problem, movable: Collection[Standing], spares: Mapping[int, Spare]) -> Problem:
@@ -314,7 +310,7 @@ def _price_of_return(f: StayOrMove, standing: Standing, u: int, *, option: Optio
     unit = f.units[u]
     kind, dearer = _kinds(f, u, option, standing)
     low, high = (0 if each is None else price(standing, each) for each in (kind, dearer))
-    keeps_devices = f.keeps_devices.get(unit.guest.name, _ONE)
+    keeps_devices = f.keeps_devices.get(unit.guest.name, ONE)
     paid = chosen * low
     if high > low:
         paid += _at_least(f, chosen - keeps_devices) * (high - low)

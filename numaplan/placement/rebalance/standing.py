@@ -23,7 +23,7 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
-from numaplan.placement.current import only_cpu, pinned_cpus
+from numaplan.placement.current import pinned_cpus
 from numaplan.placement.facts import (
     SMALL_PAGE_KIB,
     HostFacts,
@@ -34,6 +34,7 @@ from numaplan.placement.facts import (
     seen_memory,
 )
 from numaplan.placement.resident import resident_nodes
+from numaplan.placement.taken import floating_on, only_cpu
 
 Place = tuple[NodeId, int]
 
@@ -153,9 +154,7 @@ def _vcpus_alone(facts: HostFacts, guest: Guest) -> dict[VcpuId, CpuSet]:
 
 def floating_vcpus(facts: HostFacts, guest: Guest, node: NodeId) -> int:
     """How many of its vCPUs float on CPUs of `node` alone: they count against the shared pool there."""
-    online = facts.snapshot.cpus.online
-    wide = [(guest.effective_vcpu_affinity(VcpuId(vcpu)) or online) & online for vcpu in range(guest.vcpus)]
-    return sum(len(cpus) > 1 and cpus <= facts.online(node) for cpus in wide)
+    return floating_on(guest, facts.online(node), facts.snapshot.cpus.online)
 
 
 def is_near(facts: HostFacts, address: PciAddress, nodes: Iterable[NodeId | None]) -> bool:

@@ -9,7 +9,7 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, ThreadPolicy
-from numaplan.placement.current import is_moved, only_cpu
+from numaplan.placement.current import is_moved
 from numaplan.placement.expand import dedicated_cpus
 from numaplan.placement.facts import HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
@@ -19,7 +19,7 @@ from numaplan.placement.rebalance.kind import can_stop, kind_of_move, moves_memo
 from numaplan.placement.rebalance.order import order
 from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
-from numaplan.placement.taken import vcpu_affinities
+from numaplan.placement.taken import only_cpu, vcpu_affinities
 
 
 def steps_of(

@@ -157,17 +157,12 @@ class Host:
             capacity[cell.memory_node, cell.page_size_kib] += sign * cell.memory_kib
         for node in placement.nodes:
             capacity[node, SMALL_PAGE_KIB] += sign * self.problem.facts.policy.guest_overhead_kib
-        for entry, addresses in zip(entries(guest), given_devices(placement), strict=True):
+        for entry, addresses in zip(entries(guest), placement.functions, strict=True):
             for address in addresses:
                 devices[self.kind_of[address]] += sign
                 pf = self.problem.facts.devices[address].physfn
                 if pf is not None and pf in mbps and isinstance(entry, InterfaceRequest):
                     mbps[pf] += sign * entry.mbps
-
-
-def given_devices(placement: Placement) -> tuple[tuple[PciAddress, ...], ...]:
-    """The addresses that each entry of the request got: SR-IOV interfaces, then devices."""
-    return (*(interface.vfs for interface in placement.interfaces), *((d.address,) for d in placement.devices))
 
 
 def _speeds(facts: HostFacts) -> dict[PciAddress, int]:

@@ -44,15 +44,10 @@ class Steps:
     left: int = MAX_STEPS_IN_ALL
 
 
-def cheapest(wants: Sequence[Want], left: Mapping[Stock, int]) -> Served:
-    """The least cost at which all `wants` are served out of `left`; a stock that `left` does not name has no end."""
-    return Service(wants, left).served(Steps())
-
-
 class Service:
-    """Wants to be served out of stocks: what they cost at the least is known at once, `served` tries all choices.
+    """Wants to be served out of stocks, of which one that `left` does not name has no end.
 
-    Depth first, piece by piece; pieces of one want take its offers in order, so that none is tried twice.
+    What they cost at the least is known at once, `served` tries all choices. Depth first, piece by piece; pieces of one want take its offers in order, so that none is tried twice.
     """
 
     def __init__(

@@ -10,10 +10,11 @@ from typing import Final
 
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
-from numaplan.placement.demands import ports_in_reach
+from numaplan.placement.demands import cells_cost, node_cost, ports_in_reach, uplinks_cost
 from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.objective import fewest_llcs
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
-from numaplan.placement.why.beside import Beside, Host, given_devices
+from numaplan.placement.why.beside import Beside, Host
 from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.devices import devices_lack, serve_devices
 from numaplan.placement.why.lack import Lack, Nodes, for_cells, listed
@@ -58,14 +59,14 @@ def cost_now(host: Host, placement: Placement) -> Cost:
     nodes = tuple(cell.numa_node for cell in placement.cells)
     devices = sum(
         problem.device_cost(problem.device_kinds[host.kind_of[address]], nodes)
-        for addresses in given_devices(placement)
+        for addresses in placement.functions
         for address in addresses
     )
     memory = sum(
         problem.memory_cost(demand, cell.numa_node, cell.memory_node)
         for demand, cell in zip(guests.cells, placement.cells, strict=True)
     )
-    return Cost(_cells_cost(problem, nodes), devices + _uplinks_cost(problem, guests, nodes), memory)
+    return Cost(cells_cost(problem.facts, nodes), devices + uplinks_cost(problem.facts, guests.request, nodes), memory)
 
 
 def other_ways(host: Host, beside: Beside, placement: Placement) -> list[Way]:
@@ -124,10 +125,7 @@ def fewest_spans(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> int:
                 room[state.llc] += (count if state.isolable else 0) if cell.isolated else state.free * count
         if None in room or guests.request.dedicated_vcpus.isdisjoint(asked.vcpus):
             continue
-        missing = cell.cpus(width)
-        for free in sorted(room.values(), reverse=True):
-            fewest += missing > 0
-            missing -= free
+        fewest += fewest_llcs(room.values(), cell.cpus(width))
     return fewest
 
 
@@ -181,11 +179,11 @@ class _Counting:
             return Way(nodes, None, self._devices_lack(nodes))
         if not (memory.decided and devices.decided) or memory.cost is None or devices.cost is None:
             return replace(way, lack=Lack(None, UNDECIDED))
-        uplinks = _uplinks_cost(problem, guests, nodes)
-        return Way(nodes, Cost(_cells_cost(problem, nodes), devices.cost + uplinks, memory.cost))
+        uplinks = uplinks_cost(problem.facts, guests.request, nodes)
+        return Way(nodes, Cost(cells_cost(problem.facts, nodes), devices.cost + uplinks, memory.cost))
 
     def _fixed_cost(self, nodes: Nodes) -> int:
-        return _cells_cost(self.host.problem, nodes) + _uplinks_cost(self.host.problem, self.guests, nodes)
+        return node_cost(self.host.problem.facts, self.guests.request, nodes)
 
     def _cells_lack(self, nodes: Nodes) -> Lack | None:
         """CPUs and the shared pool, node by node; that it was not found out only where no node lacks any."""
@@ -240,17 +238,6 @@ class _Counting:
         if key not in self._no_devices:
             self._no_devices[key] = devices_lack(*asked, nodes=nodes, steps=self.steps)
         return self._no_devices[key]
-
-
-def _cells_cost(problem: Problem, nodes: Nodes) -> int:
-    facts = problem.facts
-    return facts.policy.costs.cell * sum(facts.distance(a, b) for i, a in enumerate(nodes) for b in nodes[:i])
-
-
-def _uplinks_cost(problem: Problem, guests: GuestClass, nodes: Nodes) -> int:
-    facts = problem.facts
-    ports = [facts.uplink_node(interface.bridge) for interface in guests.request.interfaces if interface.type.is_port]
-    return facts.policy.costs.vf * sum(min(facts.distance(port, node) for node in nodes) for port in ports)
 
 
 def _by_node(guests: GuestClass, nodes: Nodes) -> dict[NodeId, list[CellDemand]]:

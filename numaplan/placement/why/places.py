@@ -12,7 +12,7 @@ from numaplan.model.request import Request
 from numaplan.placement.current import is_moved
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.problem import CellDemand, Problem
-from numaplan.placement.why.beside import Beside, Host, given_devices
+from numaplan.placement.why.beside import Beside, Host
 from numaplan.placement.why.elsewhere import Cost, Way, cost_now, fewest_spans, other_ways
 from numaplan.placement.why.lack import Nodes, listed
 from numaplan.units import format_count
@@ -144,7 +144,7 @@ def _whereabouts(seen: _Seen) -> str:
     facts, placement = seen.host.problem.facts, seen.placement
     names = [*(i.name for i in placement.interfaces), *(d.name for d in placement.devices)]
     said = []
-    for name, addresses in zip(names, given_devices(placement), strict=True):
+    for name, addresses in zip(names, placement.functions, strict=True):
         nodes = {facts.device_node(facts.devices[address]) for address in addresses}
         known = sorted(node for node in nodes if node is not None)
         if known:
