@@ -47,7 +47,8 @@ class Steps:
 class Service:
     """Wants to be served out of stocks, of which one that `left` does not name has no end.
 
-    What they cost at the least is known at once, `served` tries all choices. Depth first, piece by piece; pieces of one want take its offers in order, so that none is tried twice.
+    What they cost at the least is known at once, `served` tries all choices: depth first, piece by piece; pieces of one
+    want take its offers in order, so that none is tried twice.
     """
 
     def __init__(
