@@ -74,12 +74,16 @@ def place(question: Question, asking: Asking = Asking(), clock: Clock | None = N
         request, notes = keep_guest_topology(request, question.snapshot)
     plan = solve(request, question.snapshot, budget=_budget(asking, clock))
     plan = replace(plan, notes=(*notes, *plan.notes, *_late(plan, asking, clock)))
-    demand_proof(request, question.snapshot, plan)
+    is_found = plan.status in {Status.OPTIMAL, Status.FEASIBLE}
+    if is_found:
+        plan = replace(plan, request=request, change_topology=asking.change_topology)
+    # Of vnf.yaml as it is: which cells a guest keeps the proof finds out by itself.
+    demand_proof(question.request, question.snapshot, plan)
     if asking.why and not clock.is_over:
         facts = host_facts(request, question.snapshot)
         plan = replace(plan, whys=explain_places(request, facts, plan.placements))
-    if plan.status in {Status.OPTIMAL, Status.FEASIBLE}:
-        plan = _with_basis(replace(plan, request=request, change_topology=asking.change_topology), question)
+    if is_found:
+        plan = _with_basis(plan, question)
     patched, patch_notes = _patch(request, question, plan, change_topology=asking.change_topology)
     return Answer(replace(plan, notes=(*plan.notes, *patch_notes)), question.snapshot, patched)
 

@@ -8,7 +8,7 @@ from typing import Final
 from numaplan.api.question import Question
 from numaplan.model.host import Source
 from numaplan.model.plan import Plan
-from numaplan.model.request import HostPolicy, Request
+from numaplan.model.request import HostPolicy
 from numaplan.placement.adopt import keep_guest_topology
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.verify import Violation, ties_lost, verify
@@ -32,31 +32,25 @@ def verify_plan(plan: Path, question: Question) -> Verdict:
     """The verdict on a plan file; raises InputError where it is no plan."""
     text = read_text(plan, limit=PLAN_LIMIT, what="plan")
     parsed = read_plan(text, str(plan))
-    # As asked, or as the guests' XML has it: place keeps to the XML unless it is told to change it.
-    kept, _ = keep_guest_topology(question.request, question.snapshot)
-    meant = question.request if parsed.change_topology else kept
     same_host = parsed.fingerprint == fingerprint(question.snapshot)
-    answered = meant
-    found = verify(answered, question.snapshot, parsed, same_host=same_host)
-    # A plan that cannot be carried out does not say which it is.
-    if found and parsed.request is None:
-        as_asked = verify(question.request, question.snapshot, parsed, same_host=same_host)
-        found, answered = (found, meant) if as_asked else ((), question.request)
+    found = verify(question.request, question.snapshot, parsed, same_host=same_host)
     # A capture does not change; on the live host pages may have become free since.
     if not found and same_host and question.snapshot.host.source is Source.CAPTURE:
-        found = ties_lost(answered, question.snapshot, parsed)
-    others = tuple(_other_request(parsed, meant))
+        found = ties_lost(question.request, question.snapshot, parsed)
+    others = tuple(_other_request(parsed, question))
     return Verdict(parsed, (*found, *others), same_host, is_as_written(text))
 
 
-def _other_request(plan: Plan, meant: Request) -> Iterator[Violation]:
+def _other_request(plan: Plan, question: Question) -> Iterator[Violation]:
     """Where the request that the plan holds, by which it is carried out, is not that of vnf.yaml.
 
-    `meant` has the cells that the plan must give: a plan that changes guest topology holds those of vnf.yaml, any other
-    those that the guests' XML has.
+    A plan that changes guest topology holds the cells of vnf.yaml, any other those that the guests' XML has.
     """
     if plan.request is None:
         return
+    meant = question.request
+    if not plan.change_topology:
+        meant, _ = keep_guest_topology(meant, question.snapshot)
     said = {guest.name: guest for guest in plan.request.guests}
     for wish in meant.guests:
         held = said.pop(wish.name, None)

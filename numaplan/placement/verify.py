@@ -29,7 +29,7 @@ def verify(request: Request, snapshot: Snapshot, plan: Plan, *, same_host: bool 
     Of a plan that is infeasible or unknown only the form is checked: it places nothing. `same_host`: the host and its
     guests are known to be as they were when the plan was made, so it was not carried out since.
     """
-    facts = Facts(request, snapshot, change_topology=plan.change_topology)
+    facts = _facts(request, snapshot, plan)
     found = list(plan_violations(facts, plan, same_host=same_host))
     if plan.status in (Status.OPTIMAL, Status.FEASIBLE):
         placements = _first_of_each(facts, plan.placements)
@@ -51,7 +51,13 @@ def ties_lost(request: Request, snapshot: Snapshot, plan: Plan) -> tuple[Violati
     """
     if plan.status is not Status.OPTIMAL:
         return ()
-    return tuple(tie_violations(Facts(request, snapshot, change_topology=plan.change_topology), plan.placements))
+    return tuple(tie_violations(_facts(request, snapshot, plan), plan.placements))
+
+
+def _facts(request: Request, snapshot: Snapshot, plan: Plan) -> Facts:
+    """A plan that does not hold what it answers does not tell either whether guests were to keep their cells."""
+    keeps = None if plan.request is None else True
+    return Facts(request, snapshot, keeps_cells=False if plan.change_topology else keeps)
 
 
 def placement_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Violation]:

@@ -22,14 +22,14 @@ class Facts:
 
     `online`, `reserved` and `shared` are CPU sets, the latter two of online CPUs; `allocatable` ones are neither.
     `taken` are the CPUs of threads of staying guests that may run on one CPU only, and those of Open vSwitch with DPDK.
-    `threads` is the largest number of online threads of a core. `change_topology`: guests get the cells that are asked
-    for, whatever their XML has.
+    `threads` is the largest number of online threads of a core. `keeps_cells`: guests whose XML has cells or a topology
+    keep these, whatever is asked for; None: that or what is asked for, as the plan has it.
     """
 
-    def __init__(self, request: Request, snapshot: Snapshot, *, change_topology: bool = False) -> None:
+    def __init__(self, request: Request, snapshot: Snapshot, *, keeps_cells: bool | None = None) -> None:
         self.request = request
         self.snapshot = snapshot
-        self.change_topology = change_topology
+        self.keeps_cells = keeps_cells
         self._asked = {guest.name: guest for guest in request.guests}
         self._existing = {guest.name: guest for guest in snapshot.guests}
         self.staying = tuple(guest for guest in snapshot.guests if guest.name not in self._asked)

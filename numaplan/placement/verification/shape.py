@@ -37,7 +37,7 @@ class ExpectedCell:
 
 
 def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> tuple[ExpectedCell, ...]:
-    """The cells asked for; those of the guest's XML where it has others, the plan keeps to them and may do so."""
+    """The cells asked for; those of the guest's XML where it has others and is to keep them, or may and does."""
     asked = tuple(
         ExpectedCell(
             CellId(i), cell.vcpus, cell.memory_kib, (cell.page_size,), strict=cell.memory_policy is MemoryPolicy.STRICT
@@ -45,8 +45,9 @@ def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> t
         for i, cell in enumerate(guest.cells)
     )
     kept = _kept_cells(facts, guest)
-    planned = tuple((cell.id, _vcpus(cell), cell.memory_kib) for cell in placement.cells)
-    return kept if kept and planned == tuple((cell.id, cell.vcpus, cell.memory_kib) for cell in kept) else asked
+    planned = [(cell.id, _vcpus(cell), cell.memory_kib) for cell in placement.cells]
+    keeps = facts.keeps_cells or planned == [(cell.id, cell.vcpus, cell.memory_kib) for cell in kept]
+    return kept if kept and keeps else asked
 
 
 def plan_violations(facts: Facts, plan: Plan, *, same_host: bool) -> Iterator[Violation]:
@@ -148,7 +149,7 @@ def _account(name: str, *, missing: bool, placed: int, left_out: int) -> Iterato
 
 def _kept_cells(facts: Facts, guest: GuestRequest) -> tuple[ExpectedCell, ...]:
     existing = facts.existing(guest.name)
-    if existing is None or facts.change_topology:
+    if existing is None or facts.keeps_cells is False:
         return ()
     everything = tuple(dict.fromkeys(cell.page_size for cell in guest.cells))
     all_strict = all(cell.memory_policy is MemoryPolicy.STRICT for cell in guest.cells)
