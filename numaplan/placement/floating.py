@@ -10,7 +10,7 @@ from numaplan.placement.facts import HostFacts
 def floating_cpus(
     facts: HostFacts, nodes: Iterable[NodeId], *, held: CpuSet, idle: CpuSet
 ) -> tuple[CpuSet, str | None]:
-    """The CPUs that such threads of a guest on `nodes` float on, and a note where these are not on its nodes.
+    """The CPUs that such threads of a guest on `nodes` float on, and a note where these are none that one would choose.
 
     `held` CPUs are dedicated to somebody; `idle` ones are kept idle beside an isolated core, and are the last resort.
     """
@@ -22,7 +22,9 @@ def floating_cpus(
         if pool:
             return pool, f"no shared or reserved CPU on its nodes: its floating threads run on all {name} CPUs ({pool})"
     unheld = near - facts.taken - held
-    return unheld - idle or unheld, None
+    if unheld <= idle:
+        return unheld, f"its floating threads run on {unheld.named}, kept idle beside isolated ones: no other is free"
+    return unheld - idle, None
 
 
 def idle_siblings(facts: HostFacts, isolated: CpuSet) -> CpuSet:

@@ -84,9 +84,9 @@ def _unknown(model: type[Keys], parent: YamlNode, loc: tuple[int | str, ...], *,
     above = [step for step in loc[:-1] if isinstance(step, str)]
     known = (MODELS_BY_KEY[above[-1]] if above else model).key_names()
     hint = (closest(key, known) if hints else None) or known_words("keys here", known)
-    if _CPU_RANGE.fullmatch(key):
-        hint = 'within { } a CPU list needs quotes: "0-1,64-65"'
     assert isinstance(parent, YamlMap)  # noqa: S101 - only a map can have a key too many
+    if _CPU_RANGE.fullmatch(key) and parent.get(key) is None:
+        hint = 'within { } a CPU list needs quotes: "0-1,64-65"'
     name = parent.entries[key].key
     return Mistake(name.mark, name.path, "unknown key", hint)
 

@@ -179,6 +179,17 @@ def test_shared_vcpus_fill_a_pool_up_to_the_ratio_and_no_further() -> None:
     assert solved(more, snapshot).status is Status.INFEASIBLE
 
 
+def test_threads_float_beside_an_isolated_cpu_only_where_there_is_no_other_and_it_is_said() -> None:
+    lonely = guest("lonely", 1, thread_policy="isolate")
+    plan = solved(ask(lonely), host("1n:2c:2t"))
+    assert str(plan.placements[0].emulator) == "1,3"
+    assert not any("lonely" in note for note in plan.notes)
+    plan = solved(ask(lonely, guest("beside", 2)), host("1n:2c:2t"))
+    assert [str(placement.emulator) for placement in plan.placements] == ["3", "3"]
+    said = "its floating threads run on CPU 3, kept idle beside isolated ones: no other is free"
+    assert set(plan.notes) > {f"lonely: {said}", f"beside: {said}"}
+
+
 def test_a_mixed_guest_has_some_vcpus_of_its_own_and_floats_with_the_others() -> None:
     plan = solved(ask(guest("g", 4, cpu_policy="mixed", dedicated=[1, 2]), shared="0-1"), host("1n:4c:1t"))
     placement = plan.placement("g")
