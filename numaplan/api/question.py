@@ -1,4 +1,4 @@
-"""What place and verify start from: a request, a host, and the XML of its guests."""
+"""What every verb that reads vnf.yaml starts from: a request, a host, and the XML of its guests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ VNF_LIMIT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, of which host: everything that place and verify start from.
+    """What is asked, of which host: everything that an answer depends on.
 
     `text` is vnf.yaml as it is written in `file`, from which the request was read with `host_profile`.
     """

@@ -1,4 +1,4 @@
-"""The hard constraints, one unit each: what a plan must not break. verify.py has the twin of each, written apart."""
+"""The hard constraints, one unit each: what a plan must not break. verification/ has their twins, written apart."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""On which nodes memory of guests that are there lies: as it was seen, where anybody looked, else as the XML has it."""
+"""On which nodes memory of guests that are there lies (as it was seen, else as the XML has it), and notes on that."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ def resident_nodes(guest: Guest, cells: Sequence[CellAtHome]) -> tuple[tuple[Nod
 
 
 def memory_elsewhere(facts: HostFacts, placements: Sequence[Placement]) -> Iterator[str]:
-    """A note on each guest whose memory was seen elsewhere than a plan has it, though its XML has it there too."""
+    """A note on each guest whose memory was seen elsewhere than a plan has it, unless its XML binds it elsewhere."""
     existing = {guest.name: guest for guest in facts.snapshot.guests if guest.running}
     for placement in placements:
         guest = existing.get(placement.vm)

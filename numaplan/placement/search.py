@@ -63,7 +63,7 @@ FIRST_TRY: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """`formulation` and `solution` are the fine ones; both are None unless a plan was found.
+    """`formulation` and `solution` are the fine ones: None and empty unless a plan was found.
 
     `outcome` is INFEASIBLE only where that is proven.
     """

@@ -1,4 +1,4 @@
-"""Whether counting alone proves that guests cannot all be placed."""
+"""Whether any count refuses guests: a sum, a guest whose partners find no room with it, or the ways to fill nodes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

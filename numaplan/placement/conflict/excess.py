@@ -1,4 +1,4 @@
-"""Whether counting proves that guests cannot all be placed, whatever it is that is counted."""
+"""Every sum by which guests cannot all be placed, one after the other: totals, then those of tied guests."""
 
 from collections.abc import Iterator
 
