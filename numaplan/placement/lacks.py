@@ -138,7 +138,7 @@ def _undivided(facts: HostFacts, memory_kib: int) -> str:
     """Why no page size is left; where ordinary pages hold the memory whole, it was huge ones that were asked for."""
     # Cut to two decimals a size would be divided by some pages.
     said = f"{memory_kib} KiB" if memory_kib % SMALL_PAGE_KIB else format_size(memory_kib)
-    lack = f"no pages of a size that it may use and that divides {said}"
+    lack = f"{said} is not a multiple of any page size that it may use"
     if memory_kib % SMALL_PAGE_KIB:
         return lack
     return f"{lack} (the host has {huge_pages(facts)})" if huge_sizes_kib(facts) else huge_pages(facts)

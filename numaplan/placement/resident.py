@@ -65,7 +65,7 @@ def ungiven_memory(problem: Problem) -> tuple[str, ...]:
     if not names:
         return ()
     whose = format_few(names, _MOST_NAMED)
-    return (f"memory of {whose} counts as needed anew: nobody knows that it is in use, and on which node",)
+    return (f"memory of {whose} counts as needed anew: it is not known whether it is in use, or on which node",)
 
 
 def adds_up(guest: Guest, nodes: Sequence[NodeId | None], sizes: Sequence[int]) -> bool:

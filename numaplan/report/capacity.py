@@ -44,4 +44,4 @@ def _shortages(short: tuple[Shortage, ...]) -> str:
         for row in short
     ]
     numbers = ["node", "have", "need", "missing"]
-    return grid(["short of", *numbers], rows, right=numbers)
+    return grid(["resource", *numbers], rows, right=numbers)

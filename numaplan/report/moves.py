@@ -1,8 +1,10 @@
 """Moves as a table: a row a step with what it costs, what to do at each, and the totals last."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, assert_never
 
+from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind, Moves, MovesStatus, Spot
 from numaplan.report.plan import conflict_text
 from numaplan.report.text import NONE, UNKNOWN, clean, count, grid, known, page, wrap_list
@@ -57,10 +59,13 @@ def _spot(spot: Spot | None) -> str:
         return NONE
     lines = []
     for cell in spot.cells:
-        nodes = ",".join(str(node) for node in cell.numa_nodes) or UNKNOWN
-        memory = ",".join(str(node) for node in cell.memory_nodes) or UNKNOWN
-        lines.append(f"node {nodes}, memory {memory}: " + wrap_list(str(cell.cpus) or NONE, _LIST_WIDTH))
+        where = f"{_nodes(cell.numa_nodes)}, memory on {_nodes(cell.memory_nodes)}"
+        lines.append(f"{where}: CPUs " + wrap_list(str(cell.cpus) or NONE, _LIST_WIDTH))
     return "\n".join([*lines, *(str(address) for address in spot.devices)])
+
+
+def _nodes(nodes: Sequence[NodeId]) -> str:
+    return f"node{'s' if len(nodes) > 1 else ''} {','.join(map(str, nodes)) or UNKNOWN}"
 
 
 def _totals(moves: Moves) -> str:

@@ -145,8 +145,10 @@ def _runs(
 def conflict_text(conflict: Conflict) -> str:
     """The constraints that cannot all hold, and what would make them hold, in lines."""
     smallest = all(member.proven for member in conflict.members)
-    claim = "without any one of them the rest can" if smallest else "not all of them are proven to be needed"
-    lines = [f"these cannot all hold on this host ({claim}):"]
+    claim = "drop any one and the rest can be met" if smallest else "not all of them are proven to take part"
+    lines = [f"these requirements conflict on this host ({claim}):"]
+    if len(conflict.members) == 1:
+        lines = ["this requirement cannot be met on this host:"]
     guests = [(vm, [(m.constraint, m.sentence) for m in its]) for vm, its in groupby(conflict.members, lambda m: m.vm)]
     for said, alike in groupby(guests, lambda guest: guest[1]):
         names = ["host" if vm is None else clean(vm) for vm, _ in alike]

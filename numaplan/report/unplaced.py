@@ -16,5 +16,6 @@ def unplaced_lines(unplaced: Sequence[Unplaced]) -> list[str]:
     lines = []
     for reason, alike in groupby(unplaced, lambda one: one.reason):
         names = [clean(one.vm) for one in alike]
-        lines.append(f"{format_few(names, MOST_NAMES)}: {clean(reason)}")
+        each = ", each" if len(names) > 1 else ""
+        lines.append(f"{format_few(names, MOST_NAMES)}{each}: {clean(reason)}")
     return lines

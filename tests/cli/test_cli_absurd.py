@@ -9,7 +9,7 @@ import pytest
 from tests.cli.running import HOST, numaplan
 
 HEAD = "apiVersion: numaplan/v1\nhost: {reserved_cpus: '0', reserved_memory: 0KiB, physnets: {wan: [ens1f0]}}\nvms:\n"
-NO_PAGES = "no pages of a size that it may use and that divides"
+NO_PAGES = "is not a multiple of any page size that it may use"
 
 
 def vm(**keys: object) -> str:
@@ -63,7 +63,7 @@ IMPOSSIBLE = {
     "memory of 1 KiB": (
         [vm(memory="1KiB")],
         {("a", "memory")},
-        f"no node can take it: nodes 0-1 each: {NO_PAGES} 1 KiB",
+        f"no node can take it: nodes 0-1 each: 1 KiB {NO_PAGES}",
     ),
     "64 cells on nodes of their own": (
         [vm(vcpus=64, memory="64MiB", cells=64)],

@@ -39,7 +39,7 @@ def next_sentence(request: Request, snapshot: Snapshot, *, apart: bool = False) 
 @pytest.mark.parametrize(
     ("wanted", "reason"),
     [
-        (half_a_page(), "no pages of a size that it may use and that divides 512 MiB (the host has huge pages of"),
+        (half_a_page(), "512 MiB is not a multiple of any page size that it may use (the host has huge pages of"),
         (guest("fw", 2, interfaces=[APART]), 'needed: 2 for "data" on as many PFs; node 0: 4 free of 1 PF; node'),
         (guest("fw", 2, interfaces=[vfs("data", "nope")]), 'interface "data" needs 1 VF with pf nope, the host has 0'),
         (
@@ -81,7 +81,9 @@ def test_pages_that_are_not_to_blame_are_none_that_the_host_is_said_to_have() ->
         ),
     )
     sentence = next_sentence(ask(wanted, reserved="0"), parse_synthetic(TWO_NODES))
-    assert sentence.endswith("divides 512 MiB (the host has huge pages of 1 GiB only)")
+    assert sentence.endswith(
+        "512 MiB is not a multiple of any page size that it may use (the host has huge pages of 1 GiB only)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,5 +111,5 @@ def test_links_that_leave_it_no_node_are_named(
 def test_a_copy_that_fits_alone_is_not_said_not_to() -> None:
     """Two VFs by name: the first copy has them."""
     data = replace(vfs("data", "ens1f0", 2), vf_indexes=frozenset(range(2)))
-    words = "no more CPUs, memory or VFs on the nodes that are there make room for one more fw"
+    words = "adding CPUs, memory or VFs to the existing nodes does not make room for one more fw"
     assert next_sentence(ask(guest("fw", 1, interfaces=[data])), parse_synthetic(TWO_NODES)) == words

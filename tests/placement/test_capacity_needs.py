@@ -127,7 +127,7 @@ def test_the_uplink_of_a_vm_that_has_no_place_yet_is_known() -> None:
     ("indexes", "needs"),
     [
         (range(4), "one more fw needs 2 more free VFs of ens0 on node 0 (have 0, need 2)"),
-        (range(3), "no more CPUs, memory or VFs on the nodes that are there make room for one more fw"),
+        (range(3), "adding CPUs, memory or VFs to the existing nodes does not make room for one more fw"),
     ],
     ids=["that a PF can have", "that it has, and too few others"],
 )

@@ -109,31 +109,31 @@ def test_free_memory_is_told_by_page_size_where_guests_may_use_several() -> None
     assert found["b", "page_size"].endswith(free)
 
 
-NO_PAGES = "no pages of a size that it may use and that divides"
+NO_PAGES = "is not a multiple of any page size that it may use"
 
 
 @pytest.mark.parametrize(
-    ("page_size", "pages", "needs", "has", "lack"),
+    ("page_size", "pages", "asks", "has", "lack"),
     [
-        ("large", None, "huge pages", "the host has no huge pages", "no huge pages"),
+        ("large", None, "needs huge pages", "the host has no huge pages", "no huge pages"),
         (
             "large",
             {"2MiB": 4, "1GiB": 4},
-            "huge pages",
-            "no page size that it may use divides that; the host has huge pages of 2 MiB and 1 GiB only",
-            f"{NO_PAGES} 1 MiB (the host has huge pages of 2 MiB and 1 GiB only)",
+            "needs huge pages",
+            f"its memory {NO_PAGES}; the host has huge pages of 2 MiB and 1 GiB only",
+            f"1 MiB {NO_PAGES} (the host has huge pages of 2 MiB and 1 GiB only)",
         ),
-        ("2MiB", None, "pages of no other size", "the host has no huge pages", "no huge pages"),
+        ("2MiB", None, "may use no other size", "the host has no huge pages", "no huge pages"),
     ],
 )
 def test_huge_pages_that_memory_has_none_of_are_told_by_what_the_host_has(
-    page_size: str, pages: dict[str, int] | None, needs: str, has: str, lack: str
+    page_size: str, pages: dict[str, int] | None, asks: str, has: str, lack: str
 ) -> None:
     asked = guest("a", 1, page_size=page_size)
     asked = replace(asked, cells=(replace(asked.cells[0], memory_kib=1024),))
     request, snapshot = ask(asked, reserved="0"), host("2n:4c:1t", pages=pages)
     assert reason(request, snapshot) == f"no node can take it: nodes 0-1 each: {lack}"
-    assert sentences(request, snapshot)["a", "page_size"] == f"page_size {page_size}: needs {needs}; {has}"
+    assert sentences(request, snapshot)["a", "page_size"] == f"page_size {page_size}: {asks}; {has}"
 
 
 @pytest.mark.parametrize(
@@ -360,4 +360,4 @@ def test_memory_that_no_page_divides_is_told_to_the_kib() -> None:
     asked = guest("a", 1)
     asked = replace(asked, cells=(replace(asked.cells[0], memory_kib=GIB + 1),))
     found = reason(ask(asked, reserved="0"), host("1n:4c:1t", pages={"1GiB": 4}))
-    assert found.startswith(f"no node can take it: node 0: {NO_PAGES} {GIB + 1} KiB")
+    assert found.startswith(f"no node can take it: node 0: {GIB + 1} KiB {NO_PAGES}")

@@ -358,10 +358,18 @@ def test_equal_demands_of_a_conflict_are_told_once() -> None:
 
 def test_a_conflict_that_may_not_be_the_smallest_does_not_claim_to_be() -> None:
     members = (ConflictMember("a", "vcpus", "needs 4 CPUs"), ConflictMember("b", "vcpus", "needs 2", proven=False))
-    assert "without any one of them" in conflict_text(Conflict(members[:1]))
-    assert conflict_text(Conflict(members)).startswith(
-        "these cannot all hold on this host (not all of them are proven to be needed):"
+    proven = (members[0], ConflictMember("b", "vcpus", "needs 2"))
+    assert conflict_text(Conflict(proven)).startswith(
+        "these requirements conflict on this host (drop any one and the rest can be met):"
     )
+    assert conflict_text(Conflict(members)).startswith(
+        "these requirements conflict on this host (not all of them are proven to take part):"
+    )
+
+
+def test_a_conflict_of_one_requirement_is_told_in_the_singular() -> None:
+    said = conflict_text(Conflict((ConflictMember("a", "vcpus", "needs 4 CPUs"),))).splitlines()
+    assert said == ["this requirement cannot be met on this host:", "  - a: needs 4 CPUs [vcpus]"]
 
 
 def test_one_move_of_a_kind_is_not_told_in_the_plural_and_two_are() -> None:

@@ -36,7 +36,7 @@ _NO_POOL: Final = (
     " shared_cpus that are online"
 )
 _ALONE: Final = "no addition to a node makes room for one more {vm}, which has no place even alone: {reason}"
-_NOTHING: Final = "no more CPUs, memory or VFs on the nodes that are there make room for one more {vm}"
+_NOTHING: Final = "adding CPUs, memory or VFs to the existing nodes does not make room for one more {vm}"
 
 
 def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: Held, count: int) -> NextCopy:

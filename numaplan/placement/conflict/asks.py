@@ -140,7 +140,7 @@ def _free_pages(problem: Problem, guests: GuestClass) -> str:
     sizes = sorted({size for cell in guests.cells for size in cell.page_sizes_kib})
     if sizes:
         return free_memory(problem, sizes)
-    none = "no page size that it may use divides that"
+    none = "its memory is not a multiple of any page size that it may use"
     if not all(cell.page_size in _HUGE for cell in guests.request.cells):
         return none
     has = f"the host has {huge_pages(problem.facts)}"
@@ -179,9 +179,9 @@ def _page_size(problem: Problem, guests: GuestClass, _: int) -> str:
     sizes = ", ".join(dict.fromkeys(cell.page_size.value for cell in guests.request.cells))
     pages = [cell.memory_kib // cell.page_sizes_kib[0] for cell in guests.cells if len(cell.page_sizes_kib) == 1]
     whole = len(pages) == len(guests.cells) and guests.cells[0].page_sizes_kib[0] > SMALL_PAGE_KIB
-    other = "huge pages" if sizes == PageSize.LARGE else "pages of no other size"
-    needs = format_count(sum(pages), "such page") if whole else other
-    return f"page_size {sizes}: needs {needs}; {_free_pages(problem, guests)}"
+    other = "needs huge pages" if sizes == PageSize.LARGE else "may use no other size"
+    asked = f"needs {format_count(sum(pages), 'such page')}" if whole else other
+    return f"page_size {sizes}: {asked}; {_free_pages(problem, guests)}"
 
 
 def _memory_policy(problem: Problem, guests: GuestClass, _: int) -> str:
