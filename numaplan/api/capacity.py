@@ -53,7 +53,7 @@ def _chosen(question: Question, vm: str | None) -> str:
         if len(names) == 1:
             return names[0]
         raise UnknownVmError(
-            f"{question.file} has {len(names)} vms, and --vm says of which to count copies: {', '.join(names)}", "--vm"
+            f"{question.file} has {len(names)} vms; choose the one to count copies of: {', '.join(names)}", "--vm"
         )
     if vm not in names:
         raise UnknownVmError(f"unknown vm {vm!r}", "--vm", hint_for(vm, label="vms", known=names))

@@ -35,7 +35,7 @@ def read_graph_json(text: str, file: str = "graph.json") -> "Graph[str]":
     try:
         document: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"no JSON: {error}", file) from error
+        raise InputError(f"not JSON: {error}", file) from error
     graph: Graph[str] = Graph()
     try:
         _fill(graph, document)

@@ -77,16 +77,16 @@ def _decode(text: str, file: str) -> dict[str, object]:
         document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
-        raise InputError(f"no JSON: {reason}", f"{file}:{error.lineno}:{error.colno}") from error
+        raise InputError(f"not JSON: {reason}", f"{file}:{error.lineno}:{error.colno}") from error
     except RecursionError as error:
-        raise InputError("no JSON of ours: it is nested too deeply", file) from error
+        raise InputError("JSON not accepted: it is nested too deeply", file) from error
     except _TwiceError as error:
         key, where = where_again(text, file)
-        raise InputError(f"no JSON of ours: the key {_found(key)} stands twice in one object", where) from error
+        raise InputError(f"JSON not accepted: the key {_found(key)} stands twice in one object", where) from error
     except _NamedError as error:
-        raise InputError(f"no JSON of ours: {error} is no JSON number", where_named(text, file)) from error
+        raise InputError(f"JSON not accepted: {error} is not a JSON number", where_named(text, file)) from error
     except ValueError as error:
-        raise InputError("no JSON of ours: a number has thousands of digits", file) from error
+        raise InputError("JSON not accepted: a number has thousands of digits", file) from error
     if not isinstance(document, dict):
         raise InputError(f"expected a JSON object, found {_found(document)}", *wheres(text, file, [()]))
     return document

@@ -20,7 +20,7 @@ _DESCRIPTORS: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,6})", re.ASCII
 _NAMED_DESCRIPTORS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 _HEAD: Final = 64
 _NO_SUCH: Final = {
-    errno.ENOENT: "there is no such file or directory",
+    errno.ENOENT: "no such file or directory",
     errno.EISDIR: "it is a directory",
     errno.ENOTDIR: "a part of the path is no directory",
     errno.ELOOP: "symbolic links go in a circle",
@@ -46,7 +46,7 @@ def read_bytes(path: Path, *, limit: int, what: str) -> bytes:
             with path.open("rb") as file:
                 data = file.read(limit + 1)
     except ValueError as error:
-        raise InputError(f"no {what}: a file name cannot hold a NUL", where) from error
+        raise InputError(f"{what} cannot be read: a file name cannot hold a NUL", where) from error
     except OSError as error:
         raise read_refusal(error, where=where, what=what) from error
     if len(data) > limit:
@@ -171,7 +171,7 @@ def read_refusal(error: OSError, *, where: str, what: str) -> NumaplanError:
     """Which failure to open or read a named file is the user's (InputError), and which the system's (BackendError)."""
     number = error.errno or 0
     if number in _NO_SUCH:
-        return InputError(f"no {what}: {_NO_SUCH[number]}", where)
+        return InputError(f"{what} cannot be read: {_NO_SUCH[number]}", where)
     if number in {errno.EACCES, errno.EPERM}:
         return BackendError(f"{what}: permission denied", where, "run as a user who may read it")
     return BackendError(f"{what} cannot be read: {_words(error)}", where)

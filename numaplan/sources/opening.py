@@ -32,11 +32,11 @@ def open_store(path: Path | None) -> tuple[Store, Source]:
         store: Store = DirectoryStore(path.resolve(strict=True)) if path.is_dir() else open_archive(path)
         store.names("")
     except UnreadableError as error:
-        raise InputError(f"no capture: {error.why}", str(path)) from error
+        raise InputError(f"capture cannot be read: {error.why}", str(path)) from error
     except RuntimeError as error:
-        raise InputError("no capture: symbolic links go in a circle", str(path)) from error
+        raise InputError("capture cannot be read: symbolic links go in a circle", str(path)) from error
     except ValueError as error:
-        raise InputError("no capture: a file name cannot hold a NUL", str(path)) from error
+        raise InputError("capture cannot be read: a file name cannot hold a NUL", str(path)) from error
     except OSError as error:
         raise read_refusal(error, where=str(path), what="capture") from error
     root = find_root(store)

@@ -204,7 +204,7 @@ class _Talk:
         with suppress(UnicodeDecodeError):
             text = self._buffer.decode("utf-8").lstrip()
         if not text.startswith("{"):
-            raise UnreadableError(f"{self._path}: no JSON")
+            raise UnreadableError(f"{self._path}: not JSON")
         try:
             message, end = json.JSONDecoder().raw_decode(text)
         except RecursionError as error:
@@ -212,7 +212,7 @@ class _Talk:
         except json.JSONDecodeError as error:
             if error.pos >= len(text) or error.msg.startswith("Unterminated"):
                 return None
-            raise UnreadableError(f"{self._path}: no JSON: {error}") from error
+            raise UnreadableError(f"{self._path}: not JSON: {error}") from error
         self._buffer = bytearray(text[end:], "utf-8")
         return dict(message)
 

@@ -128,7 +128,7 @@ class HostTree:
         """What another source than files said ("netlink"), as decoded JSON; None where it said nothing.
 
         The live host's doors are opened here; a capture holds what they said then. A `Gap` for one that failed or
-        whose rows are no JSON bears the name of the source.
+        whose rows are not JSON bears the name of the source.
         """
         path = rows_path(name)
         text = self._text(path)
@@ -140,7 +140,7 @@ class HostTree:
         try:
             document: object = json.loads(text)
         except (ValueError, RecursionError) as error:
-            self.note(name, f"no JSON: {error}")
+            self.note(name, f"not JSON: {error}")
             return None
         return document
 

@@ -117,7 +117,7 @@ def test_a_plan_that_is_none_is_bad_input(case: str, example: str, folder: Path)
 
 
 def test_a_directory_and_nothing_at_all_are_no_plans(folder: Path) -> None:
-    assert "there is no such file" in refused(folder, 5)
+    assert "no such file" in refused(folder, 5)
     (folder / "plan.json").mkdir()
     assert "it is a directory" in refused(folder, 5)
 

@@ -63,8 +63,8 @@ def test_what_was_written_is_what_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "expected nodes and edges"),
         (document(schema="numaplan/graph/2"), "the schema numaplan/graph/1"),
         (document(nodes={}), "expected nodes and edges"),

@@ -128,10 +128,10 @@ def test_an_answer_that_comes_in_parts_is_put_together(start: Start) -> None:
     [
         (lambda _, number, __: answer(number, error="please specify an existing datapath\n"), "existing datapath"),
         (lambda _, number, __: answer(number, ["no", "text"]), "no text"),
-        (lambda *_: b"{]}", "no JSON"),
+        (lambda *_: b"{]}", "not JSON"),
         (None, "no such file"),
     ],
-    ids=["no user space datapath", "no text", "no JSON", "no pid file"],
+    ids=["no user space datapath", "no text", "not JSON", "no pid file"],
 )
 def test_polling_threads_that_nobody_tells_cost_themselves_alone(
     start: Start, daemon: Script | None, words: str
@@ -155,11 +155,11 @@ def test_a_pid_file_without_a_number_names_no_socket(start: Start) -> None:
     ("reply", "words"),
     [
         (b"hello", None),
-        (b"hello}", "no JSON"),
-        (b"[1]}", "no JSON"),
-        (b'{"id": 1, }', "no JSON"),
+        (b"hello}", "not JSON"),
+        (b"[1]}", "not JSON"),
+        (b'{"id": 1, }', "not JSON"),
         (b'{"a":' * 60_000 + b"}", "nested too deep"),
-        (b"\xff\xfe}", "no JSON"),
+        (b"\xff\xfe}", "not JSON"),
         (b"", "breaks off"),
         (answer(1, error={"error": "unknown database"}), "refuses get_schema"),
         (answer(1, {"tables": {"Bridge": {"columns": {}}}}), "no table Open_vSwitch"),

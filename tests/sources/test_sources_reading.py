@@ -65,7 +65,7 @@ def test_what_is_no_file_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     cases = {
-        "none": "there is no such file or directory",
+        "none": "no such file or directory",
         "": "it is a directory",
         "file/below": "a part of the path is no directory",
         "loop": "symbolic links go in a circle",
@@ -75,7 +75,7 @@ def test_what_is_no_file_is_bad_input(tmp_path: Path) -> None:
     for name, words in cases.items():
         with pytest.raises(InputError) as caught:
             read_bytes(tmp_path / name, limit=KIB, what="plan")
-        assert caught.value.problems[0].what == f"no plan: {words}"
+        assert caught.value.problems[0].what == f"plan cannot be read: {words}"
         assert not starts_with(tmp_path / name, b"")
 
 
