@@ -37,14 +37,17 @@ Synthetic = Annotated[
     typer.Option(
         "--synthetic",
         metavar="SPEC",
-        help="A host that is only considered, in words: "
+        help="A hypothetical host, described in words: "
         '"2 nodes, 64 cores, 2 threads, 384GiB; 1GiB=128; ens1f0@0: 16 VFs" (docs/capacity.md).',
     ),
 ]
 Domains = Annotated[
     Path | None,
     typer.Option(
-        "--domains", parser=path, metavar="DIR", help="Guests: a directory of libvirt domain XML files (*.xml)."
+        "--domains",
+        parser=path,
+        metavar="DIR",
+        help="Take guests from a directory of libvirt domain XML files (*.xml).",
     ),
 ]
 Connect = Annotated[
@@ -53,13 +56,15 @@ Connect = Annotated[
         "--connect",
         "-c",
         metavar="URI",
-        help="Guests: of the libvirt there, such as qemu:///system or qemu+ssh://host/system. "
-        "Without it the live host's own, where one answers.",
+        help="Take guests from this libvirt, such as qemu:///system or qemu+ssh://host/system. "
+        "Default on the live host: its own libvirt, if one answers.",
     ),
 ]
 HostProfile = Annotated[
     str | None,
-    typer.Option("--host-profile", metavar="NAME", help="A host profile, under the host section of vnf.yaml."),
+    typer.Option(
+        "--host-profile", metavar="NAME", help="A host profile; keys of vnf.yaml's host section override its keys."
+    ),
 ]
 Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", help="The guests to place.")]
 

@@ -207,7 +207,8 @@ def test_a_next_best_place_that_is_none_is_told_and_what_of_it_is_not_checked_is
     written.write_text(json.dumps(document), encoding="utf-8")
     ran = numaplan("verify", written, request, *host)
     assert (ran.code, ran.out) == (3, 'a: why: guest "a" runner_up says extra_cost 7; the distances make it 0\n')
-    assert "nor, of what place --why wrote, any sentence" in " ".join(numaplan("verify", "--help").out.split())
+    told = " ".join(numaplan("verify", "--help").out.split())
+    assert "Of what place --why wrote, only the nodes of the next best place are checked" in told
 
 
 def test_of_thousands_of_faults_the_first_are_told_and_how_many_more_there_are(plan: Path, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ def apply(
     domains: Domains = None,
     connect: Connect = None,
     config: Annotated[
-        bool, typer.Option("--config", help="Change what guests start from next time (without a word: this).")
+        bool, typer.Option("--config", help="Change the definitions, used at the next start (default).")
     ] = False,
-    live: Annotated[bool, typer.Option("--live", help="Re-pin the threads of running guests, no more.")] = False,
-    both: Annotated[bool, typer.Option("--both", help="Both of these.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Only re-pin the threads of running guests, now.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Both --config and --live.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it a terminal is asked.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Change guests too that Nova, oVirt or KubeVirt made.")
@@ -31,7 +31,7 @@ def apply(
     lock_timeout: Annotated[
         float, typer.Option("--lock-timeout", metavar="S", min=0, help="Seconds to wait for another numaplan.")
     ] = 0.0,
-    form: Annotated[ApplyFormat, typer.Option("-o", "--output", help="The form of the output.")] = ApplyFormat.DIFF,
+    form: Annotated[ApplyFormat, typer.Option("-o", "--output", help="Output format.")] = ApplyFormat.DIFF,
 ) -> None:
     """Carry a plan out: all of its guests, or none. Without --yes it only shows what would change.
 

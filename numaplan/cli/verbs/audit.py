@@ -16,7 +16,7 @@ def audit(
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
-    form: Annotated[AuditFormat, typer.Option("-o", "--output", help="The form of the output.")] = AuditFormat.TABLE,
+    form: Annotated[AuditFormat, typer.Option("-o", "--output", help="Output format.")] = AuditFormat.TABLE,
     fail_on: Annotated[FailOn, typer.Option("--fail-on", help="Exit 3 at findings of this severity or above.")] = (
         FailOn.ERROR
     ),

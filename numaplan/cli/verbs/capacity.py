@@ -20,16 +20,15 @@ def capacity(
     domains: Domains = None,
     connect: Connect = None,
     vm: Annotated[
-        str | None, typer.Option("--vm", metavar="NAME", help="Of which vm; may be left out where there is one.")
+        str | None,
+        typer.Option("--vm", metavar="NAME", help="The vm to count copies of; optional if there is only one."),
     ] = None,
-    form: Annotated[CapacityFormat, typer.Option("-o", "--output", help="The form of the output.")] = (
-        CapacityFormat.TABLE
-    ),
+    form: Annotated[CapacityFormat, typer.Option("-o", "--output", help="Output format.")] = CapacityFormat.TABLE,
     host_profile: HostProfile = None,
 ) -> None:
     """Count how many copies of a vm of VNF.YAML fit at once, and say what one more would need.
 
-    The other required guests of VNF.YAML are placed beside them, jointly; the count in VNF.YAML means nothing here.
+    The other required guests of VNF.YAML are placed beside them, jointly; the `count` of the vm itself is ignored.
 
     \b
     Exit codes: 0 counted, 4 the other guests alone have no place (proven), 5 bad input, 11 neither plan nor proof.

@@ -17,9 +17,7 @@ def inventory(
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
-    form: Annotated[InventoryFormat, typer.Option("-o", "--output", help="The form of the output.")] = (
-        InventoryFormat.TABLE
-    ),
+    form: Annotated[InventoryFormat, typer.Option("-o", "--output", help="Output format.")] = InventoryFormat.TABLE,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to stdout.")] = None,
     wide: Annotated[bool, typer.Option("--wide", help="The table with everything in it.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 10 where something could not be read.")] = False,

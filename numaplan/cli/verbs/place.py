@@ -15,7 +15,7 @@ from numaplan.errors import ExitCode
 from numaplan.units import format_count
 
 _FORMS: Final = (
-    "The form of the output: a diff of the guests' XML, the XML, a table, JSON; or the plan in the words of another"
+    "Output format: a diff of the guests' XML, the XML, a table, JSON; or the plan in the words of another"
     " tool: virsh (pins of running guests), virt-install and qemu (options for new ones), nova (flavors), vmx (ESXi)."
     " What a tool has no words for is said on stderr."
 )
@@ -49,7 +49,8 @@ def place(
             "--domains",
             parser=path,
             metavar="DIR",
-            help="Guests: a directory of libvirt domain XML files (*.xml). With several hosts: one for each, or none.",
+            help="Take guests from a directory of libvirt domain XML files (*.xml). "
+            "With several hosts: one for each, or none.",
         ),
     ] = None,
     connect: Connect = None,

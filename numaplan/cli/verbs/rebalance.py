@@ -23,7 +23,7 @@ class MovesFormat(StrEnum):
 
 def rebalance(
     vnf: Annotated[
-        Path | None, typer.Argument(metavar="[VNF.YAML]", help="The guests to make room for, all of them.")
+        Path | None, typer.Argument(metavar="VNF.YAML", help="The guests to make room for, all of them.")
     ] = None,
     *,
     snapshot: Snapshot = None,
@@ -34,12 +34,12 @@ def rebalance(
         list[str] | None,
         typer.Option("--keep", metavar="NAME", help="A guest that must not be moved; may be repeated."),
     ] = None,
-    form: Annotated[MovesFormat, typer.Option("-o", "--output", help="The form of the output.")] = MovesFormat.TABLE,
+    form: Annotated[MovesFormat, typer.Option("-o", "--output", help="Output format.")] = MovesFormat.TABLE,
 ) -> None:
-    """Find the fewest and cheapest moves of guests that are there, in an order that works. Nothing is changed.
+    """Find the fewest and cheapest moves of existing guests, in an order in which each step is possible.
 
     With VNF.YAML they make room for its guests. Without, or where its list of vms is empty, they leave no guest on
-    several nodes, far from its memory or devices, or on a CPU that another one has.
+    several nodes, far from its memory or devices, or on a CPU that another one has. Nothing is changed.
 
     \b
     Exit codes: 0 moves found, or none needed; 4 proven impossible (with the reason), 5 bad input, 11 neither.

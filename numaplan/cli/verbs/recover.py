@@ -18,7 +18,7 @@ def recover(
         float, typer.Option("--lock-timeout", metavar="S", min=0, help="Seconds to wait for another numaplan.")
     ] = 0.0,
 ) -> None:
-    """Finish the rollback of transactions that a crash or a failure left open: their guests get back what they had.
+    """Finish the rollback of transactions that a crash or a failure left open: restore definitions and pins.
 
     A guest that somebody else has changed since is left as it is; the journal keeps both texts.
 

@@ -8,7 +8,7 @@ from numaplan.cli.failure import reported
 from numaplan.cli.forms import RecordKind, print_data
 
 
-def schema(kind: Annotated[RecordKind, typer.Argument(help="Which document.")]) -> None:
+def schema(kind: Annotated[RecordKind, typer.Argument(metavar="DOCUMENT", help="The document to describe.")]) -> None:
     """Print the JSON Schema of a document, for editors and other tools.
 
     \b

@@ -27,9 +27,10 @@ def verify(
 ) -> None:
     """Check a plan against the request and the host, by code that shares nothing with the search.
 
-    The request that the plan carries, by which it is carried out, must be that of vnf.yaml. What only a search can tell
-    is not checked: that nothing fits, and that no other plan is better; nor, of what place --why wrote, any sentence,
-    or that the next best place has room. Its nodes are, and its cost where no device or memory could be elsewhere.
+    The request that the plan carries, by which it is carried out, must be that of vnf.yaml. Not checked, as only a
+    search can tell: that nothing fits, and that no better plan exists. Of what place --why wrote, only the nodes of
+    the next best place are checked, and its cost for guests with strict memory and no VFs or devices; not that the
+    guest has room there, and no sentence.
 
     \b
     Exit codes: 0 valid, 3 violated.
