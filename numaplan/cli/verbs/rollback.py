@@ -10,7 +10,8 @@ from numaplan.cli.forms import print_data
 
 def rollback(
     transaction: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The transaction to roll back; without it, transactions are listed.")
+        str | None,
+        typer.Argument(metavar="ID", help="The transaction to roll back; without it, transactions are listed."),
     ] = None,
     *,
     lock_timeout: Annotated[
