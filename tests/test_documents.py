@@ -79,6 +79,19 @@ def test_the_paths_that_the_architecture_names_exist() -> None:
         assert (ROOT / "numaplan" / name).is_file() or (ROOT / name).is_file(), name
 
 
+def test_the_architecture_names_every_module_of_placement_and_no_other() -> None:
+    """In a row of its table a bare name stands in the folder of the path before it."""
+    named = set()
+    for row in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines():
+        folder = ""
+        for path in re.findall(r"`([a-z_/]+\.py)`", row) if row.startswith("|") else ():
+            folder = path.rpartition("/")[0] or folder
+            named.add(f"{folder}/{path.rpartition('/')[2]}")
+    placement = (ROOT / "numaplan" / "placement").rglob("*.py")
+    modules = {path.relative_to(ROOT / "numaplan").as_posix() for path in placement if path.name != "__init__.py"}
+    assert {path for path in named if path.startswith("placement/")} == modules
+
+
 def test_the_vnf_yaml_of_the_documents_parses() -> None:
     text = (ROOT / "docs" / "vnf-yaml.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)

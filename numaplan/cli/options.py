@@ -38,7 +38,7 @@ Synthetic = Annotated[
         "--synthetic",
         metavar="SPEC",
         help="A hypothetical host, described in words: "
-        '"2 nodes, 64 cores, 2 threads, 384GiB; 1GiB=128; ens1f0@0: 16 VFs" (docs/capacity.md).',
+        '"2 nodes, 64 cores, 2 threads, 384GiB; 1GiB=128; ens1f0@0: 16 VFs" (docs/synthetic.md).',
     ),
 ]
 Domains = Annotated[
