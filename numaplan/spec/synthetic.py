@@ -1,4 +1,4 @@
-"""A host that is only being considered, from its description in words: docs/capacity.md has the notation."""
+"""A hypothetical host, from its description in words: docs/synthetic.md has the notation."""
 
 import re
 from dataclasses import dataclass, field, replace

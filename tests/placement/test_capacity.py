@@ -199,8 +199,8 @@ def test_no_pages_help_where_none_divide_the_memory() -> None:
     found = counted(ask(sized("large", 1537), reserved="0"), parse_synthetic("2 nodes, 4 cores, 8GiB; 1GiB=4"))
     assert found.next.short == ()
     assert found.next.sentence == (
-        f"{NO_ADDITION}, which has no place even alone: no node can take it: nodes 0-1 each: no pages of a size that it"
-        " may use and that divides 1537 MiB (the host has huge pages of 1 GiB only)"
+        f"{NO_ADDITION}, which has no place even alone: no node can take it: nodes 0-1 each: 1537 MiB is not a"
+        " multiple of any page size that it may use (the host has huge pages of 1 GiB only)"
     )
 
 
