@@ -2,13 +2,16 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from numaplan.api.where import Where
 from numaplan.sources.files import is_standard_input
+
+Given = TypeVar("Given")
 
 
 def path(text: str) -> Path:
@@ -21,13 +24,21 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def snapshot_of_environment() -> list[Path]:
+    """One host: an option that may be given often would take the variable apart at each colon."""
+    name = os.environ.get("NUMAPLAN_SNAPSHOT")
+    return [Path(name)] if name else []
+
+
+# Options that one host takes once are read as often as they are given: else the last would count, and nobody be told.
 Snapshot = Annotated[
-    Path | None,
+    list[Path],
     typer.Option(
         "--snapshot",
         parser=path,
         metavar="FILE|DIR",
-        envvar="NUMAPLAN_SNAPSHOT",
+        default_factory=snapshot_of_environment,
+        show_default="NUMAPLAN_SNAPSHOT",
         help="A captured host: a directory with sys/ and proc/ below it, a tar of one, or inventory JSON. "
         "Without it: this machine.",
     ),
@@ -42,7 +53,7 @@ Synthetic = Annotated[
     ),
 ]
 Domains = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--domains",
         parser=path,
@@ -51,7 +62,7 @@ Domains = Annotated[
     ),
 ]
 Connect = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--connect",
         "-c",
@@ -76,17 +87,49 @@ def finite(seconds: float | None) -> float | None:
     return seconds
 
 
-def where(snapshot: Path | None, domains: Path | None, connect: str | None, *, synthetic: str | None = None) -> Where:
-    """What these options say; a usage error where they contradict each other."""
-    if domains is not None and connect is not None:
-        raise typer.BadParameter("guests come from --domains or from --connect, not from both")
-    if synthetic is not None and snapshot is not None and str(snapshot) == os.environ.get("NUMAPLAN_SNAPSHOT"):
+def the_only(option: str, given: Sequence[Given] | None) -> Given | None:
+    """What an option that counts once was given; a usage error where that is more than one thing."""
+    if given and len(given) > 1:
+        raise typer.BadParameter(f"{option} is given {len(given)} times; this takes one")
+    return given[0] if given else None
+
+
+def where(
+    snapshot: Sequence[Path],
+    domains: Sequence[Path] | None,
+    connect: Sequence[str] | None,
+    *,
+    synthetic: str | None = None,
+) -> Where:
+    """What these options say of one host; a usage error where they contradict each other or themselves."""
+    if synthetic is not None and snapshot == snapshot_of_environment():
         # What is said on the command line comes before what the environment says.
-        snapshot = None
-    if synthetic is not None and (snapshot is not None or connect is not None):
-        other = "--connect" if snapshot is None else "--snapshot"
+        snapshot = []
+    if domains and connect:
+        raise typer.BadParameter("guests come from --domains or from --connect, not from both")
+    if synthetic is not None and (snapshot or connect):
+        other = "--snapshot" if snapshot else "--connect"
         raise typer.BadParameter(f"a host is described by --synthetic or read with {other}, not both")
-    return Where(snapshot, domains, connect, synthetic)
+    return Where(
+        the_only("--snapshot", snapshot), the_only("--domains", domains), the_only("--connect", connect), synthetic
+    )
+
+
+def not_over(out: Path | None, *inputs: Path | None) -> None:
+    """A usage error where --out would take the place of one of the files that are read, or of a guest's XML."""
+    for read in inputs:
+        if out is not None and read is not None and _is_of(out, read):
+            raise typer.BadParameter(f"--out {out} would overwrite what is read: {read}")
+
+
+def _is_of(out: Path, read: Path) -> bool:
+    try:
+        if read.is_dir():
+            return out.suffix == ".xml" and out.parent.samefile(read)
+        return out.samefile(read)
+    except (OSError, ValueError):
+        # One of them is not there, or no name of a file: who reads or writes it says so.
+        return False
 
 
 def read_once(*inputs: tuple[str, Path | None]) -> None:

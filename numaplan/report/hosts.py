@@ -13,6 +13,9 @@ _LEVELS: Final = (
     ("cross_node_cost", "cost"),
     ("llc_spans", "spans"),
     ("free_nodes", "free nodes"),
+    ("free_llcs", "free LLCs"),
+    ("free_cores", "free cores"),
+    ("moves", "moves"),
 )
 _NOT_READ: Final = "not read"
 

@@ -85,11 +85,14 @@ def test_the_table_has_a_line_for_each_host_and_says_why_not(hosts: dict[str, Pa
     assert ran.code == 0
     lines = ran.out.splitlines()
     cells = [line.split() for line in lines]
-    assert lines[0].split() == ["rank", "host", "source", "verdict", "priority", "cost", "spans", "free", "nodes"]
-    assert cells[2] == ["1", "built", str(hosts["near"]), "optimal", "1", "0", "1", "1"]
-    assert cells[3] == ["2", "built", str(hosts["far"]), "optimal", "1", "110", "1", "1"]
-    assert cells[4] == ["3", "built", str(hosts["bare"]), "infeasible", "-", "-", "-", "-"]
-    assert cells[5] == ["-", "-", str(hosts["broken"]), "not", "read", "-", "-", "-", "-"]
+    headings = ["rank", "host", "source", "verdict", "priority", "cost", "spans"]
+    assert lines[0].split() == [*headings, *"free nodes free LLCs free cores moves".split()]
+    assert cells[2][:8] == ["1", "built", str(hosts["near"]), "optimal", "1", "0", "1", "1"]
+    assert cells[3][:8] == ["2", "built", str(hosts["far"]), "optimal", "1", "110", "1", "1"]
+    assert cells[4] == ["3", "built", str(hosts["bare"]), "infeasible", *"-------"]
+    assert cells[5] == ["-", "-", str(hosts["broken"]), "not", "read", *"-------"]
+    plan = json.loads(ranked(hosts, "near", extra=("-o", "json")).out)
+    assert cells[2][4:] == [str(level["value"]) for level in plan["levels"]]
     assert f"why not {hosts['bare']}:" in lines
     assert any("1 GiB" in line and line.startswith("  fw: ") for line in lines)
     assert any(line.startswith(f"not read: {hosts['broken']}:1:") for line in lines)

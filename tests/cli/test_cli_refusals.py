@@ -285,3 +285,36 @@ def test_a_folder_in_which_no_cpu_is_online_is_no_host(tmp_path: Path) -> None:
     ran = refused(tmp_path, VNF, "--snapshot", bare)
     assert ran.code == 5
     assert ran.err == f"numaplan: {bare}: no CPU is online there: this is no host for guests; see numaplan inventory\n"
+
+
+@pytest.mark.parametrize(
+    "verb", [["inventory"], ["audit"], ["capacity", VNF], ["rebalance"], ["verify", VNF, VNF]], ids=str
+)
+@pytest.mark.parametrize("option", ["--snapshot", "--domains", "--connect"])
+def test_a_verb_about_one_host_does_not_quietly_take_the_last_of_two(verb: list[object], option: str) -> None:
+    ran = numaplan(*verb, option, HOST, option, DOMAINS)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{option} is given 2 times; this takes one" in " ".join(ran.err.split())
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    vnf, host, domains = tmp_path / "vnf.yaml", tmp_path / "host.json", copied(tmp_path)
+    vnf.write_bytes(VNF.read_bytes())
+    assert numaplan("inventory", "--snapshot", HOST, "--out", host, "-o", "json").code == 0
+    (tmp_path / "link").symlink_to(vnf)
+    inputs = ("--snapshot", host, "--domains", domains)
+    before = {file: file.read_bytes() for file in (vnf, host, *domains.iterdir())}
+    for arguments in (
+        ["place", vnf, *inputs, "--out", vnf],
+        ["place", tmp_path / "link", *inputs, "--out", tmp_path / "domains" / ".." / "vnf.yaml"],
+        ["place", vnf, *inputs, "--out", host],
+        ["place", vnf, *inputs, "--out", domains / "router.xml"],
+        ["place", vnf, *inputs, "--out", domains / "new.xml"],
+        ["inventory", *inputs, "--out", host],
+        ["capture", "--snapshot", host, "--out", host],
+    ):
+        ran = numaplan(*arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert "would overwrite what is read" in " ".join(ran.err.split())
+        assert {file: file.read_bytes() for file in (vnf, host, *domains.iterdir())} == before
+    assert numaplan("place", vnf, *inputs, "--out", domains / "plan.json").code == 0

@@ -16,7 +16,7 @@ from numaplan.errors import ExitCode
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="A plan that place --out wrote.")],
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     domains: Domains = None,
     connect: Connect = None,
     config: Annotated[
@@ -50,7 +50,8 @@ def apply(
     """
     if config + live + both > 1:
         raise typer.BadParameter("--config, --live and --both are three ways to do it: give one")
-    read_once(("PLAN.JSON", plan), ("--snapshot", snapshot))
+    host = where(snapshot, domains, connect)
+    read_once(("PLAN.JSON", plan), ("--snapshot", host.source))
     with reported():
         from numaplan.api.apply import Carrying, Mode, await_turn, carry_out, prepare
         from numaplan.cli.interrupts import interruptible
@@ -59,7 +60,7 @@ def apply(
         from numaplan.sources.state import command
 
         mode = Mode.LIVE if live else Mode.BOTH if both else Mode.CONFIG
-        carrying = Carrying(plan, where(snapshot, domains, connect), mode, force=force)
+        carrying = Carrying(plan, host, mode, force=force)
         if yes and lock_timeout:
             await_turn(lock_timeout_s=lock_timeout)
         prepared = prepare(carrying)

@@ -12,7 +12,7 @@ from numaplan.errors import ExitCode
 
 def audit(
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,

@@ -15,7 +15,7 @@ _CODES: Final = {"infeasible": ExitCode.INFEASIBLE, "unknown": ExitCode.UNDECIDE
 def capacity(
     vnf: Vnf,
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,

@@ -7,7 +7,7 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import line, print_note
-from numaplan.cli.options import Snapshot
+from numaplan.cli.options import Snapshot, not_over, the_only
 
 
 def capture(
@@ -15,7 +15,7 @@ def capture(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE.tar.gz", help="A .tar, .tar.gz, .tar.xz, .tar.bz2 or .tar.zst.")
     ],
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     anonymize: Annotated[
         bool, typer.Option("--anonymize", help="Replace MACs, serials, UUIDs, addresses, host and guest names.")
     ] = False,
@@ -29,8 +29,10 @@ def capture(
       numaplan capture --out host.tar.gz
       numaplan capture --out host.tar.gz --anonymize
     """
+    source = the_only("--snapshot", snapshot)
+    not_over(out, source)
     with reported():
         from numaplan.api.capture import capture_host
 
-        captured = capture_host(snapshot, out, anonymize=anonymize)
+        captured = capture_host(source, out, anonymize=anonymize)
         print_note(line(f"{out}: {captured.files} files, {len(captured.snapshot.gaps)} gaps"))

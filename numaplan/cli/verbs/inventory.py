@@ -7,13 +7,13 @@ import typer
 
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import InventoryFormat, print_data
-from numaplan.cli.options import Connect, Domains, Snapshot, Synthetic, where
+from numaplan.cli.options import Connect, Domains, Snapshot, Synthetic, not_over, where
 from numaplan.errors import DegradedError, Problem
 
 
 def inventory(
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
@@ -31,11 +31,13 @@ def inventory(
       numaplan inventory -o svg --out host.svg
       numaplan inventory --snapshot host.tar.gz -o json
     """
+    host = where(snapshot, domains, connect, synthetic=synthetic)
+    not_over(out, host.source, host.domains)
     with reported():
         from numaplan.api.inventory import take_inventory
         from numaplan.cli.show_inventory import inventory_text
 
-        taken = take_inventory(where(snapshot, domains, connect, synthetic=synthetic))
+        taken = take_inventory(host)
         print_data(inventory_text(taken, form, wide=wide), out)
         if strict and taken.gaps:
             raise DegradedError.of(tuple(Problem(gap.why, gap.what) for gap in taken.gaps))

@@ -1,7 +1,7 @@
 """`numaplan place`."""
 
-import os
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +10,18 @@ import typer
 from numaplan.api.where import Where
 from numaplan.cli.failure import reported
 from numaplan.cli.forms import PlanFormat, print_data, print_note
-from numaplan.cli.options import Connect, HostProfile, Synthetic, Vnf, finite, path, read_once, where
+from numaplan.cli.options import (
+    Connect,
+    HostProfile,
+    Synthetic,
+    Vnf,
+    finite,
+    not_over,
+    path,
+    read_once,
+    snapshot_of_environment,
+    where,
+)
 from numaplan.errors import ExitCode
 from numaplan.units import format_count
 
@@ -22,12 +33,6 @@ _FORMS: Final = (
 _CODES: Final = {"infeasible": ExitCode.INFEASIBLE, "unknown": ExitCode.UNDECIDED}
 
 
-def _snapshot_of_environment() -> list[Path]:
-    """One host: an option that may be given often would take the variable apart at each colon."""
-    name = os.environ.get("NUMAPLAN_SNAPSHOT")
-    return [Path(name)] if name else []
-
-
 def place(
     vnf: Vnf,
     *,
@@ -37,7 +42,7 @@ def place(
             "--snapshot",
             parser=path,
             metavar="FILE|DIR",
-            default_factory=_snapshot_of_environment,
+            default_factory=snapshot_of_environment,
             show_default="NUMAPLAN_SNAPSHOT",
             help="A captured host: a directory with sys/ and proc/ below it, a tar of one, or inventory JSON. "
             "Without it: this machine. Several: which of these hosts takes the guests, best first.",
@@ -95,6 +100,7 @@ def place(
     """
     wheres = _wheres(snapshot, domains or [], connect, synthetic)
     read_once(("VNF.YAML", vnf), *(("--snapshot", each.source) for each in wheres))
+    not_over(out, vnf, *chain.from_iterable((each.source, each.domains) for each in wheres))
     with reported():
         from numaplan.api.clock import Clock
         from numaplan.api.place import Asking
@@ -136,19 +142,19 @@ def place(
             raise typer.Exit(code)
 
 
-def _wheres(snapshots: list[Path], domains: list[Path], connect: str | None, synthetic: str | None) -> list[Where]:
+def _wheres(
+    snapshots: list[Path], domains: list[Path], connect: list[str] | None, synthetic: str | None
+) -> list[Where]:
     """A host each; a usage error where it is not clear which guests go with which host."""
-    if synthetic is not None and snapshots == _snapshot_of_environment():
-        # What is said on the command line comes before what the environment says.
-        snapshots = []
-    if len(snapshots) > 1 and connect is not None:
+    if len(snapshots) <= 1:
+        return [where(snapshots, domains, connect, synthetic=synthetic)]
+    if connect:
         raise typer.BadParameter("--connect has the guests of one host; with several, give --domains for each")
-    if len(domains) not in (0, max(1, len(snapshots))):
-        often, hosts_often = format_count(len(domains), "time"), format_count(len(snapshots), "time")
+    if len(domains) not in (0, len(snapshots)):
+        often = format_count(len(domains), "time")
         raise typer.BadParameter(
-            f"--domains is given {often} and --snapshot {hosts_often}; give one for each host, in the same order,"
-            " or none"
+            f"--domains is given {often} and --snapshot {len(snapshots)} times; give one for each host, in the same"
+            " order, or none"
         )
-    hosts: list[Path | None] = [*snapshots] or [None]
-    guests: list[Path | None] = [*domains] or [None] * len(hosts)
-    return [where(host, xml, connect, synthetic=synthetic) for host, xml in zip(hosts, guests, strict=True)]
+    guests = [[xml] for xml in domains] or [[]] * len(snapshots)
+    return [where([host], xml, None, synthetic=synthetic) for host, xml in zip(snapshots, guests, strict=True)]

@@ -26,7 +26,7 @@ def rebalance(
         Path | None, typer.Argument(metavar="VNF.YAML", help="The guests to make room for, all of them.")
     ] = None,
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     domains: Domains = None,
     connect: Connect = None,
     host_profile: HostProfile = None,
@@ -52,8 +52,9 @@ def rebalance(
     with reported():
         from numaplan.api.rebalance import rebalance_host
 
-        read_once(("VNF.YAML", vnf), ("--snapshot", snapshot))
-        moves = rebalance_host(vnf, where(snapshot, domains, connect), host_profile=host_profile, keep=keep or ())
+        host = where(snapshot, domains, connect)
+        read_once(("VNF.YAML", vnf), ("--snapshot", host.source))
+        moves = rebalance_host(vnf, host, host_profile=host_profile, keep=keep or ())
         if form is MovesFormat.JSON:
             from numaplan.records.moves import moves_json
 

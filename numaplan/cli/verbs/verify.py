@@ -19,7 +19,7 @@ def verify(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="The plan to check.")],
     vnf: Vnf,
     *,
-    snapshot: Snapshot = None,
+    snapshot: Snapshot,
     synthetic: Synthetic = None,
     domains: Domains = None,
     connect: Connect = None,
