@@ -8,11 +8,11 @@ from numaplan.placement.clock import UNLIMITED, Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans
 from numaplan.placement.joined import Lies
 from numaplan.placement.levels import Budget
 from numaplan.placement.nearby import Nearby, completed, lies_in
 from numaplan.placement.problem import Problem
-from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time to complete a plan of which the ways are known.
 FIRST_WORK: Final = 0.1
@@ -27,14 +27,14 @@ ANYWHERE: Final = (0.6, 0.6, 3.0)
 
 def greedy_plan(f: Formulation, cost: Linear, remaining: Remaining) -> tuple[int, ...]:
     """The best of the greedy plans that the model does not refuse, its devices and memory as near as they can be."""
-    found = (_with_ways(f, cost, ways) for ways in starts(f, remaining))
+    found = (_with_ways(f, cost, ways) for ways in greedy_plans(f, remaining))
     return next(filter(None, found), ())
 
 
 def plain_plan(problem: Problem) -> Lies:
     """Where guests lie if one after the other finds a place; {} where not all do so."""
     f = formulate(problem, coarse_units(problem), fine=False)
-    for start in starts(f, UNLIMITED):
+    for start in greedy_plans(f, UNLIMITED):
         taken = [{o: n for o, var in ways.items() if (n := start[var.terms[0][0]])} for ways in f.choice]
         if any(sum(ways.values()) < unit.count for unit, ways in zip(f.units, taken, strict=True)):
             continue
@@ -49,7 +49,7 @@ def plain_plan(problem: Problem) -> Lies:
 
 def part_of_greedy_plan(f: Formulation, placed: Linear, remaining: Remaining) -> tuple[int, ...]:
     """Where the model refuses all greedy plans: some of those that the best one places, if that is all required."""
-    ways = starts(f, remaining)[0]
+    ways = greedy_plans(f, remaining)[0]
     # That nobody is placed is allowed at least.
     return completed(f, placed, ways, hint=dict.fromkeys(ways, 0))
 

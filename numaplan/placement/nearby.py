@@ -10,11 +10,11 @@ from numaplan.placement.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans, size
 from numaplan.placement.joined import Joined, Lies
 from numaplan.placement.levels import Budget, Run, Turn
 from numaplan.placement.neighbourhood import FEWEST_NODES, MANY, Search, elsewhere
 from numaplan.placement.problem import Problem
-from numaplan.placement.start import size, starts
 
 # CP-SAT's deterministic time to complete what is known of a solution.
 _START_WORK: Final = 0.3
@@ -113,7 +113,7 @@ class Nearby:
         self._placed = total(f.placed(u) * each for u, each in enumerate(sizes))
         self._most = sum(unit.count * each for unit, each in zip(f.units, sizes, strict=True))
         self._dice = random.Random(0)  # noqa: S311  # an order, no secret
-        ways = as_they_lie(f, known) if known else starts(f, remaining)[0]
+        ways = as_they_lie(f, known) if known else greedy_plans(f, remaining)[0]
         self.solution = completed(f, self._placed, ways)
 
     def lies(self) -> Lies:

@@ -14,8 +14,8 @@ from numaplan.model.host import NodeId, PackageId
 from numaplan.placement.cpsat import Aim, Linear, Model, Outcome, Solved, Solving
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation
+from numaplan.placement.greedy import size
 from numaplan.placement.levels import MANY_NODES, WORK, Run, Turn, maximizes
-from numaplan.placement.start import size
 
 # How many neighbourhoods are tried.
 ROUNDS: Final = 160

@@ -1,21 +1,21 @@
-"""What the coarse model says of the lower levels holds for every plan, and greedy starts are plans."""
+"""What the coarse model says of the lower levels holds for every plan, and the model takes greedy plans."""
 
 import pytest
 from hypothesis import given, settings
 
 from numaplan.model.plan import LEVELS, MAXIMIZED, Limit, Status
 from numaplan.model.request import InterfaceRequest, InterfaceType
-from numaplan.placement import objective, start
+from numaplan.placement import greedy, objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
 from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans
 from numaplan.placement.levels import Bound, Budget, Run
 from numaplan.placement.options import build_problem
 from numaplan.placement.solve import solve
-from numaplan.placement.start import starts
 from numaplan.placement.verify import verify
 from tests.depth import draws
 from tests.hosts import Nic, host
@@ -46,13 +46,14 @@ def test_no_plan_beats_the_relaxed_bound_of_a_level_it_holds_for(case: Case) -> 
     assert [bound.name for bound in above] == list(LEVELS[len(goals) :])
 
 
-def test_greedy_starts_are_plans_where_guests_ask_for_cpus_and_memory_alone() -> None:
+def test_the_model_takes_greedy_plans_where_guests_ask_for_cpus_and_memory_alone() -> None:
     request = ask(*(guest(f"g{i}", 1 + i % 4, required=False, priority=1 + i % 3) for i in range(20)))
     problem = build_problem(request, host_facts(request, host("4n:4c:2t", llcs_per_node=2)))
     coarse = formulate(problem, coarse_units(problem), fine=False)
     priority = objective.priority(coarse)
     found = [
-        coarse.model.solve(ZERO, maximize=False, work=1, fixed=ways).solution for ways in starts(coarse, UNLIMITED)
+        coarse.model.solve(ZERO, maximize=False, work=1, fixed=ways).solution
+        for ways in greedy_plans(coarse, UNLIMITED)
     ]
     assert all(found)
     worth = [priority.value(solution) for solution in found]
@@ -60,7 +61,7 @@ def test_greedy_starts_are_plans_where_guests_ask_for_cpus_and_memory_alone() ->
     assert worth[0] > 0
 
 
-def test_a_greedy_start_takes_a_link_of_unknown_speed_to_carry_anything() -> None:
+def test_a_greedy_plan_takes_a_link_of_unknown_speed_to_carry_anything() -> None:
     port = InterfaceRequest("d", InterfaceType.SRIOV, pf="ens0", mbps=9000)
     request = ask(*(guest(f"g{i}", 1, interfaces=(port,)) for i in range(3)))
     placed = {}
@@ -68,7 +69,7 @@ def test_a_greedy_start_takes_a_link_of_unknown_speed_to_carry_anything() -> Non
         snapshot = host("1n:4c:1t", nics=[Nic("ens0", 0, 4, speed_mbps=speed)])
         problem = build_problem(request, host_facts(request, snapshot))
         coarse = formulate(problem, coarse_units(problem), fine=False)
-        placed[speed] = max(sum(ways.values()) for ways in starts(coarse, UNLIMITED))
+        placed[speed] = max(sum(ways.values()) for ways in greedy_plans(coarse, UNLIMITED))
     assert placed == {None: 3, 10000: 1}
 
 
@@ -88,19 +89,19 @@ def _placed(f: Formulation, ways: dict[int, int]) -> tuple[int, int]:
     return count[True], count[False]
 
 
-def test_greedy_starts_end_with_the_time_but_have_all_required_guests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greedy_plans_end_with_the_time_but_have_all_required_guests(monkeypatch: pytest.MonkeyPatch) -> None:
     f = _half_required()
-    assert [_placed(f, ways) for ways in starts(f, UNLIMITED)[:1]] == [(4, 9)]
-    assert starts(f, lambda: 0.0) == starts(f, UNLIMITED)
-    monkeypatch.setattr(start, "SOON", 0)
-    assert starts(f, lambda: 1.0) == starts(f, UNLIMITED)
-    assert [_placed(f, ways) for ways in starts(f, lambda: 0.0)] == [(4, 0)]
+    assert [_placed(f, ways) for ways in greedy_plans(f, UNLIMITED)[:1]] == [(4, 9)]
+    assert greedy_plans(f, lambda: 0.0) == greedy_plans(f, UNLIMITED)
+    monkeypatch.setattr(greedy, "SOON", 0)
+    assert greedy_plans(f, lambda: 1.0) == greedy_plans(f, UNLIMITED)
+    assert [_placed(f, ways) for ways in greedy_plans(f, lambda: 0.0)] == [(4, 0)]
     left = iter([3.0, 2.0, 1.0])
-    assert [_placed(f, ways) for ways in starts(f, lambda: next(left, 0.0))] == [(4, 3)]
+    assert [_placed(f, ways) for ways in greedy_plans(f, lambda: next(left, 0.0))] == [(4, 3)]
 
 
-def test_a_plan_of_greedy_starts_that_ended_with_the_time_is_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "SOON", 0)
+def test_a_plan_of_greedy_plans_that_ended_with_the_time_is_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(greedy, "SOON", 0)
     request = ask(guest("g", 4), *(guest(f"h{i}", 2, required=False) for i in range(4)))
     snapshot = host("2n:4c:2t")
     plan = solve(request, snapshot, budget=Budget(remaining=lambda: 0.0))

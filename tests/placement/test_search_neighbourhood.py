@@ -14,10 +14,10 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, Solving
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans
 from numaplan.placement.levels import Budget, Progress, Run, Turn, hold
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.options import build_problem
-from numaplan.placement.start import starts
 from tests.depth import draws
 from tests.hosts import host
 from tests.placement.random_cases import Case, requests_and_hosts
@@ -33,7 +33,7 @@ def made(kind: int, seed: int) -> tuple[Formulation, Linear, Linear, tuple[int, 
     instance = make_instance(HOSTS[kind], 0.95, seed)
     problem = build_problem(instance.request, host_facts(instance.request, instance.snapshot))
     f = formulate(problem, coarse_units(problem), fine=False)
-    ways = next(iter(starts(f, UNLIMITED)))
+    ways = next(iter(greedy_plans(f, UNLIMITED)))
     cost = objective.cross_node_cost(f)
     start = f.model.solve(cost, maximize=False, work=1, fixed=ways).solution
     return f, objective.priority(f), cost, start
@@ -60,7 +60,7 @@ def test_of_hundreds_without_a_place_some_are_looked_at_each_time(monkeypatch: p
     problem = build_problem(request, host_facts(request, host("16n:16c:2t", memory_gib=60)))
     f = formulate(problem, coarse_units(problem), fine=False)
     priority = objective.priority(f)
-    start = f.model.solve(ZERO, maximize=True, work=1, fixed=next(iter(starts(f, UNLIMITED)))).solution
+    start = f.model.solve(ZERO, maximize=True, work=1, fixed=next(iter(greedy_plans(f, UNLIMITED)))).solution
 
     def bettered() -> int:
         turn = Turn("priority", priority, Solved(Outcome.FEASIBLE, start, FAR, 0.0), None, 0.05)

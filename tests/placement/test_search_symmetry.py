@@ -17,11 +17,11 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, Solved
 from numaplan.placement.facts import host_facts
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans
 from numaplan.placement.levels import Budget, Goals, Progress, Reached, Run, Turn, hold
 from numaplan.placement.options import build_problem
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.search import search
-from numaplan.placement.start import starts
 from numaplan.placement.symmetry import Symmetry
 from tests.depth import draws
 from tests.hosts import host
@@ -169,7 +169,7 @@ def begun(run: Run, seed: int, fill: float) -> tuple[Formulation, tuple[Linear, 
     """A request to the largest host with its priority and cost, what symmetry tells of it, and a greedy plan."""
     made = make_instance(HOSTS[4], fill, seed)
     f, priority, cost = coarse(made.request, made.snapshot)
-    start = f.model.solve(cost, maximize=False, work=0.1, fixed=starts(f, UNLIMITED)[0]).solution
+    start = f.model.solve(cost, maximize=False, work=0.1, fixed=greedy_plans(f, UNLIMITED)[0]).solution
     return f, (priority, cost), Symmetry(run, f, {"priority": priority, "cross_node_cost": cost}), start
 
 

@@ -9,12 +9,12 @@ from numaplan.placement.conflict.judge import Judge, Patience
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.greedy import greedy_plans
 from numaplan.placement.joined import Lies
 from numaplan.placement.levels import MANY_NODES, Budget, sharpened
 from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import some_plan
-from numaplan.placement.start import starts
 
 # CP-SAT's deterministic time; about ten seconds on a quiet machine.
 WORK: Final = 10.0
@@ -52,7 +52,7 @@ def _of_whole_model(asked: CopiesProblem, most: int) -> tuple[Formulation, Linea
     f, placed = formulate_copies(asked, most)
     all_placed = f.model.copy()
     all_placed.at_least(placed, most)
-    hint = next(iter(starts(f, UNLIMITED)), {})
+    hint = next(iter(greedy_plans(f, UNLIMITED)), {})
     found = all_placed.solve(ZERO, maximize=False, work=_FIRST_WORK, hint=hint)
     return f, placed, found if found.solution else f.model.solve(placed, maximize=True, work=WORK)
 
@@ -117,7 +117,7 @@ def _as_known(asked: CopiesProblem, problem: Problem, lies: Lies) -> tuple[Formu
 
 def _of_neighbourhoods(asked: CopiesProblem, most: int) -> tuple[Formulation, Linear, Solved]:
     f, placed = formulate_copies(asked, most)
-    known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(starts(f, UNLIMITED)), {})), most, 0.0)
+    known = Solved(Outcome.UNKNOWN, completed(f, placed, next(iter(greedy_plans(f, UNLIMITED)), {})), most, 0.0)
     for stale, work in ((_BRIEF, _DOUBT_WORK), (_LONG, WORK)):
         solution = known.solution and more_placed(f, placed, known.bound, known.solution, stale=stale)
         if solution and placed.value(solution) == known.bound:

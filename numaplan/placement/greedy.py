@@ -23,7 +23,7 @@ Order = Callable[[int], tuple[float, ...]]
 SOON: Final = 10_000
 
 
-def starts(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
+def greedy_plans(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
     """Hints for coarse `f`, best first: how many guests of each unit go each way.
 
     Where time is over there is one at least, in which guests that are not required may not have been tried.
