@@ -9,9 +9,9 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.greedy import greedy_plans
-from numaplan.placement.joined import Lies
 from numaplan.placement.levels import Budget
-from numaplan.placement.nearby import Nearby, completed, lies_in
+from numaplan.placement.lies import Lies, completed, lies_in
+from numaplan.placement.nearby import Nearby
 from numaplan.placement.problem import Problem
 
 # CP-SAT's deterministic time to complete a plan of which the ways are known.

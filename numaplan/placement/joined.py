@@ -6,12 +6,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from numaplan.model.guest import VcpuId
-from numaplan.model.host import NodeId
 from numaplan.model.request import CellRequest, GuestRequest
+from numaplan.placement.lies import Lies
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
-
-# On which nodes the cells of guests lie, by the guests' names.
-Lies = Mapping[str, tuple[NodeId, ...]]
 
 Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int, str | None]
 

@@ -1,7 +1,6 @@
 """More guests beside those of a solution: a few nodes at a time are planned anew, all others held."""
 
 import random
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,13 +10,11 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.greedy import greedy_plans, size
-from numaplan.placement.joined import Joined, Lies
+from numaplan.placement.joined import Joined
 from numaplan.placement.levels import Budget, Run, Turn
+from numaplan.placement.lies import Lies, as_they_lie, completed, lies_in
 from numaplan.placement.neighbourhood import FEWEST_NODES, MANY, Search, elsewhere
 from numaplan.placement.problem import Problem
-
-# CP-SAT's deterministic time to complete what is known of a solution.
-_START_WORK: Final = 0.3
 
 # When so often in vain room was made on a node, it is another one's turn.
 _TRIES: Final = 8
@@ -40,15 +37,6 @@ class Manner:
 THOROUGH: Final = Manner(3, 0.1)
 STEADY: Final = Manner(3, 0.05)
 BRISK: Final = Manner(4, 0.015)
-
-
-def lies_in(f: Formulation, solution: Sequence[int]) -> Lies:
-    """Where those lie that have a place in a solution of a coarse model, equal guests in the order of the request."""
-    found: dict[str, tuple[NodeId, ...]] = {}
-    for u, unit in enumerate(f.units):
-        ways = [option.nodes for option, count in f.options(u) for _ in range(count.value(solution))]
-        found.update(zip(unit.names, ways, strict=False))
-    return found
 
 
 class Neighbour:
@@ -165,30 +153,6 @@ class Nearby:
             if gained >= 0:
                 self.solution = found.solution
         return self._ways()
-
-
-def as_they_lie(f: Formulation, known: Lies) -> dict[int, int]:
-    """How many guests go each way if all that can lie as in `known`, the others none."""
-    start = {var: 0 for ways in f.choice for count in ways.values() for var, _ in count.terms}
-    for u, unit in enumerate(f.units):
-        ways = {option.nodes: count.terms[0][0] for option, count in f.options(u)}
-        for name in unit.names:
-            if name in known and known[name] in ways:
-                start[ways[known[name]]] += 1
-    return start
-
-
-def completed(
-    f: Formulation, placed: Linear, start: Mapping[int, int], *, hint: Mapping[int, int] | None = None
-) -> tuple[int, ...]:
-    """A solution in which no more guests go each way than in `start`, as many `placed` as can be; () if not soon found.
-
-    The search begins at `hint`, or at `start` itself. That may be wrong, as a greedy plan may be.
-    """
-    within = f.model.copy()
-    for var, count in start.items():
-        within.at_most(Linear(((var, 1),)), count)
-    return within.solve(placed, maximize=True, work=_START_WORK, hint=start if hint is None else hint).solution
 
 
 def more_placed(

@@ -17,7 +17,7 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import UNBOUNDED, ZERO, Aim, Linear, Outcome, Solved, total
 from numaplan.placement.first import greedy_plan, part_of_greedy_plan, plan_of_required
 from numaplan.placement.formulation import Formulation, coarse_units, fine_units
-from numaplan.placement.joined import Joined, Lies, joined
+from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import (
     MANY_NODES,
     WORK,
@@ -34,7 +34,7 @@ from numaplan.placement.levels import (
     sharpened,
     to_beat,
 )
-from numaplan.placement.nearby import lies_in
+from numaplan.placement.lies import Lies, lies_in
 from numaplan.placement.neighbourhood import improve
 from numaplan.placement.packing import counted_priority
 from numaplan.placement.problem import Problem

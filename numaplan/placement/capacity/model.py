@@ -17,7 +17,7 @@ from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.current import pinned_cpus
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.formulation import Formulation, Unit
-from numaplan.placement.joined import Lies
+from numaplan.placement.lies import Lies
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
 

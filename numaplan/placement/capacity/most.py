@@ -10,9 +10,9 @@ from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.greedy import greedy_plans
-from numaplan.placement.joined import Lies
 from numaplan.placement.levels import MANY_NODES, Budget, sharpened
-from numaplan.placement.nearby import STEADY, Neighbour, as_they_lie, completed, more_placed
+from numaplan.placement.lies import Lies, as_they_lie, completed
+from numaplan.placement.nearby import STEADY, Neighbour, more_placed
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import some_plan
 

@@ -19,7 +19,8 @@ from numaplan.placement.cpsat import ZERO, Outcome, total
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.formulation import Formulation, memory_key
 from numaplan.placement.levels import MANY_NODES, Budget
-from numaplan.placement.nearby import Neighbour, completed, more_placed
+from numaplan.placement.lies import completed
+from numaplan.placement.nearby import Neighbour, more_placed
 from numaplan.placement.problem import Option
 
 # CP-SAT's deterministic time of one search. A proof for one copy more is easy or hopeless.

@@ -15,8 +15,7 @@ from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_ne
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.formulation import Formulation, coarse_units
-from numaplan.placement.joined import Lies
-from numaplan.placement.nearby import lies_in
+from numaplan.placement.lies import Lies, lies_in
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
 
 # CP-SAT's deterministic time to choose among the ways to fill nodes, and to place guests as such a choice says.
