@@ -10,7 +10,8 @@ from numaplan.model.request import CellRequest, GuestRequest
 from numaplan.placement.lies import Lies
 from numaplan.placement.problem import CellDemand, DeviceDemand, GuestClass, Option, Problem
 
-Needs = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int, str | None]
+# What guests are alike by.
+_Key = tuple[tuple[CellDemand, ...], tuple[DeviceDemand, ...], tuple[Option, ...], bool, int, int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def joined(problem: Problem) -> Joined:
     rest = [_renamed(guests, speaker) for c, guests in enumerate(problem.classes) if c not in taken]
     ones = [_renamed(one, speaker) for one, _ in groups.values()]
     shunned = {name for guests in (*rest, *ones) for name in guests.request.anti_affinity}
-    classes: dict[Needs, GuestClass] = {}
+    classes: dict[_Key, GuestClass] = {}
     for one in ones:
         # Who keeps away from others, or others from it, is one of a kind.
         apart = one.request.name if one.request.anti_affinity or one.request.name in shunned else None

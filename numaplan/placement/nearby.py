@@ -26,7 +26,7 @@ _FIRST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Emptying:
     """How room is made: how many `nodes` may take what is on another, and CP-SAT's deterministic time for each try."""
 
     nodes: int
@@ -34,9 +34,9 @@ class Manner:
 
 
 # Short looks find what a long one does not, the shortest ones on many nodes, unless CPUs and pages are scarce at once.
-THOROUGH: Final = Manner(3, 0.1)
-STEADY: Final = Manner(3, 0.05)
-BRISK: Final = Manner(4, 0.015)
+THOROUGH: Final = Emptying(3, 0.1)
+STEADY: Final = Emptying(3, 0.05)
+BRISK: Final = Emptying(4, 0.015)
 
 
 class Neighbour:
@@ -61,7 +61,7 @@ class Neighbour:
         self.lies = joint.lies_apart(lies) if lies else self.lies
         return bool(lies)
 
-    def has_all(self, joint: Joined, manner: Manner, rounds: int) -> bool:
+    def has_all(self, joint: Joined, emptying: Emptying, rounds: int) -> bool:
         """Whether all required guests find a place near it by making room so often; False: not known.
 
         Asked again of the same problem, it goes on where it stopped.
@@ -69,7 +69,7 @@ class Neighbour:
         if self._asked is not joint:
             self._asked = joint
             self._nearby = Nearby.of(joint.problem, joint.lies_together(self.lies), self._budget.remaining)
-        if self._nearby is None or not self._nearby.make_room(self._budget, manner, rounds):
+        if self._nearby is None or not self._nearby.make_room(self._budget, emptying, rounds):
             return False
         self.learn(joint, self._nearby.lies())
         return True
@@ -122,7 +122,7 @@ class Nearby:
         self.solution = more_placed(self._f, self._placed, self._most, self.solution, stale=stale, budget=budget)
         return self._ways()
 
-    def make_room(self, budget: Budget, manner: Manner = THOROUGH, rounds: int = _ROUNDS) -> dict[int, int]:
+    def make_room(self, budget: Budget, emptying: Emptying = THOROUGH, rounds: int = _ROUNDS) -> dict[int, int]:
         """Empties one node after the other as far as others can take what is on it.
 
         On a host that is nearly full, what is left lies scattered where none of those without a place can use it.
@@ -137,11 +137,11 @@ class Nearby:
             if tries == _TRIES:
                 emptied, tries = self._dice.choice(nodes), 0
             others = [node for node in nodes if node != emptied]
-            beside = self._dice.sample(others, min(manner.nodes, len(others)))
+            beside = self._dice.sample(others, min(emptying.nodes, len(others)))
             found = self._f.model.solve(
                 self._placed * _FIRST - taken[emptied],
                 maximize=True,
-                work=manner.work,
+                work=emptying.work,
                 seconds=seconds,
                 hint=dict(enumerate(self.solution)),
                 fixed=elsewhere(self._f, self.solution, frozenset([emptied, *beside])),

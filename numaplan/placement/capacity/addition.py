@@ -11,7 +11,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.request import Request, ThreadPolicy
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.elastic import Stretch, grown_facts
-from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem, formulate_copies
+from numaplan.placement.capacity.model import CopiesProblem, WaysTaken, copies_problem, formulate_copies
 from numaplan.placement.capacity.room import NOT_SETTLED, WORK, Room, find_room
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.cpsat import ZERO, Outcome
@@ -41,7 +41,7 @@ class Grown:
     request: Request
     snapshot: Snapshot
     asked: CopiesProblem
-    held: Held
+    held: WaysTaken
     count: int
 
     def room(self, more: Mapping[Supply, int], *, node: NodeId | None = None) -> Room:

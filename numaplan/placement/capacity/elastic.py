@@ -11,7 +11,7 @@ from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import (
     CopiesProblem,
-    Held,
+    WaysTaken,
     copies_problem,
     formulate_copies,
     hold,
@@ -101,7 +101,7 @@ class Stretch:
         ]
 
     def least(
-        self, needs: Mapping[Supply, int], *, single: bool, linked: bool = True, held: Held | None = None
+        self, needs: Mapping[Supply, int], *, single: bool, linked: bool = True, held: WaysTaken | None = None
     ) -> Stretched:
         """The least that makes room for all copies: of a `single` supply, else of as few supplies as can be.
 

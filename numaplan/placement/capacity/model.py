@@ -23,7 +23,7 @@ from numaplan.placement.problem import GuestClass, Option, Problem
 
 Nodes = frozenset[NodeId]
 # How many guests of a class go each way: by its number, the nodes of the cells, and whether they stay as they are.
-Held = Mapping[tuple[int, tuple[NodeId, ...], bool], int]
+WaysTaken = Mapping[tuple[int, tuple[NodeId, ...], bool], int]
 
 # No guest has this name, so a link to it binds nothing; but a guest with a link is told apart from its equals.
 _NOBODY: Final = ""
@@ -187,7 +187,7 @@ def formulate_copies(
     return f, placed
 
 
-def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:
+def ways_taken(f: Formulation, solution: Sequence[int]) -> WaysTaken:
     """Which ways the guests of a solution go."""
     taken: dict[tuple[int, tuple[NodeId, ...], bool], int] = defaultdict(int)
     for u, unit in enumerate(f.units):
@@ -196,7 +196,7 @@ def ways_taken(f: Formulation, solution: Sequence[int]) -> Held:
     return {way: count for way, count in taken.items() if count}
 
 
-def lies_so(problem: Problem, held: Held) -> Lies:
+def lies_so(problem: Problem, held: WaysTaken) -> Lies:
     """Where guests lie if so many go each way, those of a class in the order of the request."""
     found: dict[str, tuple[NodeId, ...]] = {}
     for c, guests in enumerate(problem.classes):
@@ -205,7 +205,7 @@ def lies_so(problem: Problem, held: Held) -> Lies:
     return found
 
 
-def hint_of(f: Formulation, held: Held) -> dict[int, int]:
+def hint_of(f: Formulation, held: WaysTaken) -> dict[int, int]:
     """Values of variables from which a search may start: a solution for one copy less."""
     found = {}
     for u, unit in enumerate(f.units):
@@ -215,7 +215,7 @@ def hint_of(f: Formulation, held: Held) -> dict[int, int]:
     return found
 
 
-def hold(f: Formulation, held: Held) -> None:
+def hold(f: Formulation, held: WaysTaken) -> None:
     """Demands that at least so many guests go each way."""
     ways: dict[tuple[int, tuple[NodeId, ...], bool], list[Linear]] = defaultdict(list)
     room: Counter[int] = Counter()

@@ -12,7 +12,7 @@ from numaplan.model.request import CellRequest, DeviceRequest, InterfaceRequest,
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.addition import Addition, Grown, least_addition
 from numaplan.placement.capacity.elastic import Stretch, grown_facts
-from numaplan.placement.capacity.model import CopiesProblem, Held, copies_problem
+from numaplan.placement.capacity.model import CopiesProblem, WaysTaken, copies_problem
 from numaplan.placement.capacity.room import Room
 from numaplan.placement.capacity.supply import Supply, Thing
 from numaplan.placement.conflict.asks import listed
@@ -39,7 +39,7 @@ _ALONE: Final = "no addition to a node makes room for one more {vm}, which has n
 _NOTHING: Final = "adding CPUs, memory or VFs to the existing nodes does not make room for one more {vm}"
 
 
-def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: Held, count: int) -> NextCopy:
+def next_copy(request: Request, snapshot: Snapshot, asked: CopiesProblem, held: WaysTaken, count: int) -> NextCopy:
     """What it takes to place `count` copies, one more than find a place.
 
     `request` has one copy at least, as what copies ask for is looked up on the host for those that it has. One copy

@@ -8,7 +8,7 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.placement.capacity.model import (
     CopiesProblem,
-    Held,
+    WaysTaken,
     formulate_copies,
     hint_of,
     lies_so,
@@ -48,7 +48,7 @@ NOT_SETTLED: Final = Room(Outcome.UNKNOWN)
 
 
 def find_room(
-    asked: CopiesProblem, count: int, *, start: Held, around: frozenset[NodeId], node: NodeId | None = None
+    asked: CopiesProblem, count: int, *, start: WaysTaken, around: frozenset[NodeId], node: NodeId | None = None
 ) -> Room:
     """Whether `count` copies find a place, one of them on `node`.
 
@@ -77,7 +77,7 @@ def find_room(
     return _room(asked, f, result.solution) if result.solution else Room(result.outcome)
 
 
-def _judged(asked: CopiesProblem, count: int, start: Held, node: NodeId | None) -> Room:
+def _judged(asked: CopiesProblem, count: int, start: WaysTaken, node: NodeId | None) -> Room:
     """Whether they find a place, where copies are neither linked nor told apart."""
     problem = asked.required(count, on=node)
     known = Neighbour(Budget(), lies_so(problem, start))

@@ -13,7 +13,7 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.first import plain_plan
 from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import MANY_NODES
-from numaplan.placement.nearby import BRISK, STEADY, Manner, Neighbour
+from numaplan.placement.nearby import BRISK, STEADY, Emptying, Neighbour
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget, some_plan
 
@@ -37,15 +37,15 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; in
-    the `manner` that is best of most plans if none is given. All searches together may have `work` (class, way to lie,
-    VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; by
+    the `emptying` that is best for most plans if none is given. All searches together may have `work` (class, way to
+    lie, VFs wanted) triples; counting is free.
     """
 
     step: Budget
     few: int
     many: int
-    manner: Manner | None = None
+    emptying: Emptying | None = None
     unknown: int = sys.maxsize
     work: int = sys.maxsize
 
@@ -145,7 +145,7 @@ class Judge:
         if joint.problem.is_vast:
             return False
         many = len(joint.problem.facts.nodes) >= MANY_NODES
-        return self._known.has_all(joint, self._patience.manner or (BRISK if many else STEADY), rounds)
+        return self._known.has_all(joint, self._patience.emptying or (BRISK if many else STEADY), rounds)
 
     def _searched(self, joint: Joined, budget: Budget) -> bool | None:
         outcome, lies = some_plan(joint.problem, replace(budget, remaining=self._remaining))

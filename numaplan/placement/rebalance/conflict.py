@@ -23,7 +23,7 @@ MAX_PROBES: Final = 40
 _WORK: Final = 1.0
 
 
-def why_impossible(question: Rebalancing) -> Conflict:
+def why_no_moves(question: Rebalancing) -> Conflict:
     """Guests that cannot all be on this host; with very many the set may not be the smallest: see MAX_PROBES."""
     stuck = [each for each in question.fixed if each.guest.name in question.mend.leave]
     if stuck:

@@ -19,7 +19,7 @@ from numaplan.placement.facts import HostFacts
 from numaplan.placement.fingerprint import fingerprint
 from numaplan.placement.objective import cross_node_cost
 from numaplan.placement.problem import GuestClass, Option, Problem
-from numaplan.placement.rebalance.conflict import fixed_pair, why_impossible
+from numaplan.placement.rebalance.conflict import fixed_pair, why_no_moves
 from numaplan.placement.rebalance.defects import find_defects
 from numaplan.placement.rebalance.kind import can_stop
 from numaplan.placement.rebalance.model import Mend, StayOrMove
@@ -328,7 +328,7 @@ def _unknown(question: Rebalancing, notes: tuple[str, ...]) -> Moves:
 
 def _impossible(question: Rebalancing) -> Moves:
     moves = _without_plan(question, MovesStatus.INFEASIBLE, Status.INFEASIBLE, Limit.NONE)
-    return replace(moves, plan=replace(moves.plan, conflict=why_impossible(question)))
+    return replace(moves, plan=replace(moves.plan, conflict=why_no_moves(question)))
 
 
 def _without_plan(question: Rebalancing, status: MovesStatus, plan_status: Status, limit: Limit) -> Moves:
