@@ -79,7 +79,7 @@ def _float(
     facts: HostFacts, requests: list[GuestRequest], placements: list[Placement]
 ) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
     """Fills in where emulators and iothreads float, once it is known what everybody holds."""
-    sets = [dedicated_cpus(request, placement) for request, placement in zip(requests, placements, strict=True)]
+    sets = [exclusive_cpus(request, placement) for request, placement in zip(requests, placements, strict=True)]
     held = CpuSet(cpu for cpus in sets for cpu in cpus)
     isolated = CpuSet(
         cpu
@@ -106,7 +106,7 @@ def _float(
     return tuple(finished), tuple(notes)
 
 
-def dedicated_cpus(request: GuestRequest, placement: Placement) -> CpuSet:
+def exclusive_cpus(request: GuestRequest, placement: Placement) -> CpuSet:
     """Every CPU that a placement gives to one thread alone."""
     cpus = [cpu for cell in placement.cells for v, one in cell.vcpus if v in request.dedicated_vcpus for cpu in one]
     if request.emulator is not EmulatorPolicy.SHARE:

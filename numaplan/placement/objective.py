@@ -158,7 +158,7 @@ def moves(f: Formulation) -> Linear:
     return total(count)
 
 
-def ties(f: Formulation) -> Linear:
+def tie_break(f: Formulation) -> Linear:
     """The tie-break below all levels: guests that stay keep their devices; larger pages where there is a choice."""
     sizes = sorted({size for key in f.memory_flows for size in key.page_sizes_kib})
     pages = [flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items()]

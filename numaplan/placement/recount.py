@@ -6,7 +6,7 @@ from numaplan.cpuset import CpuSet
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.current import is_moved
-from numaplan.placement.expand import dedicated_cpus
+from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import HostFacts
 
 
@@ -15,7 +15,7 @@ def recount(request: Request, facts: HostFacts, placements: Sequence[Placement])
     by_name = {guest.name: guest for guest in request.guests}
     held = facts.taken
     for placement in placements:
-        held |= dedicated_cpus(by_name[placement.vm], placement)
+        held |= exclusive_cpus(by_name[placement.vm], placement)
     memory = {cell.memory_node for placement in placements for cell in placement.cells}
     return {
         "llc_spans": sum(_spans(facts, by_name[placement.vm], placement) for placement in placements),
@@ -28,7 +28,7 @@ def recount(request: Request, facts: HostFacts, placements: Sequence[Placement])
 
 def _spans(facts: HostFacts, request: GuestRequest, placement: Placement) -> int:
     spans = 0
-    own = dedicated_cpus(request, placement)
+    own = exclusive_cpus(request, placement)
     for i, cell in enumerate(placement.cells):
         cpus = CpuSet(cpu for v, one in cell.vcpus if v in request.dedicated_vcpus for cpu in one)
         if cpus:

@@ -288,7 +288,7 @@ def _lower_goals(f: Formulation, held: Mapping[str, int]) -> Goals:
         ("free_llcs", objective.free_llcs(f)),
         ("free_cores", objective.free_cores(f)),
         ("moves", objective.moves(f)),
-        ("ties", objective.ties(f)),
+        ("ties", objective.tie_break(f)),
     )
     f.model.at_least(objective.priority(f), held["priority"])
     f.model.at_most(objective.cross_node_cost(f), held["cross_node_cost"])

@@ -23,7 +23,7 @@ from numaplan.placement.conflict.reasons import Reason, devices_there, what_node
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.demands import needs
-from numaplan.placement.expand import dedicated_cpus
+from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.joined import joined
@@ -294,7 +294,7 @@ def _exceeded(problem: Problem) -> str | None:
 def _left_over(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> HostFacts:
     """The host as it is beside `placements`."""
     by_name = {guest.name: guest for guest in request.guests}
-    sets = {p.vm: dedicated_cpus(by_name[p.vm], p) for p in placements}
+    sets = {p.vm: exclusive_cpus(by_name[p.vm], p) for p in placements}
     held = CpuSet(cpu for cpus in sets.values() for cpu in cpus)
     alone = [name for name in sets if by_name[name].thread_policy is ThreadPolicy.ISOLATE]
     idle = idle_siblings(facts, CpuSet(cpu for name in alone for cpu in sets[name]))

@@ -10,7 +10,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, ThreadPolicy
 from numaplan.placement.current import is_moved
-from numaplan.placement.expand import dedicated_cpus
+from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import HostFacts, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
@@ -68,7 +68,7 @@ class _Claims:
     @classmethod
     def of(cls, facts: HostFacts, targets: Sequence[Target], staying: Sequence[Standing]) -> "_Claims":
         """Those of all guests."""
-        held = {target.request.name: dedicated_cpus(target.request, target.placement) for target in targets}
+        held = {target.request.name: exclusive_cpus(target.request, target.placement) for target in targets}
         idle = {target.request.name: _idle(facts, target.request, held[target.request.name]) for target in targets}
         cpus = [cpu for own in held.values() for cpu in own]
         devices = [given_devices(target.placement) for target in targets]
@@ -113,7 +113,7 @@ def _gives_way(facts: HostFacts, target: Target, standing: Standing, claims: _Cl
     It does where that is another's; one of a guest that is not asked for also where the host names a pool for it, and
     where somebody comes to a sibling that is to nobody because of it.
     """
-    lost = standing.held - dedicated_cpus(target.request, target.placement)
+    lost = standing.held - exclusive_cpus(target.request, target.placement)
     if claims.are_on(lost & facts.allocatable, target.request.name):
         return True
     if target.asked:
@@ -195,7 +195,7 @@ def footprint_before(facts: HostFacts, standing: Standing, *, asked: bool) -> Fo
 def _footprint_of_quiet(facts: HostFacts, target: Target) -> Footprint:
     """What a guest holds that is asked for, or need not change: siblings are idle as the request has it."""
     assert target.standing is not None  # noqa: S101  # only guests that are there are quiet
-    cpus = dedicated_cpus(target.request, target.placement)
+    cpus = exclusive_cpus(target.request, target.placement)
     before = footprint_before(facts, target.standing, asked=True)
     return replace(before, idle=_idle(facts, target.request, cpus))
 
@@ -206,7 +206,7 @@ def _idle(facts: HostFacts, request: GuestRequest, cpus: CpuSet) -> CpuSet:
 
 def _footprint_after(facts: HostFacts, target: Target, whole: Whole) -> Footprint:
     request, placement = target.request, target.placement
-    cpus = dedicated_cpus(request, placement)
+    cpus = exclusive_cpus(request, placement)
     pool: Counter[NodeId] = Counter()
     for cell in placement.cells:
         pool[cell.numa_node] += sum(vcpu not in request.dedicated_vcpus for vcpu, _ in cell.vcpus)

@@ -9,7 +9,7 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import Core, NodeId
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest, InterfaceRequest, Request, ThreadPolicy
-from numaplan.placement.expand import dedicated_cpus
+from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import core_kinds, entries
@@ -58,7 +58,7 @@ class Host:
             guest.name: guests for guests in self.problem.classes for guest in guests.members
         }
         self.kind_of = {a: i for i, kind in enumerate(self.problem.device_kinds) for a in kind.members}
-        self._sets = {p.vm: dedicated_cpus(self.asked[p.vm], p) for p in placements}
+        self._sets = {p.vm: exclusive_cpus(self.asked[p.vm], p) for p in placements}
         self._held = CpuSet(cpu for cpus in self._sets.values() for cpu in cpus)
         self._idle = {
             name: idle_siblings(facts, cpus)
