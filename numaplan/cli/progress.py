@@ -43,7 +43,7 @@ def progress_line(
 
 def progress_text(progress: Progress, elapsed_s: float) -> str:
     """``cross_node_cost: 4770, none below 4740 · 12 s``."""
-    text = progress.level
+    text = str(progress.level)
     if progress.value is not None:
         text += f": {progress.value}"
         if progress.bound is not None and progress.bound != progress.value:

@@ -9,8 +9,22 @@ from numaplan.model.guest import CellId, GuestTopology, IothreadId, VcpuId
 from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 
-LEVELS = ("priority", "cross_node_cost", "llc_spans", "free_nodes", "free_llcs", "free_cores", "moves")
-MAXIMIZED = frozenset({"priority", "free_nodes", "free_llcs", "free_cores"})
+
+class LevelName(StrEnum):
+    """The levels of the objective in their order; the last breaks ties below them, and no plan tells it."""
+
+    PRIORITY = "priority"
+    CROSS_NODE_COST = "cross_node_cost"
+    LLC_SPANS = "llc_spans"
+    FREE_NODES = "free_nodes"
+    FREE_LLCS = "free_llcs"
+    FREE_CORES = "free_cores"
+    MOVES = "moves"
+    TIES = "ties"
+
+
+LEVELS = tuple(name for name in LevelName if name is not LevelName.TIES)
+MAXIMIZED = frozenset({LevelName.PRIORITY, LevelName.FREE_NODES, LevelName.FREE_LLCS, LevelName.FREE_CORES})
 
 
 class Status(StrEnum):
@@ -89,7 +103,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the objective: `proven` when no better `value` exists with the levels before it at their optimum."""
+    """One level of the objective: `proven` when no better `value` exists with the levels before it at their optimum.
+
+    `name` is one of LEVELS, or whatever a plan of somebody else's says.
+    """
 
     name: str
     value: int

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from numaplan.model.host import NodeId
-from numaplan.model.plan import LEVELS, MAXIMIZED
+from numaplan.model.plan import LEVELS, MAXIMIZED, LevelName
 from numaplan.placement import objective
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.facts import HostFacts
@@ -21,7 +21,7 @@ class Relaxation:
         self._problem = problem
         self._bounds = {bound.name: bound for bound in bounds}
 
-    def best(self, name: str, above: Sequence[Bound]) -> int | None:
+    def best(self, name: LevelName, above: Sequence[Bound]) -> int | None:
         """What no plan beats at a level of which those `above` it keep the values they have.
 
         The relaxed level was bounded with the relaxed ones above it at what they reached. Plans that are no worse
@@ -39,20 +39,24 @@ class Relaxation:
         return bound.value >= relaxed if bound.name in MAXIMIZED else bound.value <= relaxed
 
 
-def best_anyway(facts: HostFacts, name: str) -> int:
+def best_anyway(facts: HostFacts, name: LevelName) -> int:
     """What no plan beats at a level below priority, whatever lies where: all that the host has, or none of it."""
-    most = {"free_nodes": len(facts.nodes), "free_llcs": len(facts.llcs), "free_cores": len(facts.snapshot.cores)}
+    most = {
+        LevelName.FREE_NODES: len(facts.nodes),
+        LevelName.FREE_LLCS: len(facts.llcs),
+        LevelName.FREE_CORES: len(facts.snapshot.cores),
+    }
     return most.get(name, 0)
 
 
-def relaxed_levels(f: Formulation) -> tuple[tuple[str, Linear], ...]:
+def relaxed_levels(f: Formulation) -> tuple[tuple[LevelName, Linear], ...]:
     """The levels below cost on coarse `f`: no plan has a better value than the optimum of each, in their order."""
     return (
-        ("llc_spans", _spans(f)),
-        ("free_nodes", objective.free_nodes(f)),
-        ("free_llcs", _free_llcs(f)),
-        ("free_cores", objective.free_cores(f)),
-        ("moves", objective.moves(f)),
+        (LevelName.LLC_SPANS, _spans(f)),
+        (LevelName.FREE_NODES, objective.free_nodes(f)),
+        (LevelName.FREE_LLCS, _free_llcs(f)),
+        (LevelName.FREE_CORES, objective.free_cores(f)),
+        (LevelName.MOVES, objective.moves(f)),
     )
 
 

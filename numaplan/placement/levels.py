@@ -5,28 +5,28 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from numaplan.model.plan import MAXIMIZED, Limit
+from numaplan.model.plan import MAXIMIZED, LevelName, Limit
 from numaplan.placement.clock import UNLIMITED, Remaining
 from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
 from numaplan.placement.formulation import Formulation
 
 # CP-SAT's deterministic time that each level may take at each grain; some two seconds each on a quiet machine.
-WORK: Final[Mapping[str, float]] = {
-    "priority": 4,
-    "cross_node_cost": 3,
-    "llc_spans": 1,
-    "free_nodes": 1,
-    "free_llcs": 1,
-    "free_cores": 1,
-    "moves": 1,
-    "ties": 0.2,
+WORK: Final[Mapping[LevelName, float]] = {
+    LevelName.PRIORITY: 4,
+    LevelName.CROSS_NODE_COST: 3,
+    LevelName.LLC_SPANS: 1,
+    LevelName.FREE_NODES: 1,
+    LevelName.FREE_LLCS: 1,
+    LevelName.FREE_CORES: 1,
+    LevelName.MOVES: 1,
+    LevelName.TIES: 0.2,
 }
 
 # Less than this is gone before the solver has looked at a model: what is known is as good then, and told at once.
 FUTILE_WORK: Final = 0.003
 
 # The part of what is left of a wall-clock limit that one step of a level may take; less where it is not named.
-SHARE: Final[Mapping[str, float]] = {"priority": 0.3, "cross_node_cost": 0.4}
+SHARE: Final[Mapping[LevelName, float]] = {LevelName.PRIORITY: 0.3, LevelName.CROSS_NODE_COST: 0.4}
 
 # From so many nodes on, the level below is out of the solver's reach unless it starts from a good solution.
 MANY_NODES: Final = 9
@@ -80,13 +80,13 @@ ALONE: Final[Rounds] = (Round((WHOLE,)),)
 FIRST: Final = Round((Step(0.3, Aim.BOTH),), Own.FULL)
 LAST: Final = Round((Step(0.7, Aim.BOTH),))
 LOWER: Final[Rounds] = (FIRST, Round((Step(0.7, Aim.LEAN_PROOF),)))
-UPPER_ON_MANY: Final[Mapping[str, Rounds]] = {
-    "priority": (FIRST, LAST),
-    "cross_node_cost": (FIRST, Round((Step(0.7, Aim.PROOF),))),
+UPPER_ON_MANY: Final[Mapping[LevelName, Rounds]] = {
+    LevelName.PRIORITY: (FIRST, LAST),
+    LevelName.CROSS_NODE_COST: (FIRST, Round((Step(0.7, Aim.PROOF),))),
 }
-UPPER_ON_FEW: Final[Mapping[str, Rounds]] = {
-    "priority": (Round((Step(0.09, Aim.BOTH), Step(0.12, Aim.CORE), Step(0.21, Aim.BOTH)), Own.FULL), LAST),
-    "cross_node_cost": (
+UPPER_ON_FEW: Final[Mapping[LevelName, Rounds]] = {
+    LevelName.PRIORITY: (Round((Step(0.09, Aim.BOTH), Step(0.12, Aim.CORE), Step(0.21, Aim.BOTH)), Own.FULL), LAST),
+    LevelName.CROSS_NODE_COST: (
         Round((Step(0.05, Aim.BOTH), Step(0.1, Aim.BOTH, Among.NEAR), Step(0.1, Aim.BOTH, Among.NEAR)), Own.BRIEF),
         Round((Step(0.1, Aim.PROOF, Among.BETTER),), Own.FULL),
         Round((Step(0.5, Aim.PROOF), Step(0.45, Aim.BOTH))),
@@ -95,14 +95,14 @@ UPPER_ON_FEW: Final[Mapping[str, Rounds]] = {
 
 # The part of its work that one of the lower levels gets where one above it is not proven: so it cannot be either.
 UNPROVABLE: Final = 0.3
-UPPER: Final = frozenset({"priority", "cross_node_cost"})
+UPPER: Final = frozenset({LevelName.PRIORITY, LevelName.CROSS_NODE_COST})
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a search is: the level at hand, the best value there and its bound (None: not known yet)."""
 
-    level: str
+    level: LevelName
     value: int | None
     bound: int | None
 
@@ -124,7 +124,7 @@ class Budget:
 class Bound:
     """What is known of a level: no plan does better than `bound`; `proven` that the plan reaches it."""
 
-    name: str
+    name: LevelName
     value: int
     bound: int
     proven: bool
@@ -139,10 +139,10 @@ class Reached:
     bounds: tuple[Bound, ...] = ()
 
 
-Goals = Sequence[tuple[str, Linear]]
+Goals = Sequence[tuple[LevelName, Linear]]
 
 # What nothing can beat at a level, where the levels before it reached these; None: not known.
-Best = Callable[[str, Sequence[Bound]], int | None]
+Best = Callable[[LevelName, Sequence[Bound]], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Turn:
     is to find what is soon found.
     """
 
-    name: str
+    name: LevelName
     goal: Linear
     known: Solved
     below: Linear | None
@@ -216,7 +216,7 @@ class Run:
         return Reached(Outcome.FEASIBLE, solution, tuple(bounds))
 
     def _in_steps(
-        self, f: Formulation, goal: Linear, name: str, steps: Sequence[Step], *, start: Solved, effort: float
+        self, f: Formulation, goal: Linear, name: LevelName, steps: Sequence[Step], *, start: Solved, effort: float
     ) -> Solved:
         """Optimises one level in `steps`, each from where the one before it ended, until something is proven."""
         result, tried = start, None
@@ -244,7 +244,7 @@ class Run:
         self,
         f: Formulation,
         goal: Linear,
-        name: str,
+        name: LevelName,
         *,
         solution: Sequence[int] = (),
         best: int | None = None,
@@ -287,22 +287,22 @@ class Run:
             return result
         return sharpened(result, known, goal, maximize=maximizes(name))
 
-    def seconds(self, name: str, part: float = 1.0) -> float | None:
+    def seconds(self, name: LevelName, part: float = 1.0) -> float | None:
         """What one step of a level may take of what is left on the clock: what it does not use is there for others."""
         seconds = self.budget.remaining()
         return None if seconds is None else seconds * SHARE.get(name, 0.15) * part
 
     def start(self, f: Formulation, hint: Mapping[int, int]) -> tuple[int, ...]:
         """Any solution, whatever the clock says."""
-        return f.model.solve(ZERO, maximize=False, work=WORK["priority"], hint=hint).solution
+        return f.model.solve(ZERO, maximize=False, work=WORK[LevelName.PRIORITY], hint=hint).solution
 
-    def tell(self, name: str, value: int | None, bound: int | None) -> None:
+    def tell(self, name: LevelName, value: int | None, bound: int | None) -> None:
         """Reports how far the search is."""
         if self.budget.report is not None:
             self.budget.report(Progress(name, value, bound))
 
 
-def to_beat(among: Among, name: str, goal: Linear, known: Solved) -> int | None:
+def to_beat(among: Among, name: LevelName, goal: Linear, known: Solved) -> int | None:
     """What a plan is to be better than; None: no such thing, or not known."""
     worth = goal.value(known.solution) if known.solution else None
     if among is Among.NEAR and not maximizes(name):
@@ -311,7 +311,7 @@ def to_beat(among: Among, name: str, goal: Linear, known: Solved) -> int | None:
     return worth if among is Among.BETTER else None
 
 
-def _limit(f: Formulation, name: str, goal: Linear, best: int | None) -> int:
+def _limit(f: Formulation, name: LevelName, goal: Linear, best: int | None) -> int:
     """What no plan beats at a level: what the variables' bounds allow, or `best` where that is known."""
     limit = f.model.upper(goal) if maximizes(name) else f.model.lower(goal)
     if best is None:
@@ -321,8 +321,10 @@ def _limit(f: Formulation, name: str, goal: Linear, best: int | None) -> int:
 
 def _below(goals: Goals, i: int) -> Linear | None:
     """What the next level wants to be small, where that is worth a thought at level `i`."""
-    name, goal = goals[i + 1] if i + 1 < len(goals) else ("", ZERO)
-    return (goal * -1 if maximizes(name) else goal) if name in UPPER else None
+    if i + 1 == len(goals) or goals[i + 1][0] not in UPPER:
+        return None
+    name, goal = goals[i + 1]
+    return goal * -1 if maximizes(name) else goal
 
 
 def sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) -> Solved:
@@ -339,7 +341,7 @@ def sharpened(result: Solved, known: Solved, goal: Linear, *, maximize: bool) ->
     return Solved(outcome, best.solution, bound, result.work)
 
 
-def hold(f: Formulation, name: str, goal: Linear, value: int) -> None:
+def hold(f: Formulation, name: LevelName, goal: Linear, value: int) -> None:
     """Demands that no level below gives up what this one reached."""
     if maximizes(name):
         f.model.at_least(goal, value)
@@ -347,6 +349,6 @@ def hold(f: Formulation, name: str, goal: Linear, value: int) -> None:
         f.model.at_most(goal, value)
 
 
-def maximizes(name: str) -> bool:
+def maximizes(name: LevelName) -> bool:
     """Whether more is better at a level."""
-    return name in MAXIMIZED or name == "ties"
+    return name in MAXIMIZED or name is LevelName.TIES

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.model.host import NodeId
+from numaplan.model.plan import LevelName
 from numaplan.placement.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Aim, Linear, Outcome, Solved, total
@@ -170,7 +171,7 @@ def more_placed(
     All of them plan the nodes of `around` anew, and others.
     """
     # What is placed counts like priority does.
-    turn = Turn("priority", placed, Solved(Outcome.FEASIBLE, solution, most, 0.0), None, 1.0)
+    turn = Turn(LevelName.PRIORITY, placed, Solved(Outcome.FEASIBLE, solution, most, 0.0), None, 1.0)
     manner = replace(MANY, stale=stale)
     return Search(f, turn, always=around).go_on(Run(budget or Budget()), manner, 0.0)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.plan import Placement
+from numaplan.model.plan import LevelName, Placement
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import exclusive_cpus
@@ -18,11 +18,13 @@ def recount(request: Request, facts: HostFacts, placements: Sequence[Placement])
         held |= exclusive_cpus(by_name[placement.vm], placement)
     memory = {cell.memory_node for placement in placements for cell in placement.cells}
     return {
-        "llc_spans": sum(_spans(facts, by_name[placement.vm], placement) for placement in placements),
-        "free_nodes": sum(node not in memory and facts.online(node).isdisjoint(held) for node in facts.nodes),
-        "free_llcs": sum(not llc.isdisjoint(facts.allocatable) and llc.isdisjoint(held) for llc in facts.llcs),
-        "free_cores": sum(c.cpus <= facts.allocatable and c.cpus.isdisjoint(held) for c in facts.snapshot.cores),
-        "moves": _moves(request, facts, placements),
+        LevelName.LLC_SPANS: sum(_spans(facts, by_name[placement.vm], placement) for placement in placements),
+        LevelName.FREE_NODES: sum(node not in memory and facts.online(node).isdisjoint(held) for node in facts.nodes),
+        LevelName.FREE_LLCS: sum(not llc.isdisjoint(facts.allocatable) and llc.isdisjoint(held) for llc in facts.llcs),
+        LevelName.FREE_CORES: sum(
+            c.cpus <= facts.allocatable and c.cpus.isdisjoint(held) for c in facts.snapshot.cores
+        ),
+        LevelName.MOVES: _moves(request, facts, placements),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from numaplan.model.plan import LEVELS, Limit
+from numaplan.model.plan import LEVELS, LevelName, Limit
 from numaplan.placement import objective
 from numaplan.placement.bounds import Relaxation, best_anyway, relaxed_levels
 from numaplan.placement.clock import is_over
@@ -92,7 +92,7 @@ class _Coarse:
             problem,
             joint,
             f,
-            (("priority", counted_priority(f)), ("cross_node_cost", objective.cross_node_cost(f))),
+            ((LevelName.PRIORITY, counted_priority(f)), (LevelName.CROSS_NODE_COST, objective.cross_node_cost(f))),
         )
 
     @property
@@ -225,7 +225,7 @@ def some_plan(problem: Problem, budget: Budget, *, without: str | None = None) -
     """What `feasible` says, and where guests lie in the plan that was found, {} if none was."""
     run = Run(budget)
     f = formulate(problem, coarse_units(problem), fine=False, without=without)
-    solved = run.solve(f, ZERO, "priority", effort=FEASIBLE_EFFORT, step=ANY_PLAN)
+    solved = run.solve(f, ZERO, LevelName.PRIORITY, effort=FEASIBLE_EFFORT, step=ANY_PLAN)
     if solved.outcome is Outcome.OPTIMAL:
         return Outcome.FEASIBLE, lies_in(f, solved.solution)
     return Outcome.UNKNOWN if solved.outcome is Outcome.INFEASIBLE and problem.truncated else solved.outcome, {}
@@ -245,7 +245,7 @@ def _search_fine(
     run: Run,
     chosen: Mapping[str, int | None],
     *,
-    held: Mapping[str, int],
+    held: Mapping[LevelName, int],
     relaxation: Relaxation,
     effort: float,
 ) -> _Fine:
@@ -280,18 +280,18 @@ def _pairs(problem: Problem) -> int:
     )
 
 
-def _lower_goals(f: Formulation, held: Mapping[str, int]) -> Goals:
+def _lower_goals(f: Formulation, held: Mapping[LevelName, int]) -> Goals:
     """The lower levels on a fine model, the upper ones held."""
     goals = (
-        ("llc_spans", objective.llc_spans(f)),
-        ("free_nodes", objective.free_nodes(f)),
-        ("free_llcs", objective.free_llcs(f)),
-        ("free_cores", objective.free_cores(f)),
-        ("moves", objective.moves(f)),
-        ("ties", objective.tie_break(f)),
+        (LevelName.LLC_SPANS, objective.llc_spans(f)),
+        (LevelName.FREE_NODES, objective.free_nodes(f)),
+        (LevelName.FREE_LLCS, objective.free_llcs(f)),
+        (LevelName.FREE_CORES, objective.free_cores(f)),
+        (LevelName.MOVES, objective.moves(f)),
+        (LevelName.TIES, objective.tie_break(f)),
     )
-    f.model.at_least(objective.priority(f), held["priority"])
-    f.model.at_most(objective.cross_node_cost(f), held["cross_node_cost"])
+    f.model.at_least(objective.priority(f), held[LevelName.PRIORITY])
+    f.model.at_most(objective.cross_node_cost(f), held[LevelName.CROSS_NODE_COST])
     return goals
 
 
@@ -310,7 +310,7 @@ def _carried(found: _Fine, f: Formulation, goals: Goals) -> tuple[int, ...]:
     fixed = {x.terms[0][0]: values.get(name, 0) for name, x in _named(f) if x.terms}
     # Who lies where is given, so what is left to choose are the switches of each level, which then do not compete.
     best = total(goal if maximizes(name) else goal * -1 for name, goal in goals)
-    return f.model.solve(best, maximize=True, work=WORK["llc_spans"], fixed=fixed).solution
+    return f.model.solve(best, maximize=True, work=WORK[LevelName.LLC_SPANS], fixed=fixed).solution
 
 
 def _named(f: Formulation) -> list[tuple[tuple[object, ...], Linear]]:
@@ -340,8 +340,8 @@ def _loosened(found: Reached, relaxation: Relaxation) -> tuple[Bound, ...]:
 def _recounted(bounds: Sequence[Bound], found: _Fine) -> tuple[Bound, ...]:
     """The upper levels as the fine solution has them: it holds what they reached, and may do better unasked."""
     goals = {
-        "priority": objective.priority(found.formulation),
-        "cross_node_cost": objective.cross_node_cost(found.formulation),
+        LevelName.PRIORITY: objective.priority(found.formulation),
+        LevelName.CROSS_NODE_COST: objective.cross_node_cost(found.formulation),
     }
     values = [(bound, goals[bound.name].value(found.solution)) for bound in bounds]
     return tuple(Bound(bound.name, value, bound.bound, value == bound.bound) for bound, value in values)
@@ -350,7 +350,10 @@ def _recounted(bounds: Sequence[Bound], found: _Fine) -> tuple[Bound, ...]:
 def _for_any_way(problem: Problem, bounds: Sequence[Bound]) -> tuple[Bound, ...]:
     """What is known of the best if guests may also go those ways that were left out: hardly anything."""
     asked = sum(guest.priority for guests in problem.classes for guest in guests.members)
-    known = [(bound, asked if bound.name == "priority" else best_anyway(problem.facts, bound.name)) for bound in bounds]
+    known = [
+        (bound, asked if bound.name is LevelName.PRIORITY else best_anyway(problem.facts, bound.name))
+        for bound in bounds
+    ]
     return tuple(Bound(bound.name, bound.value, best, bound.value == best) for bound, best in known)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from numaplan.model.plan import LevelName
 from numaplan.placement.aggregate import Aggregate, aggregate
 from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, total
 from numaplan.placement.formulation import Formulation
@@ -53,7 +54,7 @@ class _Sums:
 class Symmetry:
     """Bounds of the two upper levels of coarse `f`, and plans that come near them."""
 
-    def __init__(self, run: Run, f: Formulation, goals: Mapping[str, Linear]) -> None:
+    def __init__(self, run: Run, f: Formulation, goals: Mapping[LevelName, Linear]) -> None:
         self._run = run
         self._f = f
         self._goals = goals
@@ -61,7 +62,7 @@ class Symmetry:
         priced = prices(f)
         self._most = self._asked if priced is None else priced.most
         self._choices = {count.terms[0][0] for choice in f.choice for count in choice.values()}
-        self._sums: dict[str, _Sums] = {}
+        self._sums: dict[LevelName, _Sums] = {}
         # What is left of the work of all searches, in parts of the level's.
         self._left = MANY.most
         self._begun = False
@@ -70,9 +71,9 @@ class Symmetry:
         # How long the last way towards the sums took, in seconds of the clock.
         self._took = 0.0
 
-    def best(self, name: str, _above: Sequence[Bound]) -> int | None:
+    def best(self, name: LevelName, _above: Sequence[Bound]) -> int | None:
         """What no plan beats at a level, those above it being held; None where that is not known."""
-        anyway = self._most if name == "priority" else None
+        anyway = self._most if name is LevelName.PRIORITY else None
         goal, run = self._goals[name], self._run
         seconds = run.seconds(name, SUMS_PART)
         in_haste = round(ROUNDS * run.budget.scale) == 0 or (seconds is not None and seconds <= 0)
@@ -117,7 +118,7 @@ class Symmetry:
 
     def _leaves_out(self, turn: Turn) -> bool:
         """Whether more than some few of the guests are not placed."""
-        return self._goals["priority"].value(turn.known.solution) < (1 - LEFT_OUT) * self._asked
+        return self._goals[LevelName.PRIORITY].value(turn.known.solution) < (1 - LEFT_OUT) * self._asked
 
     def _by(self, wanted: Sequence[int], turn: Turn, sums: _Sums, end: float) -> Turn:
         """Goes towards the wanted sums, and then wherever something is gained; back where that was of no use.

@@ -4,18 +4,19 @@ from collections.abc import Iterator
 from typing import Final
 
 from numaplan.model.hosts import HostRanking, RankedHost
+from numaplan.model.plan import LevelName
 from numaplan.report.plan import conflict_text
 from numaplan.report.text import NONE, clean, grid, known, page
 from numaplan.report.unplaced import unplaced_lines
 
 _LEVELS: Final = (
-    ("priority", "priority"),
-    ("cross_node_cost", "cost"),
-    ("llc_spans", "spans"),
-    ("free_nodes", "free nodes"),
-    ("free_llcs", "free LLCs"),
-    ("free_cores", "free cores"),
-    ("moves", "moves"),
+    (LevelName.PRIORITY, "priority"),
+    (LevelName.CROSS_NODE_COST, "cost"),
+    (LevelName.LLC_SPANS, "spans"),
+    (LevelName.FREE_NODES, "free nodes"),
+    (LevelName.FREE_LLCS, "free LLCs"),
+    (LevelName.FREE_CORES, "free cores"),
+    (LevelName.MOVES, "moves"),
 )
 _NOT_READ: Final = "not read"
 

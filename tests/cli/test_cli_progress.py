@@ -4,9 +4,10 @@ import io
 from collections.abc import Iterator
 
 from numaplan.cli.progress import CLEAR, progress_line, progress_text
+from numaplan.model.plan import LevelName
 from numaplan.placement.search import Progress
 
-COST = Progress("cross_node_cost", 4770, 4740)
+COST = Progress(LevelName.CROSS_NODE_COST, 4770, 4740)
 
 
 class Terminal(io.StringIO):
@@ -20,9 +21,9 @@ def seconds(*values: float) -> Iterator[float]:
 
 def test_a_line_names_the_level_its_value_its_bound_and_the_time() -> None:
     assert progress_text(COST, 12.3) == "cross_node_cost: 4770, none below 4740 · 12 s"
-    assert progress_text(Progress("priority", 10, 12), 2.0) == "priority: 10, none above 12 · 2 s"
-    assert progress_text(Progress("priority", 12, 12), 2.0) == "priority: 12 · 2 s"
-    assert progress_text(Progress("priority", None, 12), 2.0) == "priority · 2 s"
+    assert progress_text(Progress(LevelName.PRIORITY, 10, 12), 2.0) == "priority: 10, none above 12 · 2 s"
+    assert progress_text(Progress(LevelName.PRIORITY, 12, 12), 2.0) == "priority: 12 · 2 s"
+    assert progress_text(Progress(LevelName.PRIORITY, None, 12), 2.0) == "priority · 2 s"
 
 
 def test_the_line_is_gone_when_the_search_is_over() -> None:

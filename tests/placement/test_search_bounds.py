@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 
-from numaplan.model.plan import LEVELS, MAXIMIZED, Limit, Status
+from numaplan.model.plan import LEVELS, MAXIMIZED, LevelName, Limit, Status
 from numaplan.model.request import InterfaceRequest, InterfaceType
 from numaplan.placement import greedy, objective
 from numaplan.placement.bounds import Relaxation, relaxed_levels
@@ -33,16 +33,20 @@ def test_no_plan_beats_the_relaxed_bound_of_a_level_it_holds_for(case: Case) -> 
         return
     problem = build_problem(case.request, host_facts(case.request, case.snapshot))
     coarse = formulate(problem, coarse_units(problem), fine=False)
-    goals = [("priority", objective.priority(coarse)), ("cross_node_cost", objective.cross_node_cost(coarse))]
+    goals = [
+        (LevelName.PRIORITY, objective.priority(coarse)),
+        (LevelName.CROSS_NODE_COST, objective.cross_node_cost(coarse)),
+    ]
     bounds = Run(Budget()).levels(coarse, [*goals, *relaxed_levels(coarse)], solution=()).bounds
     relaxation = Relaxation(problem, bounds[len(goals) :])
     assert [(b.name, b.value) for b in bounds[:2]] == [(level.name, level.value) for level in plan.levels[:2]]
     above: list[Bound] = []
     for level in plan.levels[len(goals) :]:
-        best = relaxation.best(level.name, above)
+        name = LevelName(level.name)
+        best = relaxation.best(name, above)
         assert best is not None
-        assert level.value <= best if level.name in MAXIMIZED else level.value >= best
-        above.append(Bound(level.name, level.value, level.bound, level.proven))
+        assert level.value <= best if name in MAXIMIZED else level.value >= best
+        above.append(Bound(name, level.value, level.bound, level.proven))
     assert [bound.name for bound in above] == list(LEVELS[len(goals) :])
 
 
@@ -117,8 +121,8 @@ def test_a_level_with_a_plan_goes_to_the_solver_where_there_is_work_for_more_tha
     priority = objective.priority(coarse)
     nobody = coarse.model.solve(priority, maximize=False, work=1).solution
     run = Run(Budget(scale=scale))
-    found = run.solve(coarse, priority, "priority", solution=nobody)
+    found = run.solve(coarse, priority, LevelName.PRIORITY, solution=nobody)
     assert priority.value(found.solution) == (1 if scale == 1 else 0)
     assert run.limit is (Limit.NONE if scale == 1 else Limit.WORK)
     if scale < 1:
-        assert Run(Budget(scale=scale)).solve(coarse, priority, "priority").work > 0
+        assert Run(Budget(scale=scale)).solve(coarse, priority, LevelName.PRIORITY).work > 0

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
+from numaplan.model.plan import LevelName
 from numaplan.placement import neighbourhood, objective
 from numaplan.placement.clock import UNLIMITED
 from numaplan.placement.constraints import formulate
@@ -42,9 +43,9 @@ def made(kind: int, seed: int) -> tuple[Formulation, Linear, Linear, tuple[int, 
 @pytest.mark.parametrize("kind", [3, 4])
 def test_neighbourhoods_better_the_goal_and_say_no_more_of_the_bound(kind: int) -> None:
     f, priority, cost, start = made(kind, 1)
-    hold(f, "priority", priority, priority.value(start))
+    hold(f, LevelName.PRIORITY, priority, priority.value(start))
     known = Solved(Outcome.FEASIBLE, start, 0, 0.0)
-    found = improve(Run(Budget()), f, Turn("cross_node_cost", cost, known, None, 0.05))
+    found = improve(Run(Budget()), f, Turn(LevelName.CROSS_NODE_COST, cost, known, None, 0.05))
     assert cost.value(found.solution) < cost.value(start)
     assert (found.outcome, found.bound) == (Outcome.FEASIBLE, 0)
     assert is_solution(f, found.solution)
@@ -63,7 +64,7 @@ def test_of_hundreds_without_a_place_some_are_looked_at_each_time(monkeypatch: p
     start = f.model.solve(ZERO, maximize=True, work=1, fixed=next(iter(greedy_plans(f, UNLIMITED)))).solution
 
     def bettered() -> int:
-        turn = Turn("priority", priority, Solved(Outcome.FEASIBLE, start, FAR, 0.0), None, 0.05)
+        turn = Turn(LevelName.PRIORITY, priority, Solved(Outcome.FEASIBLE, start, FAR, 0.0), None, 0.05)
         found = improve(Run(Budget()), f, turn)
         assert is_solution(f, found.solution)
         return priority.value(found.solution)
@@ -78,7 +79,7 @@ def test_on_many_nodes_the_cheaper_of_two_plans_of_one_priority_is_taken() -> No
     dear = f.model.solve(cost, maximize=True, work=1, fixed=dict(placed(f, start))).solution
     assert cost.value(dear) > cost.value(start)
     known = Solved(Outcome.UNKNOWN, dear, FAR, 0.0)
-    found = improve(Run(Budget()), f, Turn("priority", priority, known, cost, 0.1))
+    found = improve(Run(Budget()), f, Turn(LevelName.PRIORITY, priority, known, cost, 0.1))
     assert (found.outcome, found.bound) == (Outcome.UNKNOWN, FAR)
     assert priority.value(found.solution) >= priority.value(dear)
     assert cost.value(found.solution) < cost.value(dear)
@@ -88,7 +89,7 @@ def test_on_many_nodes_the_cheaper_of_two_plans_of_one_priority_is_taken() -> No
 def test_what_meets_its_bound_on_many_nodes_is_proven_before_the_solver_is_asked() -> None:
     f, priority, cost, start = made(4, 1)
     known = Solved(Outcome.UNKNOWN, start, priority.value(start), 0.0)
-    found = improve(Run(Budget()), f, Turn("priority", priority, known, cost, 1.0))
+    found = improve(Run(Budget()), f, Turn(LevelName.PRIORITY, priority, known, cost, 1.0))
     assert found == Solved(Outcome.OPTIMAL, start, known.bound, 0.0)
 
 
@@ -96,14 +97,14 @@ def test_what_meets_its_bound_on_many_nodes_is_proven_before_the_solver_is_asked
 def test_on_few_nodes_what_is_proven_or_was_not_tried_is_left_alone(outcome: Outcome) -> None:
     f, priority, cost, start = made(3, 1)
     known = Solved(outcome, start, FAR, 0.0)
-    assert improve(Run(Budget()), f, Turn("priority", priority, known, cost, 1.0)) is known
+    assert improve(Run(Budget()), f, Turn(LevelName.PRIORITY, priority, known, cost, 1.0)) is known
 
 
 def turn_for_cost() -> tuple[Formulation, Turn]:
     """The cost of a greedy plan on many nodes, to be bettered a little."""
     f, priority, cost, start = made(4, 1)
-    hold(f, "priority", priority, priority.value(start))
-    return f, Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, 0, 0.0), None, 0.05)
+    hold(f, LevelName.PRIORITY, priority, priority.value(start))
+    return f, Turn(LevelName.CROSS_NODE_COST, cost, Solved(Outcome.FEASIBLE, start, 0, 0.0), None, 0.05)
 
 
 def test_two_at_a_time_find_what_they_find_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instances import HOSTS, make_instance
+from numaplan.model.plan import LevelName
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement import aggregate as aggregates
@@ -170,21 +171,24 @@ def begun(run: Run, seed: int, fill: float) -> tuple[Formulation, tuple[Linear, 
     made = make_instance(HOSTS[4], fill, seed)
     f, priority, cost = coarse(made.request, made.snapshot)
     start = f.model.solve(cost, maximize=False, work=0.1, fixed=greedy_plans(f, UNLIMITED)[0]).solution
-    return f, (priority, cost), Symmetry(run, f, {"priority": priority, "cross_node_cost": cost}), start
+    return f, (priority, cost), Symmetry(run, f, {LevelName.PRIORITY: priority, LevelName.CROSS_NODE_COST: cost}), start
 
 
 def upper(seed: int, fill: float, budget: Budget) -> tuple[Formulation, Goals, Reached]:
     """The two upper levels of a request to the largest host."""
     run = Run(budget)
     f, (priority, cost), known, start = begun(run, seed, fill)
-    goals = (("priority", priority), ("cross_node_cost", cost))
+    goals = ((LevelName.PRIORITY, priority), (LevelName.CROSS_NODE_COST, cost))
     return f, goals, run.levels(f, goals, solution=start, best=known.best, improve=known.improve)
 
 
 def test_a_plan_of_the_best_sums_is_found_and_so_proven_on_the_largest_host() -> None:
     told: list[Progress] = []
     f, goals, reached = upper(7, 0.95, Budget(report=told.append))
-    assert [(bound.name, bound.proven) for bound in reached.bounds] == [("priority", True), ("cross_node_cost", True)]
+    assert [(bound.name, bound.proven) for bound in reached.bounds] == [
+        (LevelName.PRIORITY, True),
+        (LevelName.CROSS_NODE_COST, True),
+    ]
     assert [goal.value(reached.solution) for _, goal in goals] == [bound.value for bound in reached.bounds]
     fixed = dict(enumerate(reached.solution))
     assert f.model.solve(ZERO, maximize=False, work=1, fixed=fixed).outcome is Outcome.OPTIMAL
@@ -197,12 +201,12 @@ def test_a_way_towards_the_sums_that_is_of_no_use_makes_no_plan_dearer() -> None
     """It is sent towards the dearest sums of all, and nothing betters it after that."""
     run = Run(Budget())
     f, (priority, cost), known, start = begun(run, 4, 0.95)
-    hold(f, "priority", priority, priority.value(start))
-    assert known.best("cross_node_cost", ()) is not None
+    hold(f, LevelName.PRIORITY, priority, priority.value(start))
+    assert known.best(LevelName.CROSS_NODE_COST, ()) is not None
     small = aggregate(f.model, cost)
     assert small is not None
     dear = small.model.solve(small.expression(cost), maximize=True, work=1).solution
-    turn = Turn("cross_node_cost", cost, Solved(Outcome.UNKNOWN, start, cost.value(start) // 2, 0.0), None, 0.1)
+    turn = Turn(LevelName.CROSS_NODE_COST, cost, Solved(Outcome.UNKNOWN, start, cost.value(start) // 2, 0.0), None, 0.1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(symmetry, "BRIEF", dataclasses.replace(symmetry.BRIEF, stale=0))
         patch.setattr(Symmetry, "_nearest", lambda *_: dear)
@@ -220,7 +224,7 @@ def test_another_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
     left = [clock]
     run = Run(Budget(remaining=lambda: left[-1]))
     f, (_, cost), known, start = begun(run, 1, 0.5)
-    assert known.best("cross_node_cost", ()) is not None
+    assert known.best(LevelName.CROSS_NODE_COST, ()) is not None
 
     def towards(_: Symmetry, __: tuple[int, ...], turn: Turn, *___: object) -> Turn:
         left.append(None if left[-1] is None else left[-1] - took)
@@ -228,7 +232,9 @@ def test_another_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
 
     monkeypatch.setattr(Symmetry, "_towards", towards)
     monkeypatch.setattr(Symmetry, "_search", lambda _, turn, *__: turn)
-    turn = Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, cost.value(start) // 2, 0.0), None, 1.0)
+    turn = Turn(
+        LevelName.CROSS_NODE_COST, cost, Solved(Outcome.FEASIBLE, start, cost.value(start) // 2, 0.0), None, 1.0
+    )
     assert known.improve(run, f, turn).solution == start
     assert len(left) - 1 == ways
 
@@ -236,21 +242,21 @@ def test_another_way_towards_the_sums_begins_only_where_the_clock_lets_it_end(
 def test_what_meets_its_bound_is_proven_whatever_the_sums() -> None:
     run = Run(Budget())
     f, (_, cost), known, start = begun(run, 1, 0.5)
-    assert known.best("cross_node_cost", ()) is not None
-    turn = Turn("cross_node_cost", cost, Solved(Outcome.FEASIBLE, start, cost.value(start), 0.0), None, 1.0)
+    assert known.best(LevelName.CROSS_NODE_COST, ()) is not None
+    turn = Turn(LevelName.CROSS_NODE_COST, cost, Solved(Outcome.FEASIBLE, start, cost.value(start), 0.0), None, 1.0)
     assert known.improve(run, f, turn) == Solved(Outcome.OPTIMAL, start, cost.value(start), 0.0)
 
 
 def test_bounds_by_sums_are_no_better_than_what_the_solver_finds() -> None:
     made = make_instance(HOSTS[4], 0.5, 1)
     f, priority, cost = coarse(made.request, made.snapshot)
-    known = Symmetry(Run(Budget()), f, {"priority": priority, "cross_node_cost": cost})
-    most = known.best("priority", ())
+    known = Symmetry(Run(Budget()), f, {LevelName.PRIORITY: priority, LevelName.CROSS_NODE_COST: cost})
+    most = known.best(LevelName.PRIORITY, ())
     assert most is not None
     found = f.model.solve(priority, maximize=True, work=4)
     assert priority.value(found.solution) <= most
-    hold(f, "priority", priority, priority.value(found.solution))
-    least = known.best("cross_node_cost", ())
+    hold(f, LevelName.PRIORITY, priority, priority.value(found.solution))
+    least = known.best(LevelName.CROSS_NODE_COST, ())
     assert least is not None
     assert cost.value(f.model.solve(cost, maximize=False, work=2).solution) >= least
 
@@ -259,6 +265,6 @@ def test_bounds_by_sums_are_no_better_than_what_the_solver_finds() -> None:
 def test_in_haste_nothing_is_summed_up(budget: Budget) -> None:
     made = make_instance(HOSTS[4], 0.5, 1)
     f, priority, cost = coarse(made.request, made.snapshot)
-    known = Symmetry(Run(budget), f, {"priority": priority, "cross_node_cost": cost})
-    assert known.best("priority", ()) == sum(asked.priority for asked in made.request.guests)
-    assert known.best("cross_node_cost", ()) is None
+    known = Symmetry(Run(budget), f, {LevelName.PRIORITY: priority, LevelName.CROSS_NODE_COST: cost})
+    assert known.best(LevelName.PRIORITY, ()) == sum(asked.priority for asked in made.request.guests)
+    assert known.best(LevelName.CROSS_NODE_COST, ()) is None

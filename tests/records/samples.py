@@ -40,6 +40,7 @@ from numaplan.model.plan import (
     DevicePlacement,
     InterfacePlacement,
     Level,
+    LevelName,
     Limit,
     Placement,
     Plan,
@@ -317,7 +318,10 @@ def full_plan() -> Plan:
         limit=Limit.WORK,
         hostname="compute-7",
         fingerprint="sha256:0123",
-        levels=tuple(Level(name, i, i + (name == "moves"), proven=name != "moves") for i, name in enumerate(LEVELS)),
+        levels=tuple(
+            Level(name, i, i + (name is LevelName.MOVES), proven=name is not LevelName.MOVES)
+            for i, name in enumerate(LEVELS)
+        ),
         placements=(
             placed(),
             replace(placed("db1"), cells=placed().cells[:1], iothreads=(), devices=(), topology=None),

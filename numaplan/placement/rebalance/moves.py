@@ -7,7 +7,7 @@ from typing import Final
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus, Unmovable
-from numaplan.model.plan import Level, Limit, Placement, Plan, Status, Unplaced
+from numaplan.model.plan import Level, LevelName, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.bounds import best_anyway
@@ -54,7 +54,7 @@ AGAIN: Final = 3
 WORK_AGAIN: Final = 2.0
 
 # Nodes are decided by then, so there is little left to search.
-LEVELS: Final = Budget(scale=0.25)
+PLAN_BUDGET: Final = Budget(scale=0.25)
 
 _Way = tuple[tuple[NodeId, ...], tuple[NodeId | None, ...], bool]
 
@@ -209,7 +209,7 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, do
     facts = facts_beside(request, question.snapshot, [*question.fixed, *staying], kept=kept)
     room = facts_without(facts, f.kept_spares(solved.solution))
     problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
-    found = search(problem, LEVELS)
+    found = search(problem, PLAN_BUDGET)
     if found.formulation is None or not found.solution:
         return _unknown(question, unseen(f.problem, _ROOM))
     there = {each.guest.name: each for each in (*question.returning, *movers)}
@@ -283,7 +283,7 @@ def _plan(
             Level(
                 bound.name,
                 value := counted.get(bound.name, bound.value),
-                value if bound.name == "priority" else best_anyway(facts, bound.name),
+                value if bound.name is LevelName.PRIORITY else best_anyway(facts, bound.name),
                 proven=False,
             )
             for bound in found.bounds
