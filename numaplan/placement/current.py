@@ -1,18 +1,16 @@
 """Where a guest of the request lies already, as one more way to lie: untouched."""
 
 from collections import Counter
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
-from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, Guest, IothreadId
 from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, IothreadPolicy, MemoryPolicy, ThreadPolicy
 from numaplan.placement.facts import HostFacts, bound_node, cell_page_kib
-from numaplan.placement.kept_devices import kept_devices
-from numaplan.placement.problem import CoreKind, DeviceDemand, DeviceKind, Keep, KeptCore
+from numaplan.placement.kept_devices import ExistingGuest, kept_devices
+from numaplan.placement.problem import CoreKind, Keep, KeptCore
 from numaplan.placement.taken import taken_by
 
 
@@ -31,22 +29,13 @@ def pinned_cpus(guest: Guest, request: GuestRequest | None, *, online: CpuSet) -
     return own | CpuSet(taken_by(guest, online))
 
 
-def current_keeps(
-    facts: HostFacts,
-    request: GuestRequest,
-    guest: Guest,
-    *,
-    devices: tuple[DeviceDemand, ...],
-    cores: tuple[CoreKind, ...],
-    kinds: tuple[DeviceKind, ...],
-    claimed: AbstractSet[PciAddress],
-    loose: bool,
-) -> Keeps:
+def current_keeps(there: ExistingGuest, cores: tuple[CoreKind, ...], *, loose: bool) -> Keeps:
     """The guest as its XML has it, where that satisfies the request by itself, in each way to use its functions.
 
-    Its cells need not be those of the XML: who gets others is not moved by that. `claimed` functions are named by
-    another guest too. `loose`: but for its devices that can be no VFs.
+    Its cells need not be those of the XML: who gets others is not moved by that. `loose`: but for its devices that can
+    be no VFs.
     """
+    facts, request, guest = there.facts, there.request, there.guest
     placed = [_place_cell(facts, request, guest, i) for i in range(len(request.cells))]
     extra = _own_threads(request, guest)
     if extra is None or not all(placed):
@@ -78,7 +67,7 @@ def current_keeps(
         iothreads=tuple((IothreadId(i + 1), CpuSet([cpu])) for i, cpu in enumerate(extra[request.own_emulator_cpus :])),
     )
     memory = tuple(bound_node(guest, cell.id) for cell in cell_placements)
-    found = kept_devices(facts, request, guest, demands=devices, kinds=kinds, nodes=nodes, claimed=claimed, loose=loose)
+    found = kept_devices(there, nodes, loose=loose)
     keeps = []
     for way in found.ways:
         placement = replace(as_it_is, interfaces=way.interfaces, devices=way.devices)

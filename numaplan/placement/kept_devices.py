@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,24 +44,30 @@ class KeptWays:
     complete: bool
 
 
-def kept_devices(
-    facts: HostFacts,
-    request: GuestRequest,
-    guest: Guest,
-    *,
-    demands: Sequence[DeviceDemand],
-    kinds: Sequence[DeviceKind],
-    nodes: tuple[NodeId, ...],
-    claimed: AbstractSet[PciAddress],
-    loose: bool,
-) -> KeptWays:
+@dataclass(frozen=True, slots=True)
+class ExistingGuest:
+    """A guest of the request that is there already, and the device kinds of the host in which it asks for functions.
+
+    `claimed` functions are named by another guest too.
+    """
+
+    facts: HostFacts
+    request: GuestRequest
+    guest: Guest
+    demands: tuple[DeviceDemand, ...]
+    kinds: tuple[DeviceKind, ...]
+    claimed: frozenset[PciAddress]
+
+
+def kept_devices(there: ExistingGuest, nodes: tuple[NodeId, ...], *, loose: bool) -> KeptWays:
     """Every way to serve the request with what it has; none where something is missing.
 
-    `claimed` functions are named by another guest too. `loose`: but for its devices that can be no VFs.
+    `loose`: but for its devices that can be no VFs.
     """
+    facts, demands, kinds, guest = there.facts, there.demands, there.kinds, there.guest
     numbers = [d for d, demand in enumerate(demands) if not loose or any(kinds[i].pf is not None for i in demand.kinds)]
-    asked = [entries(request)[d] for d in numbers]
-    demands = [demands[d] for d in numbers]
+    asked = [entries(there.request)[d] for d in numbers]
+    demands = tuple(demands[d] for d in numbers)
     kind_of = {address: i for i, kind in enumerate(kinds) for address in kind.members}
     own = [address for address in dict.fromkeys(guest.pci_addresses) if address in kind_of]
     have = Counter(kind_of[address] for address in own)
@@ -72,7 +77,7 @@ def kept_devices(
         near = (i for i in demand.kinds if have[i] and near_enough(facts, demand.affinity, kinds[i].node, nodes))
         shares = _shares(demand.count, {i: have[i] for i in near}, tries)
         choices.append([used for used in shares if not (demand.distinct and _shares_pf(used, kinds))])
-    every = current_devices(facts, request, guest)
+    every = current_devices(facts, there.request, guest)
     served = [every[d] for d in numbers]
     as_served = tuple(Counter(kind_of.get(one, -1) for one in functions if one is not None) for functions in served)
     is_way = all(used in some for used, some in zip(as_served, choices, strict=True))
@@ -81,7 +86,7 @@ def kept_devices(
     # What could be a VF or none is kept, though exchanging it might be no move.
     either = loose and any(len({kinds[i].pf is None for i in demand.kinds}) > 1 for demand in demands)
     # Which of several functions of a kind it keeps matters to who else may keep one.
-    any_other = not claimed.isdisjoint(own) and len(own) > sum(demand.count for demand in demands)
+    any_other = not there.claimed.isdisjoint(own) and len(own) > sum(demand.count for demand in demands)
     return KeptWays(
         tuple(_named(asked, numbers, way, served, own=own, kind_of=kind_of) for way in ways.values()),
         complete=next(tries, None) is not None and not (any_other or either),

@@ -2,15 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import partial
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.request import GuestRequest, Request
 from numaplan.placement.current import Keeps, current_keeps, pinned_cpus
 from numaplan.placement.demands import demands_on, needs, node_cost, ports_in_reach
 from numaplan.placement.facts import HostFacts
+from numaplan.placement.kept_devices import ExistingGuest
 from numaplan.placement.kinds import core_kinds, device_kinds, entries, matching_kinds
-from numaplan.placement.problem import DeviceKind, GuestClass, Keep, Option, Problem
+from numaplan.placement.problem import CoreKind, DeviceKind, GuestClass, Keep, Option, Problem
 
 
 def build_problem(request: Request, facts: HostFacts) -> Problem:
@@ -25,7 +25,7 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     named = Counter(
         address for guest in {guest.name: guest for guest, _ in there}.values() for address in set(guest.pci_addresses)
     )
-    claimed = {address for address, guests in named.items() if guests > 1}
+    claimed = frozenset(address for address, guests in named.items() if guests > 1)
     linked = {name for guest in request.guests for name in (*guest.affinity, *guest.anti_affinity)}
     linked |= {guest.name for guest in request.guests if guest.affinity or guest.anti_affinity}
     groups: dict[tuple[GuestRequest, str | None], list[GuestRequest]] = defaultdict(list)
@@ -37,50 +37,56 @@ def build_problem(request: Request, facts: HostFacts) -> Problem:
     classes = []
     for members in groups.values():
         first = members[0]
-        cells, devices, options, are_more = demands.of(first, most)
+        demand = demands.of(first, most)
         keeps = Keeps()
         if first.name in existing:
-            there_as = partial(
-                current_keeps, facts, first, existing[first.name], devices=devices, cores=cores, kinds=kinds
-            )
-            # That another device takes the place of one that is no VF is no move.
-            ways = (False, True) if first.devices else (False,)
-            keeps = _in_reach(facts, first, [there_as(claimed=claimed, loose=loose) for loose in ways])
-            options += tuple(_kept_option(facts, first, keep, kinds=kinds) for keep in keeps.ways)
-        floats = not facts.has_pools and first.has_floating_threads
-        exists = first.name in existing
+            guest_there = ExistingGuest(facts, first, existing[first.name], demand.devices, kinds, claimed)
+            keeps = _ways_to_stay(guest_there, cores)
+        options = demand.options + tuple(_kept_option(facts, first, keep, kinds=kinds) for keep in keeps.ways)
         classes.append(
             GuestClass(
                 tuple(members),
-                cells,
-                devices,
+                demand.cells,
+                demand.devices,
                 options,
-                floats,
-                exists=exists,
-                partial=are_more or not keeps.complete,
+                floats=not facts.has_pools and first.has_floating_threads,
+                exists=first.name in existing,
+                partial=demand.are_more or not keeps.complete,
                 stays_beside=any(not facts.idle.isdisjoint(keep.cpus) for keep in keeps.ways),
             )
         )
-    # Such a core could serve as a whole one too, on two caches; nothing is proven of what is not looked at.
-    apart_on_a_node = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
-    scattered = any(parts > 1 for parts in apart_on_a_node.values())
-    scattered = scattered and any(c.whole or c.part for guests in classes for c in guests.cells)
-    bundles: dict[int, int] = {}
-    for kind in kinds:
-        if kind.bundle is not None:
-            bundles[kind.bundle] = bundles.get(kind.bundle, 0) + len(kind.members)
-    return Problem(facts, tuple(classes), cores, kinds, bundles, scattered)
+    return Problem(facts, tuple(classes), cores, kinds, _bundles(kinds), _are_scattered(cores, classes))
 
 
-def _in_reach(facts: HostFacts, request: GuestRequest, found: Sequence[Keeps]) -> Keeps:
-    """Those of the ways to stay in which a guest is within reach of its ports."""
+def _ways_to_stay(there: ExistingGuest, cores: tuple[CoreKind, ...]) -> Keeps:
+    """The ways to stay in which a guest is within reach of its ports."""
+    # That another device takes the place of one that is no VF is no move.
+    ways = (False, True) if there.request.devices else (False,)
+    found = [current_keeps(there, cores, loose=loose) for loose in ways]
     near = (
         keep
         for keeps in found
         for keep in keeps.ways
-        if ports_in_reach(facts, request, tuple(cell.numa_node for cell in keep.placement.cells))
+        if ports_in_reach(there.facts, there.request, tuple(cell.numa_node for cell in keep.placement.cells))
     )
     return Keeps(tuple(near), all(keeps.complete for keeps in found))
+
+
+def _bundles(kinds: Sequence[DeviceKind]) -> dict[int, int]:
+    """How many functions each IOMMU group that goes as a whole has."""
+    counts: dict[int, int] = {}
+    for kind in kinds:
+        if kind.bundle is not None:
+            counts[kind.bundle] = counts.get(kind.bundle, 0) + len(kind.members)
+    return counts
+
+
+def _are_scattered(cores: Sequence[CoreKind], classes: Sequence[GuestClass]) -> bool:
+    """Whether a core on two caches of a node could serve guests as a whole one, too; that is not looked at."""
+    parts = Counter((kind.scattered, kind.node) for kind in cores if kind.scattered is not None)
+    return any(count > 1 for count in parts.values()) and any(
+        cell.whole or cell.part for guests in classes for cell in guests.cells
+    )
 
 
 def _kept_option(facts: HostFacts, guest: GuestRequest, keep: Keep, *, kinds: tuple[DeviceKind, ...]) -> Option:
