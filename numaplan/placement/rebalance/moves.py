@@ -1,14 +1,14 @@
 """The fewest and cheapest moves of guests that are there which make room for others, or mend what lies badly."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.host import NodeId
 from numaplan.model.moves import Move, MoveKind, Moves, MovesStatus, Unmovable
 from numaplan.model.plan import Level, LevelName, Limit, Placement, Plan, Status, Unplaced
-from numaplan.model.request import Request
+from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.bounds import best_anyway
 from numaplan.placement.constraints import kept_cpus
@@ -191,43 +191,64 @@ def _solve(f: StayOrMove, question: Rebalancing, *, work: float) -> tuple[Solved
     return (replace(solved, solution=near.solution) if near.solution else solved), least, bound
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a solution says: who moves and who stays, fixed or not, and what is asked for then.
+
+    `again` are the requests of those that vnf.yaml does not name and that move, or have threads float. `facts` are of
+    the host beside all who stay, `room` what of it is left without the CPUs that some keep though they need not.
+    """
+
+    question: Rebalancing
+    request: Request
+    again: tuple[GuestRequest, ...]
+    movers: tuple[Standing, ...]
+    staying: tuple[Standing, ...]
+    facts: HostFacts
+    room: HostFacts
+
+    @classmethod
+    def of(cls, question: Rebalancing, f: StayOrMove, solution: Sequence[int]) -> "_Chosen":
+        """What this solution says."""
+        moved = {name for name, stays in f.stays.items() if not stays.value(solution)}
+        anew = {
+            name: replace(f.units[u].guest, required=True)
+            for name, units in f.variants.items()
+            for u in units
+            if f.placed(u).value(solution)
+        }
+        again = tuple(anew[name] for name in f.stays if name in anew)
+        asked = question.asked.guests
+        request = replace(question.asked, guests=(*(anew.get(guest.name, guest) for guest in asked), *again))
+        movers = tuple(each for each in question.movable if each.guest.name in moved)
+        staying = (*question.fixed, *(each for each in question.movable if each.guest.name not in moved))
+        kept = CpuSet(cpu for cpu, guests in kept_cpus(f).items() if guests.value(solution))
+        facts = facts_beside(request, question.snapshot, staying, kept=kept)
+        room = facts_without(facts, f.kept_spares(solution))
+        return cls(question, request, again, movers, staying, facts, room)
+
+    @property
+    def leaving(self) -> tuple[Standing, ...]:
+        """Those that are there and get a place anew, be it the one that they have."""
+        return (*self.movers, *self.question.returning)
+
+    @property
+    def as_asked(self) -> Request:
+        """The same as vnf.yaml has it: pages that a guest may choose need not be those that were chosen for it."""
+        return replace(self.request, guests=(*self.question.asked.guests, *self.again))
+
+
 def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, doubts: tuple[str, ...]) -> Moves:
     """The moves of a solution; `doubts` say why something cheaper is not ruled out."""
-    moved = {name for name, stays in f.stays.items() if not stays.value(solved.solution)}
-    anew = {
-        name: replace(f.units[u].guest, required=True)
-        for name, units in f.variants.items()
-        for u in units
-        if f.placed(u).value(solved.solution)
-    }
-    again = tuple(anew[name] for name in f.stays if name in anew)
-    asked = question.asked.guests
-    request = replace(question.asked, guests=(*(anew.get(guest.name, guest) for guest in asked), *again))
-    movers = [each for each in question.movable if each.guest.name in moved]
-    staying = [each for each in question.movable if each.guest.name not in moved]
-    kept = CpuSet(cpu for cpu, guests in kept_cpus(f).items() if guests.value(solved.solution))
-    facts = facts_beside(request, question.snapshot, [*question.fixed, *staying], kept=kept)
-    room = facts_without(facts, f.kept_spares(solved.solution))
-    problem = _narrowed(problem_of(request, room, [*movers, *question.returning]), f, solved)
+    chosen = _Chosen.of(question, f, solved.solution)
+    problem = _narrowed(problem_of(chosen.request, chosen.room, chosen.leaving), f, solved)
     found = search(problem, PLAN_BUDGET)
     if found.formulation is None or not found.solution:
         return _unknown(question, unseen(f.problem, _ROOM))
-    there = {each.guest.name: each for each in (*question.returning, *movers)}
-
-    names = {guest.name for guest in asked}
-
-    def steps(plan: Plan) -> tuple[Move, ...] | None:
-        placed = {placement.vm: placement for placement in plan.placements}
-        targets = [
-            Target(guest, placed[guest.name], there.get(guest.name), guest.name in names) for guest in request.guests
-        ]
-        gone = [*question.returning, *question.movable]
-        return steps_of(f.problem.facts, targets, staying=[*question.fixed, *staying], returning=gone)
-
-    plain = _plan(request, facts, found, question=question, movers=movers)
-    better = replace(plain, placements=_renamed(request, room, plain, question=question, movers=movers))
+    plain = _plan(chosen, found)
+    better = _recounted(chosen, replace(plain, placements=_renamed(chosen, plain)))
     # Other names can also make a circle where there was none.
-    tries = [(plan, steps(plan)) for plan in (_recounted(request, facts, better), plain)]
+    tries = [(plan, _steps(chosen, f.problem.facts, plan)) for plan in (better, plain)]
     answers = [(plan, moves) for plan, moves in tries if moves is not None]
     if not answers:
         return _unknown(question, (_NO_ORDER,))
@@ -240,9 +261,20 @@ def _answer(question: Rebalancing, f: StayOrMove, solved: Solved, bound: int, do
         plan = replace(plan, notes=(*doubts, *unseen(f.problem, _CHEAPER), *plan.notes))
     if not moves:
         status = MovesStatus.NOTHING_TO_DO
-    # Pages that the guest may choose need not be those that were chosen for it.
-    verified = replace(request, guests=(*asked, *again))
-    return Moves(status, cost, bound, moves, _unmovable(question), plan, verified)
+    return Moves(status, cost, bound, moves, _unmovable(question), plan, chosen.as_asked)
+
+
+def _steps(chosen: _Chosen, facts: HostFacts, plan: Plan) -> tuple[Move, ...] | None:
+    """The steps to a plan; `facts` are those of the host with everybody gone who may leave."""
+    question = chosen.question
+    placed = {placement.vm: placement for placement in plan.placements}
+    there = {each.guest.name: each for each in chosen.leaving}
+    names = {guest.name for guest in question.asked.guests}
+    targets = [
+        Target(guest, placed[guest.name], there.get(guest.name), guest.name in names) for guest in chosen.request.guests
+    ]
+    gone = [*question.returning, *question.movable]
+    return steps_of(facts, targets, staying=chosen.staying, returning=gone)
 
 
 def _narrowed(problem: Problem, f: StayOrMove, solved: Solved) -> Problem:
@@ -264,54 +296,51 @@ def _way(option: Option) -> _Way:
     return option.nodes, tuple(option.memory_node(k) for k in range(len(option.nodes))), option.keep is not None
 
 
-def _plan(
-    request: Request, facts: HostFacts, found: Searched, *, question: Rebalancing, movers: Sequence[Standing]
-) -> Plan:
+def _plan(chosen: _Chosen, found: Searched) -> Plan:
     """The plan of all guests that are asked for or move; its nodes were chosen for cheap moves: no level is proven."""
     assert found.formulation is not None  # noqa: S101  # asked before
     expanded, notes = expand(found.formulation, found.solution)
     by_name = {placement.vm: placement for placement in expanded}
-    names = {each.guest.name for each in movers}
-    placements = tuple(_as_it_is(by_name[guest.name], names) for guest in request.guests)
-    counted = dict(recount(request, facts, placements))
+    names = {each.guest.name for each in chosen.movers}
+    placements = tuple(_as_it_is(by_name[guest.name], names) for guest in chosen.request.guests)
+    counted = recount(chosen.request, chosen.facts, placements)
+    snapshot = chosen.question.snapshot
     return Plan(
         status=Status.FEASIBLE,
         limit=found.limit if found.limit is not Limit.NONE else Limit.WORK,
-        hostname=question.snapshot.host.hostname,
-        fingerprint=fingerprint(question.snapshot),
+        hostname=snapshot.host.hostname,
+        fingerprint=fingerprint(snapshot),
         levels=tuple(
             Level(
                 bound.name,
                 value := counted.get(bound.name, bound.value),
-                value if bound.name is LevelName.PRIORITY else best_anyway(facts, bound.name),
+                value if bound.name is LevelName.PRIORITY else best_anyway(chosen.facts, bound.name),
                 proven=False,
             )
             for bound in found.bounds
         ),
         placements=placements,
-        notes=(*facts.notes, *notes),
+        notes=(*chosen.facts.notes, *notes),
     )
 
 
-def _renamed(
-    request: Request, facts: HostFacts, plan: Plan, *, question: Rebalancing, movers: Sequence[Standing]
-) -> tuple[Placement, ...]:
+def _renamed(chosen: _Chosen, plan: Plan) -> tuple[Placement, ...]:
     """The plan's placements on those of equal cores that serve the moves best."""
-    asked = {guest.name: guest for guest in request.guests}
+    asked = {guest.name: guest for guest in chosen.request.guests}
     moved: list[Standing] = []
     unmoved: list[Standing] = []
-    for each in (*movers, *question.returning):
+    for each in chosen.leaving:
         name = each.guest.name
         placement = plan.placement(name)
-        stays = placement is not None and not is_moved(facts, asked[name], each.guest, placement)
+        stays = placement is not None and not is_moved(chosen.room, asked[name], each.guest, placement)
         (unmoved if stays else moved).append(each)
     names = {each.guest.name for each in unmoved}
-    return rename_cores(facts, plan.placements, movers=moved, unmoved=names)
+    return rename_cores(chosen.room, plan.placements, movers=moved, unmoved=names)
 
 
-def _recounted(request: Request, facts: HostFacts, plan: Plan) -> Plan:
+def _recounted(chosen: _Chosen, plan: Plan) -> Plan:
     """The plan with its levels as they are on the CPUs that it has now."""
-    counted = recount(request, facts, plan.placements)
+    counted = recount(chosen.request, chosen.facts, plan.placements)
     levels = tuple(replace(level, value=counted.get(level.name, level.value)) for level in plan.levels)
     return replace(plan, levels=levels)
 
