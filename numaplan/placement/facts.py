@@ -155,10 +155,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         nodes=tuple(node.id for node in snapshot.nodes),
         node_of=node_of,
         packages_of=packages_of,
-        beside={
-            node: frozenset(other for other, its in packages_of.items() if other == node or its & own)
-            for node, own in packages_of.items()
-        },
+        beside=_beside(packages_of),
         distances=_distances(snapshot),
         llcs=llcs,
         llc_of={cpu: i for i, cpus in enumerate(llcs) for cpu in cpus},
@@ -179,23 +176,10 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         held_devices=frozenset(address for guest in staying for address in guest.pci_addresses),
         busy_devices=busy_devices(snapshot, links),
         links=links,
-        port_names={
-            device.address: frozenset({*device.netdevs, *(link.name for link in links.get(device.address, ()))})
-            for device in snapshot.pci
-        },
-        vf_indexes={
-            vf: index
-            for device in snapshot.pci
-            if device.sriov is not None
-            for index, vf in enumerate(device.sriov.vfs)
-        },
+        port_names=_port_names(snapshot, links),
+        vf_indexes=_vf_indexes(snapshot),
         port_nodes=below,
-        guest_nodes={
-            guest.name: frozenset(
-                node_of[cpu] for vcpu in vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of
-            )
-            for guest in staying
-        },
+        guest_nodes={guest.name: _nodes_of(guest, node_of, online) for guest in staying},
         notes=(*notes, *switch.notes, *uplink_notes(request.guests, snapshot, below), *untold(snapshot)),
     )
 
@@ -213,6 +197,14 @@ def _packages_of(snapshot: Snapshot, node: NumaNode) -> frozenset[PackageId]:
     """The packages that the node names, and those that name the node: a node without CPUs may name none."""
     naming = (package.id for package in snapshot.packages if node.id in package.numa_nodes and package.id is not None)
     return frozenset((*node.packages, *naming))
+
+
+def _beside(packages_of: Mapping[NodeId, frozenset[PackageId]]) -> dict[NodeId, frozenset[NodeId]]:
+    """Each node and those that share a package with it."""
+    return {
+        node: frozenset(other for other, its in packages_of.items() if other == node or its & own)
+        for node, own in packages_of.items()
+    }
 
 
 def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet) -> tuple[CpuSet, CpuSet, list[str]]:
@@ -259,6 +251,22 @@ def _links_of(snapshot: Snapshot) -> dict[PciAddress, tuple[Link, ...]]:
             if address is not None:
                 found[address].append(link)
     return {address: tuple(links) for address, links in found.items()}
+
+
+def _port_names(snapshot: Snapshot, links: Mapping[PciAddress, tuple[Link, ...]]) -> dict[PciAddress, frozenset[str]]:
+    return {
+        device.address: frozenset({*device.netdevs, *(link.name for link in links.get(device.address, ()))})
+        for device in snapshot.pci
+    }
+
+
+def _vf_indexes(snapshot: Snapshot) -> dict[PciAddress, int]:
+    return {vf: index for pf in snapshot.pci if pf.sriov is not None for index, vf in enumerate(pf.sriov.vfs)}
+
+
+def _nodes_of(guest: Guest, node_of: Mapping[CpuId, NodeId], online: CpuSet) -> frozenset[NodeId]:
+    """The nodes that its vCPUs run on."""
+    return frozenset(node_of[cpu] for vcpu in vcpu_affinities(guest, online) for cpu in vcpu if cpu in node_of)
 
 
 def _pool_room(
