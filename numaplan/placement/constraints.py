@@ -12,7 +12,7 @@ from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import ZERO, Linear, total
 from numaplan.placement.device_constraints import bandwidth, devices, iommu_groups
-from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.facts import SMALL_PAGE_KIB, Place
 from numaplan.placement.formulation import (
     TAKES,
     Formulation,
@@ -210,9 +210,9 @@ def use_at_most(f: Formulation, used: Linear, there: int, more: Linear) -> None:
     f.model.at_most(used - more - touched * there, 0)
 
 
-def memory_uses(f: Formulation) -> dict[tuple[NodeId, int], list[tuple[Linear, int]]]:
+def memory_uses(f: Formulation) -> dict[Place, list[tuple[Linear, int]]]:
     """(how many, KiB of each) of all that takes pages of a size on a node, by the two."""
-    uses: dict[tuple[NodeId, int], list[tuple[Linear, int]]] = defaultdict(list)
+    uses: dict[Place, list[tuple[Linear, int]]] = defaultdict(list)
     for key, flows in f.memory_flows.items():
         for place, flow in flows.items():
             uses[place].append((flow, key.memory_kib))

@@ -8,18 +8,15 @@ from dataclasses import replace
 from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import CellId, IothreadId
-from numaplan.model.host import NodeId
 from numaplan.model.plan import CellPlacement, DevicePlacement, InterfacePlacement, Placement
 from numaplan.model.request import EmulatorPolicy, GuestRequest, InterfaceRequest, IothreadPolicy, ThreadPolicy
-from numaplan.placement.facts import HostFacts
+from numaplan.placement.facts import HostFacts, Place
 from numaplan.placement.floating import floating_cpus, idle_siblings
 from numaplan.placement.formulation import DeviceKey, Formulation, MemoryKey, device_key, memory_key, near_kinds
 from numaplan.placement.handout import name_cpus
 from numaplan.placement.kinds import current_devices, entries
 from numaplan.placement.problem import Option
 from numaplan.placement.shape import guest_topology
-
-Place = tuple[NodeId, int]
 
 
 def expand(f: Formulation, solution: Sequence[int]) -> tuple[tuple[Placement, ...], tuple[str, ...]]:

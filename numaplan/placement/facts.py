@@ -21,6 +21,9 @@ SMALL_PAGE_KIB = 4
 # Kernels with pages of 4 KiB have huge ones of 2 MiB, and not all have larger ones, whose memory these can be as well.
 USUAL_PAGE_KIB = 2048
 
+# Where memory is: a node and a page size in KiB.
+Place = tuple[NodeId, int]
+
 # SLIT: 10 is "local"; ACPI 6.5, section 5.2.17.
 LOCAL_DISTANCE = 10
 UNKNOWN_REMOTE = 10
@@ -66,7 +69,7 @@ class HostFacts:
     free: CpuSet
     pool_left: Mapping[NodeId, int]
     pool_owed: Mapping[NodeId, int]
-    capacity_kib: Mapping[tuple[NodeId, int], int]
+    capacity_kib: Mapping[Place, int]
     devices: Mapping[PciAddress, PciDevice]
     groups: Mapping[IommuGroupId, tuple[PciAddress, ...]]
     held_devices: frozenset[PciAddress]
@@ -279,10 +282,8 @@ def _pool_room(
     }
 
 
-def _capacity(
-    policy: HostPolicy, snapshot: Snapshot, returning: list[Guest], switch: SwitchShare
-) -> dict[tuple[NodeId, int], int]:
-    capacity: dict[tuple[NodeId, int], int] = {}
+def _capacity(policy: HostPolicy, snapshot: Snapshot, returning: list[Guest], switch: SwitchShare) -> dict[Place, int]:
+    capacity: dict[Place, int] = {}
     to_come = dict(switch.pages)
     for node in snapshot.nodes:
         # Where the host does not say, there is nothing that a plan may rest on.
@@ -312,7 +313,7 @@ def lies_on(guest: Guest, snapshot: Snapshot) -> list[NodeId]:
     ]
 
 
-def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[Place, int], ...]:
     """((node, page size in KiB), KiB) of the memory of a guest that runs: as it was seen to lie, where it was.
 
     Else as its XML binds it to exactly one node; the rest is anywhere. Left out is memory in whole pages of a size that
@@ -329,7 +330,7 @@ def held_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, i
     return tuple(held)
 
 
-def seen_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[tuple[NodeId, int], int], ...]:
+def seen_memory(guest: Guest, snapshot: Snapshot) -> tuple[tuple[Place, int], ...]:
     """((node, page size in KiB), KiB) of the memory of a guest as it was seen to lie; () where nobody looked.
 
     Pages of a size of which no node has a pool are ordinary ones, whatever the kernel's base page is.

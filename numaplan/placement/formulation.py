@@ -12,6 +12,7 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, GuestRequest
 from numaplan.placement.cpsat import ZERO, Linear, Model, total
+from numaplan.placement.facts import Place
 from numaplan.placement.problem import CellDemand, CoreKind, DeviceDemand, GuestClass, Option, Problem, near_enough
 
 Region = tuple[NodeId, int | None]
@@ -50,7 +51,7 @@ class MemoryKey:
 
     memory_kib: int
     page_sizes_kib: tuple[int, ...]
-    places: tuple[tuple[NodeId, int], ...]
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Formulation:
         self.takes: dict[tuple[int, int, Region, str], Linear] = {}
         self.touches: dict[tuple[int, int, Region], Linear] = {}
         self.kind_use: dict[int, KindUse] = {}
-        self.memory_flows: dict[MemoryKey, dict[tuple[NodeId, int], Linear]] = {}
+        self.memory_flows: dict[MemoryKey, dict[Place, Linear]] = {}
         self.device_flows: dict[DeviceKey, dict[int, Linear]] = {}
         self.memory_cost = ZERO
         self.device_cost = ZERO

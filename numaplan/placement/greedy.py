@@ -12,6 +12,7 @@ from typing import Final
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.clock import Remaining, is_over
+from numaplan.placement.facts import Place
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.prices import PARTS, prices
 from numaplan.placement.problem import CellDemand, Option, Problem
@@ -92,7 +93,7 @@ class _Left:
     threads: Counter[NodeId] = field(default_factory=Counter)
     cores: Counter[NodeId] = field(default_factory=Counter)
     pool: Counter[NodeId] = field(default_factory=Counter)
-    memory: Counter[tuple[NodeId, int]] = field(default_factory=Counter)
+    memory: Counter[Place] = field(default_factory=Counter)
     devices: Counter[int] = field(default_factory=Counter)
     mbps: Counter[PciAddress | None] = field(default_factory=Counter)
 
@@ -197,8 +198,8 @@ def _take(left: _Left, unit: Unit, option: Option) -> bool:
     return True
 
 
-def _memory(left: _Left, cells: list[tuple[CellDemand, NodeId]]) -> Counter[tuple[NodeId, int]] | None:
-    taken: Counter[tuple[NodeId, int]] = Counter()
+def _memory(left: _Left, cells: list[tuple[CellDemand, NodeId]]) -> Counter[Place] | None:
+    taken: Counter[Place] = Counter()
     for cell, node in cells:
         nodes = (node,) if cell.strict else (node, *left.problem.facts.nodes)
         places = [(at, size) for at in nodes for size in sorted(cell.page_sizes_kib, reverse=True)]

@@ -6,7 +6,6 @@ from math import gcd
 from typing import Final
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.host import NodeId
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity.model import (
@@ -20,7 +19,7 @@ from numaplan.placement.capacity.supply import Supply, Thing, grown, new_vfs
 from numaplan.placement.constraints import memory_uses, use_at_most
 from numaplan.placement.cpsat import Aim, Linear, Outcome, total
 from numaplan.placement.device_constraints import device_uses
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, Place, host_facts
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.kinds import entries
 from numaplan.placement.problem import CoreKind, Problem
@@ -328,9 +327,9 @@ def grown_facts(request: Request, snapshot: Snapshot, more: Mapping[Supply, int]
 
 def _free_of_each_size(
     request: Request, snapshot: Snapshot, more: Mapping[Supply, int], *, threads: int
-) -> dict[tuple[NodeId, int], int]:
+) -> dict[Place, int]:
     """Free memory by node and page size, with more of that size alone: a switch takes of the largest first."""
-    free: dict[tuple[NodeId, int], int] = {}
+    free: dict[Place, int] = {}
     for size in sorted({supply.size_kib for supply in more}):
         only = {supply: amount for supply, amount in more.items() if supply.size_kib == size}
         grown_kib = grown_facts(request, snapshot, only, threads=threads).capacity_kib

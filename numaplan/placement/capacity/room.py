@@ -16,7 +16,7 @@ from numaplan.placement.capacity.model import (
 from numaplan.placement.capacity.most import PATIENCE
 from numaplan.placement.conflict.judge import Judge
 from numaplan.placement.cpsat import ZERO, Outcome, total
-from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.facts import SMALL_PAGE_KIB, Place
 from numaplan.placement.formulation import Formulation, memory_key
 from numaplan.placement.levels import MANY_NODES, Budget
 from numaplan.placement.lies import completed
@@ -41,7 +41,7 @@ class Room:
 
     outcome: Outcome
     ways: frozenset[tuple[NodeId, ...]] = frozenset()
-    memory_kib: Mapping[tuple[NodeId, int], int] | None = None
+    memory_kib: Mapping[Place, int] | None = None
 
 
 NOT_SETTLED: Final = Room(Outcome.UNKNOWN)
@@ -98,16 +98,14 @@ def _room(asked: CopiesProblem, f: Formulation, solution: Sequence[int]) -> Room
         for option, count in f.options(u)
         if count.value(solution)
     ]
-    memory_kib: dict[tuple[NodeId, int], int] = {}
+    memory_kib: dict[Place, int] = {}
     for option in taken:
         for place, kib in _memory_kib(asked, f, option, solution).items():
             memory_kib[place] = max(kib, memory_kib.get(place, 0))
     return Room(Outcome.OPTIMAL, frozenset(option.nodes for option in taken), memory_kib)
 
 
-def _memory_kib(
-    asked: CopiesProblem, f: Formulation, option: Option, solution: Sequence[int]
-) -> dict[tuple[NodeId, int], int]:
+def _memory_kib(asked: CopiesProblem, f: Formulation, option: Option, solution: Sequence[int]) -> dict[Place, int]:
     """The most that a copy takes of each node and page size that goes this way; equal cells may change places."""
     cells = Counter(memory_key(f.problem, cell, option, k) for k, cell in enumerate(asked.guests.cells))
     # QEMU is there once, however many cells a guest has on the node.

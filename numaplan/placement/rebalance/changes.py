@@ -10,7 +10,7 @@ from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.moves import MoveKind
-from numaplan.placement.rebalance.standing import Place
+from numaplan.placement.facts import Place
 
 # What a step costs, by its kind; a live move of pages costs 1 more for each GiB. docs/rebalancing.md says why.
 PRICES: Final[Mapping[MoveKind, int]] = {

@@ -14,10 +14,11 @@ from numaplan.model.request import GuestRequest
 from numaplan.placement.constraints import CONSTRAINTS, kept_cpus, memory_uses
 from numaplan.placement.cpsat import ONE, ZERO, Linear, total
 from numaplan.placement.device_constraints import uses_by_kind
+from numaplan.placement.facts import Place
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 from numaplan.placement.rebalance.spare import Spare
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus
+from numaplan.placement.rebalance.standing import Standing, floating_vcpus
 
 
 @dataclass(frozen=True, slots=True)

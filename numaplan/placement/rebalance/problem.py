@@ -13,7 +13,7 @@ from numaplan.model.moves import MoveKind
 from numaplan.model.request import MemoryPolicy, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.cpsat import ONE, ZERO, Linear, total
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, Place, host_facts
 from numaplan.placement.floating import floating_cpus
 from numaplan.placement.formulation import Unit
 from numaplan.placement.options import build_problem
@@ -30,7 +30,7 @@ from numaplan.placement.rebalance.kind import (
 from numaplan.placement.rebalance.model import Mend, StayOrMove
 from numaplan.placement.rebalance.returning import names_its_functions, names_pages
 from numaplan.placement.rebalance.spare import Spare, spares_of
-from numaplan.placement.rebalance.standing import Place, Standing
+from numaplan.placement.rebalance.standing import Standing
 
 # What a guest adds at most that could let CPUs go: it moves, and its emulator and iothreads have lost theirs.
 _WORST: Final = 5

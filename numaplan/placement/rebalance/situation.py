@@ -7,9 +7,8 @@ from enum import StrEnum
 
 from numaplan.cpuset import EMPTY, CpuId, CpuSet
 from numaplan.model.host import NodeId
-from numaplan.placement.facts import SMALL_PAGE_KIB
+from numaplan.placement.facts import SMALL_PAGE_KIB, Place
 from numaplan.placement.rebalance.changes import Change, Footprint, Held, World
-from numaplan.placement.rebalance.standing import Place
 
 
 class Phase(StrEnum):

@@ -27,6 +27,7 @@ from numaplan.placement.current import pinned_cpus
 from numaplan.placement.facts import (
     SMALL_PAGE_KIB,
     HostFacts,
+    Place,
     cell_page_kib,
     default_page_kib,
     held_memory,
@@ -35,8 +36,6 @@ from numaplan.placement.facts import (
 )
 from numaplan.placement.resident import resident_nodes
 from numaplan.placement.taken import floating_on, only_cpu
-
-Place = tuple[NodeId, int]
 
 RESUMES: Final = "its next start resumes a saved image, whatever its XML says (virsh managedsave-remove)"
 

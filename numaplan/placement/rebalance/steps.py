@@ -11,13 +11,13 @@ from numaplan.model.moves import Move, MoveKind
 from numaplan.model.request import GuestRequest, ThreadPolicy
 from numaplan.placement.current import is_moved
 from numaplan.placement.expand import exclusive_cpus
-from numaplan.placement.facts import HostFacts, lies_on
+from numaplan.placement.facts import HostFacts, Place, lies_on
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import current_devices
 from numaplan.placement.rebalance.changes import Action, Change, Footprint, Step, World
 from numaplan.placement.rebalance.kind import can_stop, kind_of_move, moves_memory, price, same_shape
 from numaplan.placement.rebalance.order import order
-from numaplan.placement.rebalance.standing import Place, Standing, floating_vcpus, overhead
+from numaplan.placement.rebalance.standing import Standing, floating_vcpus, overhead
 from numaplan.placement.rebalance.words import Target, Whole, Words, given_devices
 from numaplan.placement.taken import only_cpu, vcpu_affinities
 

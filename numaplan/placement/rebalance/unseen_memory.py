@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from numaplan.placement.facts import SMALL_PAGE_KIB, lies_on
+from numaplan.placement.facts import SMALL_PAGE_KIB, Place, lies_on
 from numaplan.placement.rebalance.kind import memory_nodes
 from numaplan.placement.rebalance.problem import Rebalancing, with_memory
-from numaplan.placement.rebalance.standing import Place, Standing
+from numaplan.placement.rebalance.standing import Standing
 from numaplan.units import format_few
 
 _MOST_NAMED: Final = 5

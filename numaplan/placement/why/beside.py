@@ -10,7 +10,7 @@ from numaplan.model.host import Core, NodeId
 from numaplan.model.plan import Placement
 from numaplan.model.request import GuestRequest, InterfaceRequest, Request, ThreadPolicy
 from numaplan.placement.expand import exclusive_cpus
-from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
+from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, Place
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.kinds import core_kinds, entries
 from numaplan.placement.options import build_problem
@@ -40,7 +40,7 @@ class Beside:
     cores: Mapping[CoreState, int]
     unheld: Mapping[NodeId, int]
     pool: Mapping[NodeId, int]
-    capacity_kib: Mapping[tuple[NodeId, int], int]
+    capacity_kib: Mapping[Place, int]
     devices: Mapping[int, int]
     mbps: Mapping[PciAddress, int]
     nodes: Mapping[str, frozenset[NodeId]]
@@ -73,7 +73,7 @@ class Host:
         self._cores = self._tally(facts.snapshot.cores, without=None)
         self._unheld = {node: len(facts.unheld(node) - self._held) for node in facts.nodes}
         self._pool: Counter[NodeId] = Counter(facts.pool_left)
-        self._capacity: Counter[tuple[NodeId, int]] = Counter(facts.capacity_kib)
+        self._capacity: Counter[Place] = Counter(facts.capacity_kib)
         self._devices = Counter({i: len(kind.members) for i, kind in enumerate(self.problem.device_kinds)})
         self._mbps: Counter[PciAddress] = Counter(_speeds(facts))
         for placement in placements:
@@ -144,7 +144,7 @@ class Host:
         self,
         placement: Placement,
         pool: Counter[NodeId],
-        capacity: Counter[tuple[NodeId, int]],
+        capacity: Counter[Place],
         *,
         devices: Counter[int],
         mbps: Counter[PciAddress],
