@@ -16,6 +16,7 @@ from numaplan.placement.facts import Place
 from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.prices import PARTS, prices
 from numaplan.placement.problem import CellDemand, Option, Problem
+from numaplan.placement.ties import nested
 
 # How to rank units, by their numbers, of which the first come first; ties keep the order of the request.
 Order = Callable[[int], tuple[float, ...]]
@@ -161,7 +162,7 @@ def _ties(f: Formulation) -> dict[str, list[tuple[str, bool]]]:
 def _tied_right(option: Option, tied: list[tuple[frozenset[NodeId], bool]]) -> bool:
     """Whether a way suits the guests that have their nodes already."""
     mine = frozenset(option.nodes)
-    return all((mine <= theirs or theirs <= mine) if together else not mine & theirs for theirs, together in tied)
+    return all(nested(mine, theirs) if together else not mine & theirs for theirs, together in tied)
 
 
 def _take(left: _Left, unit: Unit, option: Option) -> bool:

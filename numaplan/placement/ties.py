@@ -6,6 +6,7 @@ that a model grows with the guests and not with their pairs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, product
@@ -28,6 +29,11 @@ _PAIR: Final = 2
 
 # Whom each is tied to, as the bits of a number: sets would fill the memory where thousands of copies name each other.
 Ties = Sequence[int]
+
+
+def nested(mine: AbstractSet[NodeId], theirs: AbstractSet[NodeId]) -> bool:
+    """Whether guests on these nodes lie together: the nodes of the one contain those of the other."""
+    return mine <= theirs or theirs <= mine
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def affinity(f: Formulation) -> None:
     for u, nodes in _staying(f, Wish.TOGETHER):
         for option, count in f.options(u):
             own = frozenset(option.nodes)
-            if not (own <= nodes or nodes <= own):
+            if not nested(own, nodes):
                 f.model.equal(count)
     for mine, theirs in _tied_to_each_other(_ties_of(f, Wish.TOGETHER)):
         if mine is theirs and len(mine) > _PAIR:

@@ -20,6 +20,7 @@ from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.lies import Lies
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import GuestClass, Option, Problem
+from numaplan.placement.ties import nested
 
 Nodes = frozenset[NodeId]
 # How many guests of a class go each way: by its number, the nodes of the cells, and whether they stay as they are.
@@ -259,7 +260,7 @@ def _link(f: Formulation, asked: CopiesProblem, mine: Sequence[int], count: int)
     if copies.together:
         _keep_together(f, used)
     by_name = {name: u for u, unit in enumerate(f.units) if u not in mine for name in unit.names}
-    for partners, fits in ((copies.near, _nested), (copies.far, frozenset.isdisjoint)):
+    for partners, fits in ((copies.near, nested), (copies.far, frozenset.isdisjoint)):
         for partner in partners:
             if partner in by_name:
                 _link_with(f, used, by_name[partner], fits)
@@ -286,10 +287,6 @@ def _keep_together(f: Formulation, used: dict[Nodes, Linear]) -> None:
         for nodes, here in used.items():
             if len(nodes) < len(sets[0]):
                 f.model.at_most(here + total(used[other] for other in sets if not nodes <= other), 1)
-
-
-def _nested(a: Nodes, b: Nodes) -> bool:
-    return a <= b or b <= a
 
 
 def _by_nodes(options: Iterable[tuple[Option, Linear]]) -> dict[Nodes, Linear]:

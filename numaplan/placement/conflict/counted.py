@@ -11,7 +11,7 @@ from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_ne
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.joined import joined
 from numaplan.placement.problem import GuestClass, Problem
-from numaplan.placement.ties import Wish, tied_groups, ties
+from numaplan.placement.ties import Wish, nested, tied_groups, ties
 
 Nodes = frozenset[NodeId]
 
@@ -54,7 +54,7 @@ class _Shape:
 
         And whether all of its nodes are among them, whichever way it goes.
         """
-        beside = [way for way in self.ways if nodes <= set(way) or set(way) <= nodes]
+        beside = [way for way in self.ways if nested(nodes, set(way))]
         if not beside:
             return None
         least = tuple(map(min, zip(*(self.on(nodes, way) for way in beside), strict=True)))

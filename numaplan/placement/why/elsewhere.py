@@ -14,6 +14,7 @@ from numaplan.placement.demands import cells_cost, node_cost, ports_in_reach, up
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.objective import fewest_llcs
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
+from numaplan.placement.ties import nested
 from numaplan.placement.why.beside import Beside, Host
 from numaplan.placement.why.cheapest import Offer, Service, Steps, Stock, Want
 from numaplan.placement.why.devices import devices_lack, serve_devices
@@ -288,7 +289,7 @@ def _links_lack(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Lack | 
     mine = frozenset(nodes)
     facts = host.problem.facts
     where = {**facts.guest_nodes, **beside.nodes}
-    for word, agrees in (("affinity", _together), ("anti_affinity", frozenset.isdisjoint)):
+    for word, agrees in (("affinity", nested), ("anti_affinity", frozenset.isdisjoint)):
         partners = list(getattr(host.asked[vm], word))
         partners += [name for name in beside.nodes if vm in getattr(host.asked[name], word)]
         for name in dict.fromkeys(partners):
@@ -296,10 +297,6 @@ def _links_lack(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Lack | 
             if theirs and not agrees(mine, theirs):
                 return Lack(None, f'{word} to "{name}", which is on {listed(sorted(theirs))}')
     return None
-
-
-def _together(mine: frozenset[NodeId], theirs: frozenset[NodeId]) -> bool:
-    return mine <= theirs or theirs <= mine
 
 
 def _floating_lack(host: Host, beside: Beside, vm: str, *, nodes: Nodes) -> Lack | None:
