@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-_UNITS: Final = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}
+GIB_KIB: Final = 1 << 20
+
+_UNITS: Final = {"KiB": 1, "MiB": 1 << 10, "GiB": GIB_KIB, "TiB": 1 << 30}
 _SIZE = re.compile(r"([0-9]{1,15})\s*(KiB|MiB|GiB|TiB)", re.ASCII)
 
 

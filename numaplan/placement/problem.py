@@ -14,6 +14,7 @@ from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
 from numaplan.model.request import Affinity, GuestRequest
 from numaplan.placement.facts import HostFacts
+from numaplan.units import GIB_KIB
 
 _NOWHERE: Final[frozenset[NodeId]] = frozenset()
 
@@ -226,7 +227,7 @@ class Problem:
 
     def memory_cost(self, cell: CellDemand, node: NodeId, memory_node: NodeId) -> int:
         """What it costs that a cell on `node` has its memory on `memory_node`."""
-        gib = -(-cell.memory_kib // (1 << 20))
+        gib = -(-cell.memory_kib // GIB_KIB)
         return self.facts.policy.costs.memory_gib * self.facts.distance(node, memory_node) * gib
 
     def admits(self, demand: DeviceDemand, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> bool:

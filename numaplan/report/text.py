@@ -7,9 +7,10 @@ from typing import Final
 
 from tabulate import tabulate
 
+from numaplan.units import GIB_KIB
+
 UNKNOWN: Final = "?"
 NONE: Final = "-"
-_KIB_PER_GIB: Final = 1 << 20
 
 # Controls (C0, C1, ESC), formats (bidi, zero width), surrogates (bytes that are no UTF-8), line separators.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -72,7 +73,7 @@ def number(value: int | None) -> str:
 
 def gib(size_kib: int | None) -> str:
     """GiB with one decimal, or "?"."""
-    return UNKNOWN if size_kib is None else f"{size_kib / _KIB_PER_GIB:.1f}"
+    return UNKNOWN if size_kib is None else f"{size_kib / GIB_KIB:.1f}"
 
 
 def wrap_list(text: str, width: int) -> str:

@@ -26,9 +26,8 @@ from numaplan.targets.asked import (
     ports,
     vcpu_pins,
 )
-from numaplan.units import format_count, format_size
+from numaplan.units import GIB_KIB, format_count, format_size
 
-_GIB_KIB: Final = 1 << 20
 _TRUE: Final = "TRUE"
 # A quote, the sign of the escape itself, and what would end a line stand as their bytes in hex.
 _ESCAPED: Final = re.compile(r'["|\x00-\x1f\x7f\x85\u2028\u2029]')
@@ -103,7 +102,7 @@ def _memory(request: GuestRequest, placement: Placement) -> _Settings:
     settings = [("memSize", size)]
     if _reserves_memory(request, placement):
         settings += [("sched.mem.min", size), ("sched.mem.minSize", size), ("sched.mem.pin", _TRUE)]
-    if all(cell.page_size_kib == _GIB_KIB for cell in placement.cells):
+    if all(cell.page_size_kib == GIB_KIB for cell in placement.cells):
         settings.append(("sched.mem.lpage.enable1GPage", _TRUE))
     if request.memory_backing.nosharepages:
         settings.append(("sched.mem.pshare.enable", "FALSE"))
@@ -197,10 +196,10 @@ def _cannot_memory(request: GuestRequest, placement: Placement) -> Iterator[str]
     if any(not is_strict(request, cell.id) for cell in placement.cells):
         yield "memory_policy preferred: ESXi binds memory to nodes for the guest as a whole, or not at all"
     sizes = sorted({cell.page_size_kib for cell in placement.cells})
-    if _GIB_KIB in sizes and len(sizes) > 1:
+    if GIB_KIB in sizes and len(sizes) > 1:
         pages = ", ".join(f"cell {cell.id} {format_size(cell.page_size_kib)}" for cell in placement.cells)
         yield f"pages of several sizes ({pages}): enable1GPage is the guest's as a whole, and left out"
-    elif _GIB_KIB in sizes:
+    elif GIB_KIB in sizes:
         yield "pages of 1 GiB are tried, not promised: start it on a host that has been up for a short time"
     elif sizes != [SMALL_PAGE_KIB]:
         yield f"pages of {format_size(max(sizes))}: ESXi takes large pages where it can, without a setting"

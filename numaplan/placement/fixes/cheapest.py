@@ -15,9 +15,10 @@ from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import uses_by_kind
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Addition
+from numaplan.placement.fixes.lever import Addition
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
+from numaplan.units import GIB_KIB
 
 # Each addition with how much of it there is to be.
 Added = Sequence[tuple[Addition, Linear]]
@@ -94,6 +95,6 @@ def _price(f: Formulation, added: Added, most: Sequence[int]) -> Linear:
 
 def _gib(f: Formulation, parts: Sequence[tuple[Linear, int]], largest_kib: int, *, free_kib: int = 0) -> Linear:
     """The GiB that are begun by these amounts, each so many KiB, beyond what is free."""
-    gib = f.model.integer(0, price.begun(largest_kib, GIB))
-    f.model.at_most(total(level * each for level, each in parts) - gib * GIB, free_kib)
+    gib = f.model.integer(0, price.begun(largest_kib, GIB_KIB))
+    f.model.at_most(total(level * each for level, each in parts) - gib * GIB_KIB, free_kib)
     return gib

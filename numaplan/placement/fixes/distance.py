@@ -14,11 +14,12 @@ from numaplan.placement.clock import Remaining
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import HostFacts
-from numaplan.placement.fixes.lever import GIB, begun
+from numaplan.placement.fixes.lever import begun
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.kinds import matching_devices
 from numaplan.placement.objective import cross_node_cost, priority
 from numaplan.placement.problem import Problem, near_enough
+from numaplan.units import GIB_KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _device_nodes(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> 
 def memory_apart(facts: HostFacts, guest: GuestRequest) -> int:
     """The least that it costs a guest a cell of which has its memory elsewhere, though its policy is strict."""
     strict = (cell.memory_kib for cell in guest.cells if cell.memory_policy is MemoryPolicy.STRICT)
-    return facts.policy.costs.memory_gib * begun(min(strict, default=0), GIB) * _nearest(facts)
+    return facts.policy.costs.memory_gib * begun(min(strict, default=0), GIB_KIB) * _nearest(facts)
 
 
 def cells_apart(facts: HostFacts) -> int:

@@ -21,8 +21,8 @@ from numaplan.model.request import (
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
 from numaplan.placement.fixes.distance import cells_apart, devices_apart, memory_apart
-from numaplan.placement.fixes.lever import GIB, Copies, Group, Lever, Sentence, begun
-from numaplan.units import format_count
+from numaplan.placement.fixes.lever import Copies, Group, Lever, Sentence, begun
+from numaplan.units import GIB_KIB, format_count
 
 _WIDER: Final = {
     Affinity.REQUIRED: (Affinity.SOCKET, Affinity.PREFERRED),
@@ -231,7 +231,7 @@ def _page_size(copies: Copies, facts: HostFacts) -> list[Lever]:
             sizes.append(PageSize.LARGE)
     sizes.append(PageSize.ANY)
     choices = [(size.value, _each_cell(page_size=size)) for size in sizes]
-    cost = price.PAGE_SIZE_GIB * begun(guest.memory_kib, GIB) * len(copies)
+    cost = price.PAGE_SIZE_GIB * begun(guest.memory_kib, GIB_KIB) * len(copies)
     prices = [cost] * len(choices)
     return [_values(guest.vm, ("page_size",), choices, what=f"{guest.vm}'s page_size", prices=prices)]
 

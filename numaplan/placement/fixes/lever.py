@@ -13,8 +13,6 @@ from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, HostPolicy, Request
 from numaplan.model.snapshot import Snapshot
 
-GIB: Final = 1 << 20
-
 # docs/why-not.md has the same list. The unit is that of the cross-node cost.
 LEFT_OUT: Final = 1_000  # a copy of priority 1
 LINK: Final = 50

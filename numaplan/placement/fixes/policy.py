@@ -11,12 +11,12 @@ from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, HostPolicy
 from numaplan.placement.facts import HostFacts
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Case, Group, Lever, begun
+from numaplan.placement.fixes.lever import Case, Group, Lever, begun
 from numaplan.placement.fixes.reserved import reserved_cpus
-from numaplan.units import format_size
+from numaplan.units import GIB_KIB, format_size
 
 # Steps in which reserved memory is given up.
-_STEP_KIB: Final = GIB // 4
+_STEP_KIB: Final = GIB_KIB // 4
 _RATIO_LIMIT: Final = 4096
 
 
@@ -55,7 +55,7 @@ def _reserved_memory(policy: HostPolicy) -> tuple[Lever, ...]:
                 "reserve {} of memory on each node",
                 f"{said(level)} instead of {format_size(have)}",
             ),
-            price=lambda level: price.RESERVED_GIB * begun(have - left(level), GIB),
+            price=lambda level: price.RESERVED_GIB * begun(have - left(level), GIB_KIB),
             edits=lambda _case, level: (Edit(None, ("reserved_memory",), f"{left(level)}KiB"),),
         ),
     )

@@ -13,14 +13,14 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.busy_devices import HOST_DPDK_DRIVERS
 from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import GIB, Addition, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes.lever import Addition, Case, Group, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices, unusable
 from numaplan.placement.lacks import huge_sizes_kib
 from numaplan.placement.switch import switch_share
-from numaplan.units import format_count, format_size
+from numaplan.units import GIB_KIB, format_count, format_size
 
 # Steps in which ordinary memory is added.
-_STEP_KIB: Final = GIB // 4
+_STEP_KIB: Final = GIB_KIB // 4
 _LAST_FUNCTION: Final = 0xFFFF
 _UNKNOWN_MODEL: Final = "0000"
 # More pages than anybody takes.
@@ -59,7 +59,7 @@ def _page_sizes(guests: Sequence[GuestRequest], facts: HostFacts) -> set[int]:
     """
     listed = set(huge_sizes_kib(facts))
     asked = {cell.page_size.size_kib for guest in guests for cell in guest.cells}
-    usual = {USUAL_PAGE_KIB} if listed <= {GIB} else set()
+    usual = {USUAL_PAGE_KIB} if listed <= {GIB_KIB} else set()
     return (listed or {size for size in asked if size is not None}) | usual
 
 
@@ -145,7 +145,9 @@ def _more_pages(node: NumaNode, size: int, most: int, *, kept_kib: int) -> Lever
         most=most,
         pull=lambda case, level: _with_node(case, node.id, lambda old: add(old, level)),
         sentence=sentence,
-        price=lambda level: price.PAGES_GIB * begun(level * size, GIB) + price.MEMORY_GIB * begun(missing(level), GIB),
+        price=lambda level: (
+            price.PAGES_GIB * begun(level * size, GIB_KIB) + price.MEMORY_GIB * begun(missing(level), GIB_KIB)
+        ),
         within=within,
         adds=Addition(node.id, size, each_kib=size, spare_kib=spare),
     )
@@ -165,7 +167,7 @@ def _memory(node: NodeId, most_kib: int) -> Lever:
         most=begun(most_kib, _STEP_KIB),
         pull=lambda case, level: _with_node(case, node, lambda old: add(old, level)),
         sentence=lambda level: ("have {}", f"{format_size(level * _STEP_KIB)} more ordinary memory on node {node}"),
-        price=lambda level: price.MEMORY_GIB * begun(level * _STEP_KIB, GIB),
+        price=lambda level: price.MEMORY_GIB * begun(level * _STEP_KIB, GIB_KIB),
         adds=Addition(node, SMALL_PAGE_KIB, each_kib=_STEP_KIB),
     )
 

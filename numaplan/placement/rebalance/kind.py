@@ -11,8 +11,8 @@ from numaplan.placement.facts import SMALL_PAGE_KIB, bound_node
 from numaplan.placement.rebalance.changes import PRICES
 from numaplan.placement.rebalance.standing import Standing
 from numaplan.placement.resident import adds_up
+from numaplan.units import GIB_KIB
 
-_KIB_PER_GIB: Final = 1 << 20
 MOVABLE_MODES: Final = frozenset({"strict", "restrictive"})
 
 
@@ -78,7 +78,7 @@ def can_stop(standing: Standing) -> bool:
 
 def price(standing: Standing, kind: MoveKind) -> int:
     """What a change of that kind costs for that guest."""
-    gib = -(-sum(cell.memory_kib for cell in standing.cells) // _KIB_PER_GIB)
+    gib = -(-sum(cell.memory_kib for cell in standing.cells) // GIB_KIB)
     return PRICES[kind] + (gib if kind is MoveKind.MOVE_PAGES else 0)
 
 
