@@ -101,7 +101,10 @@ def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> 
 
 
 def _room(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> tuple[int, ...]:
-    """What `nodes` have at most of each thing that a guest may need; memory and devices may be anywhere."""
+    """What `nodes` have at most of each thing that a guest may need; memory and devices may be anywhere.
+
+    Also where the core kinds do not tell all (Problem.uncounted): conflict/needs.py counts more, where they do.
+    """
     facts = problem.facts
     kinds = [kind for kind in problem.core_kinds if kind.node in nodes]
     sizes = {size for cell in guests.cells for size in cell.page_sizes_kib}
@@ -109,6 +112,7 @@ def _room(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> tup
     unheld = sum(len(facts.unheld(node)) for node in nodes) - guests.floats
     return (
         min(unheld, sum(kind.cpus for kind in kinds) + problem.cpus_beside(nodes)),
+        # One whose threads lie apart counts for each of its kinds: too many are right here, too few would not be.
         sum(len(kind.cores) for kind in kinds if kind.isolable),
         sum(facts.pool_left[node] for node in nodes),
         sum(kib for (_, size), kib in facts.capacity_kib.items() if size in sizes),

@@ -106,6 +106,8 @@ CORE_COUNTS: Final = (
     CoreCount("whole cores", lambda kind, _: kind.whole * len(kind.cores), lambda cell, _: cell.whole),
     CoreCount(
         "cores of their own",
+        # One whose threads lie apart counts for each of its kinds: of what is there too much may be counted. Where it
+        # is told, lacks.isolable_cores counts it once.
         lambda kind, _: kind.isolable * len(kind.cores),
         lambda cell, _: cell.isolated + cell.whole,
     ),
