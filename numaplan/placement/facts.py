@@ -31,53 +31,57 @@ UNKNOWN_REMOTE = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HostFacts:
-    """The host for one request, hashed as the one object that it is; in its `snapshot` every VF that a PF lists names
-    that PF.
+    """The host for one request, hashed as the one object that it is."""
 
-    `allocatable` CPUs are online, neither reserved nor shared; `taken` are those of staying guests and of Open vSwitch,
-    `vcpus` those dedicated to vCPUs among them, `idle` others on a core that a staying guest has to itself, `free` the
-    allocatable ones on a node that are neither taken nor idle. Nor are `left` ones free, which a thread floats on that
-    is to keep them: nobody holds them, or has their core alone.
-    `threads` is the SMT width. `llc_of` and `core_of` have a CPU's LLC (a place in `llcs`) and core. `beside` a node
-    are itself and those that share a package with it.
-    `pool_left` is how many more shared vCPUs a node's pool takes, `pool_owed` how many staying guests have there beyond
-    what it takes. `capacity_kib` holds free memory by node and page size in KiB. `held_devices` are those of guests
-    that stay, `busy_devices` those that the host itself uses, and why.
-    `links` are the network interfaces of each function, `port_names` their names and those that the function gives;
-    `vf_indexes` are those of configured VFs. `port_nodes` has the nodes of the physical ports of each bridge that is
-    asked for, as far as they are known. `guest_nodes` are the nodes that the vCPUs of staying guests run on.
-    """
-
+    # In it every VF that a PF lists names that PF.
     snapshot: Snapshot
     policy: HostPolicy
+    # The SMT width.
     threads: int
     nodes: tuple[NodeId, ...]
     node_of: Mapping[CpuId, NodeId]
     packages_of: Mapping[NodeId, frozenset[PackageId]]
+    # A node itself and those that share a package with it.
     beside: Mapping[NodeId, frozenset[NodeId]]
     distances: Mapping[tuple[NodeId, NodeId], int]
     llcs: tuple[CpuSet, ...]
+    # A CPU's LLC, as its place in `llcs`, and its core.
     llc_of: Mapping[CpuId, int]
     core_of: Mapping[CpuId, CpuId]
+
+    # CPUs, all of them online.
     reserved: CpuSet
     shared: CpuSet
+    # Those that are neither.
     allocatable: CpuSet
+    # Those of staying guests and of Open vSwitch, and those among them that are dedicated to vCPUs.
     taken: CpuSet
     vcpus: CpuSet
+    # A thread that floats on them is to keep them: they are not free, but nobody holds them or has their core alone.
     left: CpuSet
+    # Others on a core that a staying guest has to itself.
     idle: CpuSet
+    # Allocatable ones on a node that are neither taken nor idle nor left.
     free: CpuSet
+    # How many more shared vCPUs a node's pool takes, and how many staying guests have there beyond what it takes.
     pool_left: Mapping[NodeId, int]
     pool_owed: Mapping[NodeId, int]
+    # Free memory.
     capacity_kib: Mapping[Place, int]
+
     devices: Mapping[PciAddress, PciDevice]
     groups: Mapping[IommuGroupId, tuple[PciAddress, ...]]
+    # Those of guests that stay, and those that the host itself uses, and why.
     held_devices: frozenset[PciAddress]
     busy_devices: Mapping[PciAddress, str]
+    # The network interfaces of a function; their names, and those that the function gives.
     links: Mapping[PciAddress, tuple[Link, ...]]
     port_names: Mapping[PciAddress, frozenset[str]]
+    # Of configured VFs.
     vf_indexes: Mapping[PciAddress, int]
+    # The nodes of the physical ports of each bridge that is asked for, as far as they are known.
     port_nodes: Mapping[str, frozenset[NodeId]]
+    # The nodes that the vCPUs of a staying guest run on.
     guest_nodes: Mapping[str, frozenset[NodeId]]
     notes: tuple[str, ...]
 
