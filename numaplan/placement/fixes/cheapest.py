@@ -15,13 +15,13 @@ from numaplan.placement.cpsat import ZERO, Linear, Outcome, total
 from numaplan.placement.device_constraints import uses_by_kind
 from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import Addition
+from numaplan.placement.fixes.lever import Increment
 from numaplan.placement.formulation import Formulation, coarse_units
 from numaplan.placement.problem import Problem
 from numaplan.units import GIB_KIB
 
 # Each addition with how much of it there is to be.
-Added = Sequence[tuple[Addition, Linear]]
+Added = Sequence[tuple[Increment, Linear]]
 
 
 class Choice(NamedTuple):
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
 
 
 def cheapest(
-    problem: Problem, additions: Sequence[Addition], most: Sequence[int], *, work: float, seconds: float | None
+    problem: Problem, increments: Sequence[Increment], most: Sequence[int], *, work: float, seconds: float | None
 ) -> Choice:
     """How much of each addition, where `problem` has the `most` of all; as few of them as can be for that price.
 
@@ -43,7 +43,7 @@ def cheapest(
     opened = [f.model.boolean() for _ in most]
     for level, is_open, limit in zip(levels, opened, most, strict=True):
         f.model.at_most(level - is_open * limit, 0)
-    added = list(zip(additions, levels, strict=True))
+    added = list(zip(increments, levels, strict=True))
     _pay_for_memory(f, added, most)
     _pay_for_vfs(f, added)
     goal = _price(f, added, most) * (len(most) + 1) + total(opened)

@@ -90,7 +90,7 @@ def _nothing(_level: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
+class Increment:
     """What one level of a lever adds to a host: `each_kib` of memory at `node` in pages of `size_kib`, or one of `vfs`.
 
     Huge pages are made of `spare_kib` that the node has, and then of new memory.
@@ -123,7 +123,7 @@ class Lever:
     far: str | None = None
     apart: Callable[[int], int] = _nothing
     within: "Callable[[Case], Lever] | None" = None
-    adds: Addition | None = None
+    adds: Increment | None = None
     vm: str | None = None
 
     def least_cost(self, level: int) -> int:

@@ -202,12 +202,12 @@ class _Search:
 
     def _cheapest(self, levers: Sequence[Lever]) -> Choice:
         """The cheapest levels of levers that do nothing but add to the host; none: some do else, or none was found."""
-        additions = [lever.adds for lever in levers if lever.adds is not None]
-        if self._probe.tired or len(additions) < len(levers):
+        increments = [lever.adds for lever in levers if lever.adds is not None]
+        if self._probe.tired or len(increments) < len(levers):
             return Choice({}, proven=False)
         problem = self._probe.problem(pulled(self._case, levers, furthest(levers)))
         most = [lever.most for lever in levers]
-        return cheapest(problem, additions, most, work=COST_WORK, seconds=self._probe.part())
+        return cheapest(problem, increments, most, work=COST_WORK, seconds=self._probe.part())
 
     def _least(self, levers: Sequence[Lever]) -> Least:
         return Least(self._case, self._probe, levers)

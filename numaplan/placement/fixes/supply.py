@@ -13,7 +13,7 @@ from numaplan.model.snapshot import Snapshot
 from numaplan.placement.busy_devices import HOST_DPDK_DRIVERS
 from numaplan.placement.facts import SMALL_PAGE_KIB, USUAL_PAGE_KIB, HostFacts
 from numaplan.placement.fixes import lever as price
-from numaplan.placement.fixes.lever import Addition, Case, Group, Lever, Sentence, begun
+from numaplan.placement.fixes.lever import Case, Group, Increment, Lever, Sentence, begun
 from numaplan.placement.kinds import entries, matching_devices, unusable
 from numaplan.placement.lacks import huge_sizes_kib
 from numaplan.placement.switch import switch_share
@@ -149,7 +149,7 @@ def _more_pages(node: NumaNode, size: int, most: int, *, kept_kib: int) -> Lever
             price.PAGES_GIB * begun(level * size, GIB_KIB) + price.MEMORY_GIB * begun(missing(level), GIB_KIB)
         ),
         within=within,
-        adds=Addition(node.id, size, each_kib=size, spare_kib=spare),
+        adds=Increment(node.id, size, each_kib=size, spare_kib=spare),
     )
 
 
@@ -168,7 +168,7 @@ def _memory(node: NodeId, most_kib: int) -> Lever:
         pull=lambda case, level: _with_node(case, node, lambda old: add(old, level)),
         sentence=lambda level: ("have {}", f"{format_size(level * _STEP_KIB)} more ordinary memory on node {node}"),
         price=lambda level: price.MEMORY_GIB * begun(level * _STEP_KIB, GIB_KIB),
-        adds=Addition(node, SMALL_PAGE_KIB, each_kib=_STEP_KIB),
+        adds=Increment(node, SMALL_PAGE_KIB, each_kib=_STEP_KIB),
     )
 
 
@@ -299,7 +299,7 @@ def _more_vfs(pf: PciDevice, model: PciDevice, new: tuple[PciAddress, ...]) -> L
         pull=lambda case, level: replace(case, snapshot=_with_vfs(case.snapshot, pf.address, model, new[:level])),
         sentence=lambda level: ("configure {}", f"{format_count(level, 'more VF')} on {name}"),
         price=lambda level: price.VF * level,
-        adds=Addition(vfs=new),
+        adds=Increment(vfs=new),
     )
 
 
