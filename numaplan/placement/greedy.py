@@ -31,17 +31,19 @@ def greedy_plans(f: Formulation, remaining: Remaining) -> list[dict[int, int]]:
     Where time is over there is one at least, in which guests that are not required may not have been tried.
     """
     worth, sizes = [unit.guest.priority for unit in f.units], [size(unit) for unit in f.units]
-    orders: list[Order] = [
-        lambda u: (-worth[u], -sizes[u]),
-        lambda u: (-worth[u] / sizes[u],),
-        lambda u: (-sizes[u], -worth[u]),
-    ]
+    orders: list[Order] = []
     if (priced := prices(f)) is not None:
+        # They mostly are the best, and time may be over after the first.
         weights = priced.weights
         orders += [
             lambda u: (-worth[u] / max(1, weights[u]),),
             lambda u: (weights[u] - worth[u] * PARTS,),
         ]
+    orders += [
+        lambda u: (-worth[u], -sizes[u]),
+        lambda u: (-worth[u] / sizes[u],),
+        lambda u: (-sizes[u], -worth[u]),
+    ]
     # Often several of them rank the guests alike.
     rankings = dict.fromkeys(_ranking(f, order) for order in orders)
     found: list[dict[int, int]] = []

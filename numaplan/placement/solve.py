@@ -7,6 +7,7 @@ from typing import Final
 from numaplan.model.plan import MAXIMIZED, Level, Limit, Placement, Plan, Status, Unplaced
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.clock import Remaining
 from numaplan.placement.conflict.explain import conflict, why_unplaced
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.expand import expand
@@ -41,7 +42,7 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
     )
     match result.outcome:
         case Outcome.OPTIMAL | Outcome.FEASIBLE:
-            return _planned(request, problem, result, empty=empty)
+            return _planned(request, problem, result, empty=empty, remaining=budget.remaining)
         case Outcome.INFEASIBLE:
             found, reasons = conflict(request, facts, budget.remaining)
             is_of_memory = any(member.constraint in _OF_MEMORY for member in found.members)
@@ -60,7 +61,7 @@ def solve(request: Request, snapshot: Snapshot, *, budget: Budget) -> Plan:
             return replace(empty, unplaced=unplaced, notes=(*empty.notes, *unseen(problem, "a plan")))
 
 
-def _planned(request: Request, problem: Problem, result: Searched, *, empty: Plan) -> Plan:
+def _planned(request: Request, problem: Problem, result: Searched, *, empty: Plan, remaining: Remaining) -> Plan:
     facts = problem.facts
     assert result.formulation is not None  # noqa: S101  # search promises it with these outcomes
     unordered, notes = expand(result.formulation, result.solution)
@@ -78,7 +79,7 @@ def _planned(request: Request, problem: Problem, result: Searched, *, empty: Pla
         limit=limit,
         levels=levels,
         placements=placements,
-        unplaced=why_unplaced(request, facts, placements),
+        unplaced=why_unplaced(request, facts, placements, remaining),
         notes=(*empty.notes, *doubts, *notes, *memory_elsewhere(facts, placements), *_device_notes(facts, placements)),
     )
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
+from operator import le
 from typing import Final
 
 from numaplan.model.host import NodeId
@@ -158,7 +159,7 @@ class _Rival:
 
     def could_take_place_of(self, other: "_Rival") -> bool:
         """Whether it needs no more of anything."""
-        return all(mine <= theirs for mine, theirs in zip(self.amounts, other.amounts, strict=True))
+        return all(map(le, self.amounts, other.amounts))
 
 
 def _without_outdone(problem: Problem) -> Problem:

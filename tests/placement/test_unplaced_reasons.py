@@ -3,11 +3,15 @@
 from dataclasses import replace
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
+from numaplan.placement.clock import UNLIMITED
+from numaplan.placement.conflict import reasons
+from numaplan.placement.conflict.explain import why_unplaced
 from numaplan.placement.facts import host_facts
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
@@ -38,6 +42,21 @@ def test_the_guest_that_wants_the_nodes_of_one_that_is_left_out_is_named_with_it
     request = ask(here, guest("e", 3, required=False, priority=9), reserved="0")
     said = 'it must share nodes with "d" (on node 0), and has no place there'
     assert left_out(request, host("2n:8c:1t", nics=[Nic("anchor", 0, 4)])) == {"e": BESIDE + said}
+
+
+def test_without_time_only_what_nodes_lack_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link is a matter for a search, too few CPUs on each node are none."""
+    here = guest("d", 5, interfaces=[vfs("first", "anchor")])
+    tied, large = guest("e", 4, required=False, affinity=["d"]), guest("f", 9, required=False)
+    request, snapshot = ask(here, tied, large, reserved="0"), host("2n:8c:1t", nics=[Nic("anchor", 0, 4)])
+    facts, plan = host_facts(request, snapshot), solve(request, snapshot, budget=Budget())
+    at_leisure, in_haste = (why_unplaced(request, facts, plan.placements, left) for left in (UNLIMITED, lambda: 0.0))
+    assert [one.vm for one in at_leisure] == [one.vm for one in in_haste] == ["e", "f"]
+    assert "nodes" in at_leisure[0].reason
+    assert in_haste[0].reason.startswith("no way was found to place it")
+    assert at_leisure[1] == in_haste[1]
+    monkeypatch.setattr(reasons, "feasible", None)
+    assert why_unplaced(request, facts, plan.placements, lambda: 0.0) == in_haste
 
 
 def test_of_a_guest_that_is_tied_both_ways_to_one_that_is_placed_both_links_are_told() -> None:

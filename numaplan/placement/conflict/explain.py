@@ -60,7 +60,7 @@ def conflict(
     where no time is `remaining`.
     """
     problem = build_problem(request, facts)
-    alone = reasons_alone(request, problem)
+    alone = reasons_alone(request, problem, remaining)
     judge = Judge(FOR_A_CONFLICT, remaining)
     found = _shares_of_conflict(problem, alone, judge)
     names = [guest.name for share in found for guest in share.members]
@@ -182,8 +182,11 @@ def _reasons(
     return tuple(reasons)
 
 
-def reasons_alone(request: Request, problem: Problem) -> dict[str, Reason | None]:
-    """For every guest why it has no place even alone; guests that differ by name alone share the answer."""
+def reasons_alone(request: Request, problem: Problem, remaining: Remaining = UNLIMITED) -> dict[str, Reason | None]:
+    """For every guest why it has no place even alone, as far as there is time to find that out.
+
+    Guests that differ by name alone share the answer.
+    """
     staying = problem.facts.guest_nodes
     known: dict[GuestRequest | str, Reason | None] = {}
     reasons: dict[str, Reason | None] = {}
@@ -194,22 +197,27 @@ def reasons_alone(request: Request, problem: Problem) -> dict[str, Reason | None
         )
         key = first.name if guests.exists else replace(needs(first), affinity=near, anti_affinity=apart)
         if key not in known:
-            known[key] = why_not_alone(request, problem, guests)
+            known[key] = why_not_alone(request, problem, guests, remaining)
         reasons.update(dict.fromkeys((guest.name for guest in guests.members), known[key]))
     return reasons
 
 
-def why_unplaced(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> tuple[Unplaced, ...]:
-    """The reason for each guest that a plan leaves out, beside the guests that it places."""
+def why_unplaced(
+    request: Request, facts: HostFacts, placements: Sequence[Placement], remaining: Remaining = UNLIMITED
+) -> tuple[Unplaced, ...]:
+    """The reason for each guest that a plan leaves out, beside the guests that it places.
+
+    Where no time is `remaining`, only what single nodes lack is found out.
+    """
     placed = {placement.vm for placement in placements}
     missing = tuple(guest for guest in request.guests if guest.name not in placed)
     if not missing:
         return ()
     left = replace(request, guests=tuple(_with_links(missing, request, placed)))
-    alone = reasons_alone(left, build_problem(left, _left_over(request, facts, placements)))
+    alone = reasons_alone(left, build_problem(left, _left_over(request, facts, placements)), remaining)
     # What others need of links and of CPUs to float on is not taken from the host that is left over.
     unclear = [vm for vm, reason in alone.items() if reason is None or not reason.is_one]
-    counted = _lacks_counted(request, facts, placements, unclear)
+    counted = {} if is_over(remaining) else _lacks_counted(request, facts, placements, unclear)
     reasons = []
     for guest in missing:
         reason = alone[guest.name]

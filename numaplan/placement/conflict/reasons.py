@@ -8,6 +8,7 @@ from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.request import Affinity, DeviceRequest, GuestRequest, InterfaceRequest, Request
+from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.entry import choice, group_bound, noun
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.ports import no_port_near
@@ -53,15 +54,20 @@ class Reason(NamedTuple):
     is_one: bool = True
 
 
-def why_not_alone(request: Request, full: Problem, guests: GuestClass) -> Reason | None:
-    """Why a guest of a class of the problem `full` has no place even without the others; None where it has one."""
+def why_not_alone(
+    request: Request, full: Problem, guests: GuestClass, remaining: Remaining = UNLIMITED
+) -> Reason | None:
+    """Why a guest of a class of the problem `full` has no place even without the others; None where it has one.
+
+    Or where a search would have to tell and no time is `remaining`.
+    """
     problem = full.alone(guests)
     if _plainly_fits(problem):
         return None
     # What single nodes lack is a proof that needs no search.
     if lack := what_nodes_lack(request, problem) or _no_memory(problem, problem.classes[0]):
         return Reason(lack)
-    if _fits(_first_ways(problem)) or _fits(problem) is not False:
+    if is_over(remaining) or _fits(_first_ways(problem)) or _fits(problem) is not False:
         return None
     return why_impossible(problem)
 
