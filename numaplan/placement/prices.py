@@ -13,6 +13,10 @@ from numaplan.placement.formulation import Formulation, Unit
 from numaplan.placement.lp import LinearProgram
 from numaplan.placement.packing import Sum, device_sums, sums
 
+# Where fewer of the guests are left out, the search soon finds the best and its bound without prices, and the linear
+# solver, which takes 20 ms and 4 MiB to load, is not worth it.
+LEFT_OUT: Final = 0.1
+
 # Prices are used to so many parts of a priority of one.
 PARTS: Final = 1 << 20
 
@@ -26,9 +30,12 @@ class Prices:
 
 
 def prices(f: Formulation) -> Prices | None:
-    """The prices on coarse `f`; None where the host, as one heap, could hold all guests."""
+    """The prices on coarse `f`; None where the host, as one heap, could hold all guests but some few."""
     scarce = [left for each in chain(sums(f), device_sums(f)) if (left := _beside_required(f.units, each)) is not None]
-    found = _dual(f.units, scarce) if scarce else None
+    most_left = max((_least_left_out(f.units, each) for each in scarce), default=0)
+    if most_left < LEFT_OUT * sum(unit.count for unit in f.units):
+        return None
+    found = _dual(f.units, scarce)
     if found is None:
         return None
     weights = [0] * len(f.units)
@@ -50,6 +57,17 @@ def _beside_required(units: Sequence[Unit], each: Sum) -> Sum | None:
     required = sum(unit.count * need for unit, need in zip(units, each.needs, strict=True) if unit.guest.required)
     wanted = sum(unit.count * need for unit, need in zip(units, each.needs, strict=True))
     return None if wanted <= each.have else Sum(each.needs, max(0, each.have - required))
+
+
+def _least_left_out(units: Sequence[Unit], each: Sum) -> int:
+    """How many optional guests have no place at least, were those that need the most left out first."""
+    optional = [(need, unit.count) for need, unit in zip(each.needs, units, strict=True) if not unit.guest.required]
+    over, left_out = sum(need * count for need, count in optional) - each.have, 0
+    for need, count in sorted(optional, reverse=True):
+        if over > 0 and need:
+            some = min(count, -(-over // need))
+            over, left_out = over - some * need, left_out + some
+    return left_out
 
 
 def _dual(units: Sequence[Unit], scarce: Sequence[Sum]) -> list[int] | None:
