@@ -77,7 +77,8 @@ HostProfile = Annotated[
         "--host-profile", metavar="NAME", help="A host profile; keys of vnf.yaml's host section override its keys."
     ),
 ]
-Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", help="The guests to place.")]
+# Who opens a file says what is wrong with it: that it cannot be read is no matter of usage.
+Vnf = Annotated[Path, typer.Argument(metavar="VNF.YAML", readable=False, help="The guests to place.")]
 
 
 def finite(seconds: float | None) -> float | None:

@@ -78,9 +78,10 @@ def patch_limit(task: Task, memory: int) -> None:
         _write_limit(task, memtune, element, there_kib=there)
     if asked.locked and limit <= memory:
         raise _no_limit(task, element, limit, memory)
-    if element is not None and 0 < limit <= memory:
+    if 0 < limit <= memory:
+        where = "" if element is None else f" on line {element.line}"
         task.notes.append(
-            f"<hard_limit> on line {element.line} is {format_size(limit)}, the guest alone has {format_size(memory)}:"
+            f"<hard_limit>{where} is {format_size(limit)}, the guest alone has {format_size(memory)}:"
             " the kernel kills it there, raise it"
         )
     swap = None if memtune is None else memtune.child("swap_hard_limit")

@@ -140,7 +140,7 @@ def _drop_what_counts_otherwise(task: Task, count: int) -> None:
         if ids and max(ids) >= count:
             task.notes.append(
                 f"<{element.tag}> on line {element.line} names vCPU {max(ids)}, the guest has {count}:"
-                " libvirt refuses that"
+                " libvirt leaves that out"
             )
 
 

@@ -28,6 +28,10 @@ def keep_guest_topology(request: Request, snapshot: Snapshot) -> tuple[Request, 
                 f"{asked.name}: its XML has {there}, vnf.yaml asks for {wanted}:"
                 " the plan keeps to the XML (--change-guest-topology changes it)"
             )
+            if kept.realtime != asked.realtime and asked.realtime is not None:
+                left = "none" if kept.realtime is None else format_id_list(kept.realtime.vcpus)
+                wished = format_id_list(asked.realtime.vcpus)
+                notes.append(f"{asked.name}: realtime vCPUs {wished}: of these it has {left}")
     return replace(request, guests=tuple(guests)), tuple(notes)
 
 
@@ -49,7 +53,13 @@ def _kept(asked: GuestRequest, guest: Guest) -> GuestRequest | None:
     )
     everything = frozenset(vcpu for vcpus, _ in cells for vcpu in vcpus)
     dedicated = everything if asked.cpu_policy is CpuPolicy.DEDICATED else asked.dedicated_vcpus & everything
-    return replace(asked, cells=kept, dedicated_vcpus=dedicated)
+    realtime = None if asked.realtime is None else asked.realtime.vcpus & everything
+    return replace(
+        asked,
+        cells=kept,
+        dedicated_vcpus=dedicated,
+        realtime=replace(asked.realtime, vcpus=realtime) if asked.realtime and realtime else None,
+    )
 
 
 def _differ_in_which(one: GuestRequest, other: GuestRequest) -> bool:

@@ -318,3 +318,12 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
         assert "would overwrite what is read" in " ".join(ran.err.split())
         assert {file: file.read_bytes() for file in (vnf, host, *domains.iterdir())} == before
     assert numaplan("place", vnf, *inputs, "--out", domains / "plan.json").code == 0
+
+
+def test_whether_a_file_can_be_read_shows_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look beforehand would make what the system refuses a matter of usage."""
+    out = tmp_path / "plan.json"
+    assert numaplan("place", VNF, "--snapshot", HOST, "--out", out).code == 0
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for verb in (["place", VNF, "--out", out], ["verify", out, VNF], ["inventory", "--out", out], ["rebalance", VNF]):
+        assert numaplan(*verb, "--snapshot", HOST).code != 2

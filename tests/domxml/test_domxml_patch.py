@@ -138,7 +138,7 @@ def test_vcpus_one_by_one_go_when_their_number_changes() -> None:
 def test_settings_of_vcpus_that_go_are_noted() -> None:
     tune = "<cputune><cachetune vcpus='3'/></cputune>"
     notes = patched(domain("<memory unit='GiB'>1</memory>", "<vcpu>4</vcpu>", tune)).notes
-    assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: libvirt refuses that",)
+    assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: libvirt leaves that out",)
 
 
 def test_more_iothreads_are_added_and_pinned() -> None:

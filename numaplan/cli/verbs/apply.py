@@ -14,7 +14,7 @@ from numaplan.errors import ExitCode
 
 
 def apply(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="A plan that place --out wrote.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", readable=False, help="A plan that place --out wrote.")],
     *,
     snapshot: Snapshot,
     domains: Domains = None,

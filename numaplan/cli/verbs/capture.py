@@ -13,7 +13,10 @@ from numaplan.cli.options import Snapshot, not_over, the_only
 def capture(
     *,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.tar.gz", help="A .tar, .tar.gz, .tar.xz, .tar.bz2 or .tar.zst.")
+        Path,
+        typer.Option(
+            "--out", metavar="FILE.tar.gz", readable=False, help="A .tar, .tar.gz, .tar.xz, .tar.bz2 or .tar.zst."
+        ),
     ],
     snapshot: Snapshot,
     anonymize: Annotated[

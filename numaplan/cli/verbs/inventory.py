@@ -18,7 +18,9 @@ def inventory(
     domains: Domains = None,
     connect: Connect = None,
     form: Annotated[InventoryFormat, typer.Option("-o", "--output", help="Output format.")] = InventoryFormat.TABLE,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", readable=False, help="Write there, not to stdout.")
+    ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="The table with everything in it.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 10 where something could not be read.")] = False,
 ) -> None:

@@ -61,7 +61,9 @@ def place(
     connect: Connect = None,
     synthetic: Synthetic = None,
     form: Annotated[PlanFormat, typer.Option("-o", "--output", help=_FORMS)] = PlanFormat.DIFF,
-    out: Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan there too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PLAN.JSON", readable=False, help="Write the plan there too.")
+    ] = None,
     patched: Annotated[
         Path | None,
         typer.Option("--patched", parser=path, metavar="DIR", help="Write the patched XML of every guest there."),

@@ -23,7 +23,8 @@ class MovesFormat(StrEnum):
 
 def rebalance(
     vnf: Annotated[
-        Path | None, typer.Argument(metavar="VNF.YAML", help="The guests to make room for, all of them.")
+        Path | None,
+        typer.Argument(metavar="VNF.YAML", readable=False, help="The guests to make room for, all of them."),
     ] = None,
     *,
     snapshot: Snapshot,

@@ -16,7 +16,7 @@ _MOST_TOLD: Final = 1_000
 
 
 def verify(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="The plan to check.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", readable=False, help="The plan to check.")],
     vnf: Vnf,
     *,
     snapshot: Snapshot,

@@ -22,7 +22,7 @@ from numaplan.placement.conflict.plain import plainly
 from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_impossible, why_not_alone
 from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.demands import needs
+from numaplan.placement.demands import needs_untied
 from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
 from numaplan.placement.floating import idle_siblings
@@ -185,7 +185,7 @@ def _reasons(
 def reasons_alone(request: Request, problem: Problem, remaining: Remaining = UNLIMITED) -> dict[str, Reason | None]:
     """For every guest why it has no place even alone, as far as there is time to find that out.
 
-    Guests that differ by name alone share the answer.
+    Guests that need the same share the answer, whatever they are worth.
     """
     staying = problem.facts.guest_nodes
     known: dict[GuestRequest | str, Reason | None] = {}
@@ -195,7 +195,7 @@ def reasons_alone(request: Request, problem: Problem, remaining: Remaining = UNL
         near, apart = (
             tuple(name for name in names if name in staying) for names in (first.affinity, first.anti_affinity)
         )
-        key = first.name if guests.exists else replace(needs(first), affinity=near, anti_affinity=apart)
+        key = first.name if guests.exists else replace(needs_untied(first), affinity=near, anti_affinity=apart)
         if key not in known:
             known[key] = why_not_alone(request, problem, guests, remaining)
         reasons.update(dict.fromkeys((guest.name for guest in guests.members), known[key]))

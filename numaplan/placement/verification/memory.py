@@ -63,7 +63,7 @@ def tie_violations(facts: Facts, placements: Sequence[Placement]) -> Iterator[Vi
             continue
         for cell, wanted in zip(placement.cells, expected_cells(facts, guest, placement), strict=True):
             for size_kib in (size for size in node_sizes if size > cell.page_size_kib):
-                may = any(_meets(wish, size_kib) for wish in wanted.page_sizes) and cell.memory_kib % size_kib == 0
+                may = _meets(wanted.page_size, size_kib) and cell.memory_kib % size_kib == 0
                 left = capacity_kib(facts, cell.memory_node, size_kib) - needs[cell.memory_node, size_kib]
                 if may and cell.memory_kib <= left:
                     said = f"has pages of {format_size(cell.page_size_kib)}; node {cell.memory_node} has room for it in"
@@ -100,9 +100,8 @@ def capacity_kib(facts: Facts, node: NodeId, size_kib: int) -> int:
 
 def _page_problem(cell: CellPlacement, expected: ExpectedCell) -> str | None:
     size_kib = cell.page_size_kib
-    wishes = " or ".join(expected.page_sizes)
-    if not any(_meets(wish, size_kib) for wish in expected.page_sizes):
-        return f"has pages of {format_size(size_kib)}; it needs {wishes}"
+    if not _meets(expected.page_size, size_kib):
+        return f"has pages of {format_size(size_kib)}; it needs {expected.page_size}"
     if cell.memory_kib % size_kib:
         return f"has {cell.memory_kib} KiB in pages of {format_size(size_kib)}; it needs a multiple of that"
     return None

@@ -27,12 +27,12 @@ _MOST_IDS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCell:
-    """A guest cell as it must be. `page_sizes` are the wishes any of which may be met; `strict` binds its memory."""
+    """A guest cell as it must be. `strict` binds its memory to its node."""
 
     id: CellId
     vcpus: tuple[VcpuId, ...]
     memory_kib: int
-    page_sizes: tuple[PageSize, ...]
+    page_size: PageSize
     strict: bool
 
 
@@ -40,7 +40,7 @@ def expected_cells(facts: Facts, guest: GuestRequest, placement: Placement) -> t
     """The cells asked for; those of the guest's XML where it has others and is to keep them, or may and does."""
     asked = tuple(
         ExpectedCell(
-            CellId(i), cell.vcpus, cell.memory_kib, (cell.page_size,), strict=cell.memory_policy is MemoryPolicy.STRICT
+            CellId(i), cell.vcpus, cell.memory_kib, cell.page_size, strict=cell.memory_policy is MemoryPolicy.STRICT
         )
         for i, cell in enumerate(guest.cells)
     )
@@ -62,6 +62,8 @@ def plan_violations(facts: Facts, plan: Plan, *, same_host: bool) -> Iterator[Vi
             f"{format_count(len(plan.levels), 'level')}; it can have none",
         )
         return
+    if not places_nothing and plan.conflict is not None:
+        yield Violation(None, "status", f"a plan that is {plan.status} has a conflict; only one that is infeasible has")
     if plan.status is Status.INFEASIBLE and facts.request.guests and not any(g.required for g in facts.request.guests):
         said = "the plan is infeasible, and the request has 0 guests that are required: all of them may be left out"
         yield Violation(None, "status", said)
@@ -151,21 +153,14 @@ def _kept_cells(facts: Facts, guest: GuestRequest) -> tuple[ExpectedCell, ...]:
     existing = facts.existing(guest.name)
     if existing is None or facts.keeps_cells is False:
         return ()
-    everything = tuple(dict.fromkeys(cell.page_size for cell in guest.cells))
-    all_strict = all(cell.memory_policy is MemoryPolicy.STRICT for cell in guest.cells)
-    if not existing.cells and existing.topology is not None and existing.topology.vcpus != guest.vcpus:
-        vcpus = tuple(VcpuId(vcpu) for vcpu in range(existing.topology.vcpus))
-        return (ExpectedCell(CellId(0), vcpus, guest.memory_kib, everything, strict=all_strict),)
-    same_number = len(existing.cells) == len(guest.cells)
+    kept = [(cell.id, cell.vcpus, cell.memory_kib) for cell in sorted(existing.cells, key=lambda cell: cell.id)]
+    if not kept and existing.topology is not None and existing.topology.vcpus != guest.vcpus:
+        kept = [(CellId(0), tuple(VcpuId(vcpu) for vcpu in range(existing.topology.vcpus)), guest.memory_kib)]
+    # Cell by cell where there are as many; else what is asked for the first holds for all.
+    wishes = guest.cells if len(guest.cells) == len(kept) else guest.cells[:1] * len(kept)
     return tuple(
-        ExpectedCell(
-            cell.id,
-            cell.vcpus,
-            cell.memory_kib,
-            (guest.cells[i].page_size,) if same_number else everything,
-            strict=guest.cells[i].memory_policy is MemoryPolicy.STRICT if same_number else all_strict,
-        )
-        for i, cell in enumerate(sorted(existing.cells, key=lambda cell: cell.id))
+        ExpectedCell(*cell, wish.page_size, strict=wish.memory_policy is MemoryPolicy.STRICT)
+        for cell, wish in zip(kept, wishes, strict=True)
     )
 
 
@@ -211,7 +206,7 @@ def _own_thread_violations(guest: GuestRequest, placement: Placement) -> Iterato
             yield Violation(guest.name, "emulator", f'guest "{guest.name}" emulator {said}')
     ids = [iothread for iothread, _ in placement.iothreads]
     if ids != list(range(1, guest.iothreads + 1)):
-        said = f"has iothreads {_few(ids)}; it needs 1 to {guest.iothreads}"
+        said = f"has iothreads {_few(ids)}; it needs {f'1 to {guest.iothreads}' if guest.iothreads else 'none'}"
         yield Violation(guest.name, "iothreads", f'guest "{guest.name}" {said}')
     elif guest.iothread_policy is IothreadPolicy.DEDICATED:
         for iothread, cpus in placement.iothreads:
