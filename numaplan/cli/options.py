@@ -92,6 +92,8 @@ def the_only(option: str, given: Sequence[Given] | None) -> Given | None:
     """What an option that counts once was given; a usage error where that is more than one thing."""
     if given and len(given) > 1:
         raise typer.BadParameter(f"{option} is given {len(given)} times; this takes one")
+    if given and given[0] == "":
+        raise typer.BadParameter(f"{option}: the name is empty")
     return given[0] if given else None
 
 
@@ -116,18 +118,28 @@ def where(
     )
 
 
-def not_over(out: Path | None, *inputs: Path | None) -> None:
-    """A usage error where --out would take the place of one of the files that are read, or of a guest's XML."""
+def not_over(out: Path | None, *inputs: Path | None, domains: Sequence[Path | None] = ()) -> None:
+    """A usage error where --out would take the place of a file that is read, or be read as a guest of `domains`."""
     for read in inputs:
         if out is not None and read is not None and _is_of(out, read):
             raise typer.BadParameter(f"--out {out} would overwrite what is read: {read}")
+    for directory in domains:
+        if out is not None and directory is not None and out.suffix == ".xml" and _is_same(out.parent, directory):
+            raise typer.BadParameter(f"--out {out} would be a guest of --domains {directory}")
 
 
 def _is_of(out: Path, read: Path) -> bool:
+    """Whether it is that file, or one below the sys/ or proc/ of a capture in that directory."""
     try:
-        if read.is_dir():
-            return out.suffix == ".xml" and out.parent.samefile(read)
-        return out.samefile(read)
+        within = out.resolve().relative_to(read.resolve()).parts[:-1] if out.exists() else ()
+    except (OSError, ValueError):
+        within = ()
+    return _is_same(out, read) or not {"sys", "proc"}.isdisjoint(within)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
     except (OSError, ValueError):
         # One of them is not there, or no name of a file: who reads or writes it says so.
         return False

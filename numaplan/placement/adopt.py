@@ -31,7 +31,7 @@ def keep_guest_topology(request: Request, snapshot: Snapshot) -> tuple[Request, 
             if kept.realtime != asked.realtime and asked.realtime is not None:
                 left = "none" if kept.realtime is None else format_id_list(kept.realtime.vcpus)
                 wished = format_id_list(asked.realtime.vcpus)
-                notes.append(f"{asked.name}: realtime vCPUs {wished}: of these it has {left}")
+                notes.append(f"{asked.name}: realtime vCPUs {wished} are asked for; of these it has {left}")
     return replace(request, guests=tuple(guests)), tuple(notes)
 
 

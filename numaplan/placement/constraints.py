@@ -195,9 +195,10 @@ def memory(f: Formulation) -> None:
         f.memory_cost += total(flow * costs[place] for place, flow in flows.items())
     for place, parts in memory_uses(f).items():
         # In units of what divides every amount, the numbers stay small and nothing is rounded.
-        unit = reduce(gcd, (size for _, size in parts)) or 1
-        used = total(flow * (size // unit) for flow, size in parts)
-        f.model.at_most(used, capacity.get(place, 0) // unit)
+        unit = reduce(gcd, (size for _, size in parts))
+        if unit:
+            used = total(flow * (size // unit) for flow, size in parts)
+            f.model.at_most(used, capacity.get(place, 0) // unit)
 
 
 def use_at_most(f: Formulation, used: Linear, there: int, more: Linear) -> None:

@@ -4,14 +4,18 @@ No plan is lost by it. The relaxation gains nothing from sums that it knows alre
 branched on as one, and a sum over the host is rounded as one.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
 from math import gcd
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from numaplan.placement.cpsat import Linear, total
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.problem import CellDemand, Problem
+
+# So many sets of devices are summed up, those that the most kinds of guests choose from.
+MOST_SETS: Final = 50
 
 
 class Sum(NamedTuple):
@@ -48,13 +52,14 @@ def sums(f: Formulation) -> Iterator[Sum]:
 
 
 def device_sums(f: Formulation) -> Iterator[Sum]:
-    """The devices of each set that guests choose from, and those that they have no choice but to take of it.
+    """The devices of sets that many guests choose from, and those that they have no choice but to take of each.
 
     Who is there may keep others.
     """
     kinds = f.problem.device_kinds
     wanted = [() if unit.guests.exists else unit.guests.devices for unit in f.units]
-    for some in dict.fromkeys(frozenset(demand.kinds) for demands in wanted for demand in demands):
+    sets = Counter(frozenset(demand.kinds) for demands in wanted for demand in demands)
+    for some, _ in sets.most_common(MOST_SETS):
         needs = [sum(demand.count for demand in demands if some.issuperset(demand.kinds)) for demands in wanted]
         yield Sum(needs, sum(len(kinds[i].members) for i in some))
 

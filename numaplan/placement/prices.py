@@ -18,7 +18,7 @@ from numaplan.placement.packing import Sum, device_sums, sums
 LEFT_OUT: Final = 0.1
 
 # Prices are used to so many parts of a priority of one.
-PARTS: Final = 1 << 20
+PARTS: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def prices(f: Formulation) -> Prices | None:
     """The prices on coarse `f`; None where the host, as one heap, could hold all guests but some few."""
     scarce = [left for each in chain(sums(f), device_sums(f)) if (left := _beside_required(f.units, each)) is not None]
     most_left = max((_least_left_out(f.units, each) for each in scarce), default=0)
-    if most_left < LEFT_OUT * sum(unit.count for unit in f.units):
+    if not scarce or most_left < LEFT_OUT * sum(unit.count for unit in f.units):
         return None
     found = _dual(f.units, scarce)
     if found is None:
@@ -73,10 +73,14 @@ def _least_left_out(units: Sequence[Unit], each: Sum) -> int:
 def _dual(units: Sequence[Unit], scarce: Sequence[Sum]) -> list[int] | None:
     """A price for one of each sum, in PARTS of a priority; None where none are found."""
     program = LinearProgram()
-    rows = [program.row(high=each.have) for each in scarce]
+    # Millions of small pages beside two VFs would be more than its tolerance tells apart.
+    scales = [max(each.needs) for each in scarce]
+    rows = [program.row(high=each.have / scale) for each, scale in zip(scarce, scales, strict=True)]
     for u, unit in enumerate(units):
         if not unit.guest.required:
-            needs = {row: float(each.needs[u]) for row, each in zip(rows, scarce, strict=True)}
+            needs = {row: each.needs[u] / scale for row, each, scale in zip(rows, scarce, scales, strict=True)}
             program.column(-float(unit.guest.priority), needs, high=unit.count)
     solved = program.solve()
-    return None if solved is None else [max(0, round(-PARTS * solved.prices[row])) for row in rows]
+    if solved is None:
+        return None
+    return [max(0, round(-PARTS * solved.prices[row] / scale)) for row, scale in zip(rows, scales, strict=True)]

@@ -127,6 +127,9 @@ def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:
     yield from doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
     yield from doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
     yield from doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
+    for i, cell in enumerate(guest.cells):
+        if cell.id >= len(guest.cells):
+            yield f"{path}.cells[{i}].id", f"{len(guest.cells)} cells are numbered from 0, this one is {cell.id}"
     if guest.live is not None:
         yield from _live(f"{path}.live", guest.live)
 

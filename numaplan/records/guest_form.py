@@ -194,7 +194,7 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
         vcpu_cpuset=form.vcpu_cpuset,
         auto_placement=form.auto_placement,
         topology=to_topology(form.topology),
-        cells=tuple(map(_to_cell, form.cells)),
+        cells=tuple(sorted(map(_to_cell, form.cells), key=lambda cell: cell.id)),
         vcpu_pins=tuple(VcpuPin(VcpuId(pin.vcpu), pin.cpus, pin.line) for pin in form.vcpu_pins),
         emulator_pin=None if form.emulator_pin is None else EmulatorPin(form.emulator_pin.cpus, form.emulator_pin.line),
         iothreads=form.iothreads,

@@ -302,14 +302,16 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
     vnf.write_bytes(VNF.read_bytes())
     assert numaplan("inventory", "--snapshot", HOST, "--out", host, "-o", "json").code == 0
     (tmp_path / "link").symlink_to(vnf)
+    capture = tmp_path / "capture"
+    (capture / "sys" / "kernel").mkdir(parents=True)
+    (capture / "sys" / "kernel" / "osrelease").write_text("6.1")
     inputs = ("--snapshot", host, "--domains", domains)
     before = {file: file.read_bytes() for file in (vnf, host, *domains.iterdir())}
     for arguments in (
         ["place", vnf, *inputs, "--out", vnf],
         ["place", tmp_path / "link", *inputs, "--out", tmp_path / "domains" / ".." / "vnf.yaml"],
         ["place", vnf, *inputs, "--out", host],
-        ["place", vnf, *inputs, "--out", domains / "router.xml"],
-        ["place", vnf, *inputs, "--out", domains / "new.xml"],
+        ["inventory", "--snapshot", capture, "--out", capture / "sys" / "kernel" / "osrelease"],
         ["inventory", *inputs, "--out", host],
         ["capture", "--snapshot", host, "--out", host],
     ):
@@ -317,6 +319,11 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
         assert (ran.code, ran.out) == (2, "")
         assert "would overwrite what is read" in " ".join(ran.err.split())
         assert {file: file.read_bytes() for file in (vnf, host, *domains.iterdir())} == before
+    for name in ("router.xml", "new.xml"):
+        ran = numaplan("place", vnf, *inputs, "--out", domains / name)
+        assert (ran.code, ran.out) == (2, "")
+        assert "would be a guest of --domains" in " ".join(ran.err.split())
+    assert {file: file.read_bytes() for file in before} == before
     assert numaplan("place", vnf, *inputs, "--out", domains / "plan.json").code == 0
 
 

@@ -51,8 +51,8 @@ def test_the_difference_between_the_cells_is_told(
     ("realtime", "left", "told"),
     [
         ({0, 1}, {0, 1}, None),
-        ({1, 2, 3}, {1}, "a: realtime vCPUs 1-3: of these it has 1"),
-        ({2, 3}, None, "a: realtime vCPUs 2-3: of these it has none"),
+        ({1, 2, 3}, {1}, "a: realtime vCPUs 1-3 are asked for; of these it has 1"),
+        ({2, 3}, None, "a: realtime vCPUs 2-3 are asked for; of these it has none"),
     ],
     ids=["all", "some", "none"],
 )

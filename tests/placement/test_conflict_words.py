@@ -89,6 +89,14 @@ def test_a_guest_that_is_only_found_to_have_no_place_is_told_so_and_not_beside_n
     }
 
 
+def test_a_cell_without_memory_is_no_trouble_for_a_conflict() -> None:
+    """libvirt has such cells, and a guest that has one keeps it."""
+    asked = guest("a", (1, 5), page_size="any", memory_policy="preferred", cpu_policy="shared", distinct_nodes=False)
+    bare = replace(asked, cells=(replace(asked.cells[0], memory_kib=0), asked.cells[1]))
+    said = reason(ask(bare, reserved="0"), host("2n:8c:1t", memory_gib=64))
+    assert said.startswith("no node can take its cell 0: nodes 0-1 each: no shared CPUs")
+
+
 def test_nodes_that_lack_the_same_are_told_at_once() -> None:
     said = reason(ask(guest("a", 6), reserved="0,5,10"), host("5n:5c:1t"))
     assert said == "no node can take it: nodes 0-2 each: 4 free CPUs, needs 6; nodes 3-4 each: 5 free CPUs, needs 6"

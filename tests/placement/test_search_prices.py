@@ -1,5 +1,6 @@
 """Prices bound the priority of every plan, whatever they are, and lead a greedy plan to guests that are worth it."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -83,6 +84,15 @@ def test_vfs_have_a_price_too() -> None:
         for i, (count, worth) in enumerate(wants)
     ]
     assert most_of(model_of(ask(*guests), host("1n:8c:1t", nics=[Nic("p0", 0, 3)]))) == 6 + 2
+
+
+@pytest.mark.parametrize("odd_kib", [0, 4, 2048])
+def test_prices_are_as_good_where_memory_comes_in_small_pages(odd_kib: int) -> None:
+    """One guest of another size makes the unit of which all are multiples small, and the price of one tiny."""
+    guests = [guest(f"g{i}", 1, memory_gib=64, priority=3, required=False) for i in range(40)]
+    cell = guests[0].cells[0]
+    guests[0] = replace(guests[0], cells=(replace(cell, memory_kib=cell.memory_kib + odd_kib),))
+    assert most_of(model_of(ask(*guests), host("2n:32c:1t", memory_gib=768))) == 3 * 24
 
 
 @pytest.mark.parametrize("seed", range(3))

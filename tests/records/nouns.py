@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from numaplan.cpuset import CpuSet
 from numaplan.model.devices import PciAddress, PciDevice
-from numaplan.model.guest import Guest, GuestThread, RunningGuest
+from numaplan.model.guest import CellId, Guest, GuestThread, RunningGuest
 from numaplan.model.host import MemoryAccess, NodeId
 from numaplan.model.kernel import Kernel
 from numaplan.model.request import ThreadPolicy
@@ -139,10 +139,11 @@ def _guest(guest: Guest) -> Guest:
         cells=tuple(
             replace(
                 cell,
+                id=CellId(i),
                 vcpus=tuple(sorted(cell.vcpus)),
                 distances=tuple(sorted(_distinct(cell.distances, key=lambda pair: pair[0]))),
             )
-            for cell in _distinct(guest.cells, key=lambda cell: cell.id)
+            for i, cell in enumerate(guest.cells)
         ),
         vcpu_pins=_distinct(guest.vcpu_pins, key=lambda pin: pin.vcpu),
         iothread_pins=_distinct(guest.iothread_pins, key=lambda pin: pin.iothread),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -226,6 +226,8 @@ def test_a_wrong_type_or_number_is_refused_with_its_path(edit: Edit, sentence: s
     assert message.isprintable()
 
 
+CELL: Final[dict[str, Any]] = {"id": 0, "vcpus": [0], "memory_kib": 1}
+
 CONTRADICTIONS: list[tuple[Edit, str]] = [
     (lambda d: d["cores"].append(d["cores"][0]), "cores[4].cpus: CPU 0 stands in cores[0] already"),
     (lambda d: d["cores"][0]["cpus"].append(0), "cores[0].cpus: CPU 0 stands in cores[0] already"),
@@ -300,6 +302,10 @@ CONTRADICTIONS: list[tuple[Edit, str]] = [
                 "memory[1]: 'node 1, 4 KiB' stands there twice",
             ),
         )
+    ),
+    (
+        lambda d: d.update(guests=[{"name": "a", "vcpus": 1, "memory_kib": 1, "cells": [CELL, CELL | {"id": 2}]}]),
+        "guests[0].cells[1].id: 2 cells are numbered from 0, this one is 2",
     ),
 ]
 

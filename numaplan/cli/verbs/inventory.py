@@ -34,7 +34,7 @@ def inventory(
       numaplan inventory --snapshot host.tar.gz -o json
     """
     host = where(snapshot, domains, connect, synthetic=synthetic)
-    not_over(out, host.source, host.domains)
+    not_over(out, host.source, domains=[host.domains])
     with reported():
         from numaplan.api.inventory import take_inventory
         from numaplan.cli.show_inventory import inventory_text

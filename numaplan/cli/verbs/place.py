@@ -1,7 +1,6 @@
 """`numaplan place`."""
 
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -102,7 +101,7 @@ def place(
     """
     wheres = _wheres(snapshot, domains or [], connect, synthetic)
     read_once(("VNF.YAML", vnf), *(("--snapshot", each.source) for each in wheres))
-    not_over(out, vnf, *chain.from_iterable((each.source, each.domains) for each in wheres))
+    not_over(out, vnf, *(each.source for each in wheres), domains=[each.domains for each in wheres])
     with reported():
         from numaplan.api.clock import Clock
         from numaplan.api.place import Asking

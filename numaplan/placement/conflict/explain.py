@@ -60,7 +60,7 @@ def conflict(
     where no time is `remaining`.
     """
     problem = build_problem(request, facts)
-    alone = reasons_alone(request, problem, remaining)
+    alone = reasons_alone(request, problem)
     judge = Judge(FOR_A_CONFLICT, remaining)
     found = _shares_of_conflict(problem, alone, judge)
     names = [guest.name for share in found for guest in share.members]
