@@ -92,8 +92,6 @@ def the_only(option: str, given: Sequence[Given] | None) -> Given | None:
     """What an option that counts once was given; a usage error where that is more than one thing."""
     if given and len(given) > 1:
         raise typer.BadParameter(f"{option} is given {len(given)} times; this takes one")
-    if given and given[0] == "":
-        raise typer.BadParameter(f"{option}: the name is empty")
     return given[0] if given else None
 
 
