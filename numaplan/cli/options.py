@@ -118,11 +118,13 @@ def where(
 
 def not_over(out: Path | None, *inputs: Path | None, domains: Sequence[Path | None] = ()) -> None:
     """A usage error where --out would take the place of a file that is read, or be read as a guest of `domains`."""
+    if out is None:
+        return
     for read in inputs:
-        if out is not None and read is not None and _is_of(out, read):
+        if read is not None and _is_of(out, read):
             raise typer.BadParameter(f"--out {out} would overwrite what is read: {read}")
     for directory in domains:
-        if out is not None and directory is not None and out.suffix == ".xml" and _is_same(out.parent, directory):
+        if directory is not None and out.suffix == ".xml" and _is_same(out.parent, directory):
             raise typer.BadParameter(f"--out {out} would be a guest of --domains {directory}")
 
 

@@ -15,7 +15,7 @@ from numaplan.placement.packing import Sum, device_sums, sums
 
 # Where fewer of the guests are left out, the search soon finds the best and its bound without prices, and the linear
 # solver, which takes 20 ms and 4 MiB to load, is not worth it.
-LEFT_OUT: Final = 0.1
+MANY_LEFT_OUT: Final = 0.1
 
 # Prices are used to so many parts of a priority of one.
 PARTS: Final = 1 << 40
@@ -33,14 +33,14 @@ def prices(f: Formulation) -> Prices | None:
     """The prices on coarse `f`; None where the host, as one heap, could hold all guests but some few."""
     scarce = [left for each in chain(sums(f), device_sums(f)) if (left := _beside_required(f.units, each)) is not None]
     most_left = max((_least_left_out(f.units, each) for each in scarce), default=0)
-    if not scarce or most_left < LEFT_OUT * sum(unit.count for unit in f.units):
+    if not scarce or most_left < MANY_LEFT_OUT * sum(unit.count for unit in f.units):
         return None
     found = _dual(f.units, scarce)
     if found is None:
         return None
     weights = [0] * len(f.units)
     # Whatever the prices, no plan is worth more than all room and what guests are worth beyond what they take of it
-    # (weak duality): so no proof is wrong by as much as the linear program is.
+    # (weak duality): where those of the linear program are not the best, the bound is only less tight.
     most = 0
     for price, each in zip(found, scarce, strict=True):
         most += price * each.have
