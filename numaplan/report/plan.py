@@ -9,10 +9,10 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.guest import VcpuId
 from numaplan.model.plan import CellPlacement, Conflict, Level, Limit, Placement, Plan, Status
 from numaplan.model.snapshot import Snapshot
-from numaplan.report.text import NONE, UNKNOWN, clean, grid, known, page, wrap_list
-from numaplan.report.unplaced import MOST_NAMES, unplaced_lines
+from numaplan.report.text import NONE, UNKNOWN, clean, each_of, grid, known, page, wrap_list
+from numaplan.report.unplaced import unplaced_lines
 from numaplan.report.why import why_text
-from numaplan.units import format_few, format_size
+from numaplan.units import format_size
 
 _LIST_WIDTH: Final = 28
 _EMULATOR_WIDTH: Final = 20
@@ -151,8 +151,7 @@ def conflict_text(conflict: Conflict) -> str:
         lines = ["this requirement cannot be met on this host:"]
     guests = [(vm, [(m.constraint, m.sentence) for m in its]) for vm, its in groupby(conflict.members, lambda m: m.vm)]
     for said, alike in groupby(guests, lambda guest: guest[1]):
-        names = ["host" if vm is None else clean(vm) for vm, _ in alike]
-        who = format_few(names, MOST_NAMES) + (", each" if len(names) > 1 else "")
+        who = each_of(["host" if vm is None else vm for vm, _ in alike])
         lines += [f"  - {who}: {clean(sentence)} [{clean(constraint)}]" for constraint, sentence in said]
     lines += [f"  fix: {clean(fix.sentence)}" for fix in conflict.fixes]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Final
 
 from tabulate import tabulate
 
-from numaplan.units import GIB_KIB
+from numaplan.units import GIB_KIB, format_few
 
 UNKNOWN: Final = "?"
 NONE: Final = "-"
@@ -21,6 +21,8 @@ _SPACES: Final = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 # between commas or slashes is a part of a list or path; of those each is looked at by itself.
 _LONGEST_NAME: Final = 512
 _TOO_LONG: Final = re.compile(rf"""[^\s,/"']{{{_LONGEST_NAME + 1},}}""")
+# Of so many things that are alike the names are told.
+_MOST_NAMES: Final = 4
 _HEAD: Final = 80
 _TAIL: Final = 20
 ELLIPSIS: Final = "\u2026"
@@ -34,6 +36,12 @@ def clean(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         text = "".join(_safe(character) for character in text)
     return text if len(text) <= _LONGEST_NAME else _TOO_LONG.sub(_shortened, text)
+
+
+def each_of(names: Sequence[str]) -> str:
+    """Of whom something is said: one name, or "each of" the first few."""
+    few = format_few([clean(name) for name in names], _MOST_NAMES)
+    return few if len(names) == 1 else f"each of {few}"
 
 
 def _shortened(name: re.Match[str]) -> str:

@@ -22,6 +22,8 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 def check_uri(uri: str) -> str:
     """`uri` as it stands; raises InputError for one that libvirt should not be given. A password is never repeated."""
+    if not uri:
+        raise InputError("the connection URI is empty", "--connect", "expected one such as qemu:///system")
     try:
         parts = urlsplit(uri)
         port = parts.port

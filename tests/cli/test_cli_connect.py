@@ -88,7 +88,7 @@ def test_guests_from_two_places_are_a_usage_error(verb: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("", "a connection of this kind is not made"),
+        ("", "--connect: the connection URI is empty"),
         ("nonsense", "a connection of this kind is not made"),
         ("qemu+tcp://host/system", "a connection of this kind is not made"),
         ("qemu:///elsewhere", "the path is '/elsewhere'"),

@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_exit_4_with_a_reason_for_each_guest(tmp_path: Path
     assert ran.code == 4
     assert "no node can take its cell 0: nodes 0-1 each: 256 free 2 MiB pages, needs 1024" in ran.err
     for guest in ("router", "firewall", "control", "database"):
-        assert re.search(rf"^  (\w+, )*{guest}(, \w+)*: ", ran.err, re.MULTILINE)
+        assert re.search(rf"^  (each of )?(\w+, )*{guest}(, \w+)*: ", ran.err, re.MULTILINE)
     assert json.loads((tmp_path / "plan.json").read_text())["status"] == "infeasible"
     assert not (tmp_path / "new").exists()
 

@@ -351,7 +351,7 @@ def test_equal_demands_of_a_conflict_are_told_once() -> None:
     equal = [ConflictMember(f"fw-{i}", "vcpus", "needs 4 CPUs; free: 16") for i in range(1, 6)]
     lines = conflict_text(Conflict((*equal, ConflictMember("db", "memory", "needs 2 GiB")))).splitlines()[1:]
     assert lines == [
-        "  - fw-1, fw-2, fw-3, fw-4 and 1 more, each: needs 4 CPUs; free: 16 [vcpus]",
+        "  - each of fw-1, fw-2, fw-3, fw-4 and 1 more: needs 4 CPUs; free: 16 [vcpus]",
         "  - db: needs 2 GiB [memory]",
     ]
 

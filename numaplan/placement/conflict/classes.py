@@ -128,7 +128,7 @@ def least(high: int, can: Callable[[int], bool | None]) -> tuple[int, bool]:
     below = can(high - 1)
     if below is not False:
         return high, below is True
-    if can(0) is False:
+    if high == 1 or can(0) is False:
         return 0, True
     low, high, proven = 0, high - 1, True
     while high - low > 1:
