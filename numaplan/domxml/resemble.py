@@ -1,14 +1,22 @@
 """Whether a definition is what libvirt made of the one that it was given.
 
 libvirt writes a definition anew: it keeps what it was given and completes what is new (addresses, aliases, models).
-What an earlier definition of its own had already comes back as it was.
+What an earlier definition of its own had already comes back as it was. A scheduler of several threads comes back as one
+for each of them.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from numaplan.cpuset import parse_libvirt_list
 from numaplan.domxml.tree import Element, parse
 from numaplan.errors import InputError
 
 # What libvirt adds to <devices> by itself for devices that are new.
-_ADDED_DEVICES = frozenset({"controller"})
+_ADDED_DEVICES: Final = frozenset({"controller"})
+# Which threads a scheduler is of: libvirt prints one for each, by their numbers (virDomainCputuneDefFormat).
+_THREADS_OF: Final = {"vcpusched": "vcpus", "iothreadsched": "iothreads"}
 
 
 def may_come_from(now: bytes, *, old: bytes, given: bytes) -> bool:
@@ -39,11 +47,11 @@ def _covers(now: Element, old: Element | None, given: Element) -> bool:
 
 def _covers_children(now: Element, old: Element | None, given: Element) -> bool:
     """What is new stands where libvirt prints its kind; those of one name keep their order."""
-    before = list(() if old is None else old.children)
-    there = list(now.children)
+    before = [] if old is None else _children(old)
+    there = _children(now)
     matched: set[int] = set()
     last: dict[str, int] = {}
-    for child in given.children:
+    for child in _children(given):
         twin = _twin(child, before)
         later = range(last.get(child.name, -1) + 1, len(there))
         found = next((k for k in later if there[k].name == child.name and _covers(there[k], twin, child)), None)
@@ -52,6 +60,29 @@ def _covers_children(now: Element, old: Element | None, given: Element) -> bool:
         matched.add(found)
         last[child.name] = found
     return all(k in matched or _is_addition(other, old) for k, other in enumerate(there))
+
+
+def _children(element: Element) -> list[Element]:
+    """The children, of schedulers one for each thread, as libvirt prints them."""
+    schedulers = [child for child in element.children if child.name in _THREADS_OF]
+    if not schedulers:
+        return list(element.children)
+    others = [child for child in element.children if child.name not in _THREADS_OF]
+    apart = sorted((one for child in schedulers for one in _each_thread(child)), key=lambda one: one[0])
+    return [*others, *(child for _, child in apart)]
+
+
+def _each_thread(scheduler: Element) -> Iterator[tuple[int, Element]]:
+    """It once for each thread that it is of, with the number of that; as it is where it names none."""
+    name = _THREADS_OF[scheduler.name]
+    try:
+        threads = parse_libvirt_list(scheduler.get(name) or "")
+    except ValueError:
+        yield -1, scheduler
+        return
+    for thread in threads:
+        own = (replace(one, value=str(thread)) if one.name == name else one for one in scheduler.attributes)
+        yield thread, replace(scheduler, attributes=tuple(own))
 
 
 def _twin(child: Element, before: list[Element]) -> Element | None:

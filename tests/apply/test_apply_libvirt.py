@@ -149,6 +149,25 @@ def test_running_guests_are_pinned_anew_and_nothing_else(libvirt: Any, plan: Pat
     assert definitions(libvirt) == before
 
 
+@pytest.mark.parametrize("there_already", ["", "<vcpusched vcpus='0-2' scheduler='rr' priority='5'/>"])
+def test_realtime_vcpus_are_defined_though_libvirt_prints_each_by_itself(
+    libvirt: Any, tmp_path: Path, there_already: str  # noqa: ANN401
+) -> None:  # fmt: skip
+    xml = XML.format(name="ran").replace("<vcpu>2</vcpu>", f"<vcpu>4</vcpu><cputune>{there_already}</cputune>")
+    libvirt.defineXML(xml)
+    vnf, plan = tmp_path / "ran.yaml", tmp_path / "ran.json"
+    vnf.write_text(VNF.partition("vms:")[0] + "vms: [{name: ran, vcpus: 4, memory: 256MiB, realtime: {vcpus: 1-3}}]\n")
+    assert numaplan("place", vnf, *there(), "--out", plan).code == 0
+    done = apply(plan)
+    assert done.code == 0, done.err
+    lines = [line.strip() for line in definitions(libvirt)["ran"].splitlines()]
+    assert [line for line in lines if "vcpusched" in line] == [
+        f"<vcpusched vcpus='{vcpu}' scheduler='fifo' priority='1'/>" for vcpu in (1, 2, 3)
+    ]
+    again = numaplan("place", vnf, *there())
+    assert (again.code, again.out) == (0, "")
+
+
 def test_a_transient_guest_has_no_definition_to_change(libvirt: Any, plan: Path) -> None:  # noqa: ANN401
     domain = libvirt.lookupByName("fw1")
     domain.create()
