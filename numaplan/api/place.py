@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from numaplan.api.clock import Clock
 from numaplan.api.inventory import DomainFile
@@ -9,7 +10,7 @@ from numaplan.api.proof import demand_proof
 from numaplan.api.question import Question
 from numaplan.domxml.diff import unified_diff
 from numaplan.domxml.digest import xml_digests
-from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.fragment import needed_guest
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
 from numaplan.model.devices import PciAddress
@@ -22,6 +23,8 @@ from numaplan.placement.fingerprint import basis_of
 from numaplan.placement.levels import Budget, Progress
 from numaplan.placement.solve import solve
 from numaplan.placement.why.places import explain_places
+
+_NO_XML: Final = "no XML to patch; what it needs, without disk, console and CPU model, is in -o xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,10 @@ def _patch(
         if placement is None:
             continue
         if guest.name not in files:
-            notes.append(f"{guest.name}: no XML to patch; -o xml prints what it needs")
-            needed = needed_xml(guest, placement, question.snapshot, file=question.file).encode()
-            patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed))
+            needed = needed_guest(guest, placement, question.snapshot, file=question.file)
+            notes.append(f"{guest.name}: {_NO_XML}")
+            notes += [f"{guest.name}: {remark}" for remark in needed.remarks]
+            patched.append(PatchedGuest(guest.name, f"{guest.name}.xml", None, needed.data))
             continue
         domain = files[guest.name]
         result = patch_guest(

@@ -7,10 +7,11 @@ from numaplan.audit.rule import Rule
 from numaplan.audit.rules import RULES
 from numaplan.errors import InputError
 from numaplan.model.finding import Finding, NotChecked, Report, Severity
-from numaplan.model.snapshot import Snapshot
+from numaplan.model.snapshot import LIBVIRT, Snapshot
 
 # With its indent a paragraph fits a terminal of 80 columns.
 _WIDTH = 76
+_ALL_RULES = "all rules"
 _RANK = {severity: rank for rank, severity in enumerate((Severity.ERROR, Severity.WARNING, Severity.INFO))}
 
 
@@ -18,7 +19,8 @@ def audit(snapshot: Snapshot) -> Report:
     """All findings on the guests of a snapshot, the gravest first, then by rule, guest and subject."""
     facts = gather(snapshot)
     findings: list[Finding] = []
-    not_checked: set[NotChecked] = set()
+    # Who is not known is not judged by any rule.
+    not_checked = {NotChecked(_ALL_RULES, gap.why) for gap in snapshot.gaps if gap.what == LIBVIRT}
     for rule in RULES:
         for hit in rule.check(facts):
             match hit:

@@ -6,7 +6,7 @@ from numaplan.domxml.assign import slot_element
 from numaplan.domxml.devices import ALIAS_PREFIX
 from numaplan.domxml.element import Layout, New, render
 from numaplan.domxml.locality import node_of
-from numaplan.domxml.patch import patch_guest
+from numaplan.domxml.patch import Patched, patch_guest
 from numaplan.errors import InputError
 from numaplan.model.plan import Placement
 from numaplan.model.request import CpuCache, DeviceLocality, GuestRequest, InterfaceRequest, InterfaceType
@@ -14,11 +14,11 @@ from numaplan.model.slots import interface_slots
 from numaplan.model.snapshot import Snapshot
 
 
-def needed_xml(request: GuestRequest, placement: Placement, host: Snapshot, *, file: str = "vnf.yaml") -> str:
+def needed_guest(request: GuestRequest, placement: Placement, host: Snapshot, *, file: str = "vnf.yaml") -> Patched:
     """The elements that the guest would need, as one ``<domain>`` that is valid but has no disk, console or CPU model.
 
-    It is a fragment to copy from: ``virsh define`` takes it, but there is nothing in it to boot. Raises InputError for
-    locked memory without a limit, which `file` asks for.
+    It is a fragment to copy from: ``virsh define`` takes it, but there is nothing in it to boot. Notes say what
+    it lacks of what vnf.yaml asks for. Raises InputError for locked memory without a limit, which `file` asks for.
     """
     if request.memory_backing.locked and request.memory_backing.hard_limit_kib is None:
         what = f'guest "{request.name}" has no XML that could have a limit for its locked memory'
@@ -49,7 +49,12 @@ def needed_xml(request: GuestRequest, placement: Placement, host: Snapshot, *, f
         host=host,
         change_topology=True,
     )
-    return patched.data.decode()
+    left_out = tuple(
+        f'interface "{interface.name}" is not in the XML for it: vhostuser needs the path of a socket'
+        for interface in request.interfaces
+        if interface.type is InterfaceType.VHOSTUSER
+    )
+    return Patched(patched.data, (*patched.notes, *left_out))
 
 
 def _machine(request: GuestRequest, placement: Placement, host: Snapshot) -> New:

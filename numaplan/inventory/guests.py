@@ -26,9 +26,9 @@ from numaplan.model.guest import (
     VcpuId,
     VcpuPin,
 )
+from numaplan.model.snapshot import LIBVIRT
 from numaplan.sources.tree import HostTree
 
-LIBVIRT: Final = "libvirt"
 PROCESSES: Final = "processes"
 # More than any host runs; rows may come from a capture, and the inventory has a limit of its own.
 _PROCESS_LIMIT: Final = 4096

@@ -1,12 +1,16 @@
 """A host at one moment: everything that the core decides on."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from numaplan.model.devices import IommuGroup, Link, PciDevice
 from numaplan.model.guest import Guest
 from numaplan.model.host import Core, CpuStates, HostIdentity, LlcDomain, NumaNode, Package
 from numaplan.model.kernel import UNKNOWN_KERNEL, Irq, Kernel
 from numaplan.model.switch import OpenVswitch
+
+# What gaps in libvirt's word on its guests name, a file's place in others.
+LIBVIRT: Final = "libvirt"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,7 +1,7 @@
 """What a host has left to give: the snapshot under a site's policy, less what guests that stay hold."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from numaplan.cpuset import CpuId, CpuSet
@@ -126,6 +126,15 @@ class HostFacts:
         """Whether the host does not say if an interface of a function, one that is up, bears an address."""
         return any(link.addresses is None and link.up for link in self.links.get(device.address, ()))
 
+    def goes_by(self, pf: PciAddress, names: Collection[str]) -> bool:
+        """Whether it is one of the PFs that are named so: by an interface, or by its address."""
+        return str(pf) in names or not self.port_names.get(pf, frozenset()).isdisjoint(names)
+
+    def without_pf(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of `names` by which no PF goes."""
+        pfs = [device.address for device in self.snapshot.pci if device.sriov is not None]
+        return tuple(name for name in names if not any(self.goes_by(pf, (name,)) for pf in pfs))
+
     def device_node(self, device: PciDevice) -> NodeId | None:
         """Its node, a VF's being its PF's; None where the host does not say."""
         if device.physfn is not None and device.physfn in self.devices:
@@ -155,7 +164,7 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
     bridges = [port.bridge for guest in request.guests for port in guest.interfaces if port.bridge is not None]
     below = port_nodes(snapshot, bridges, devices)
     llcs = tuple(llc.cpus & online for llc in snapshot.llcs) or tuple(n.cpus & online for n in snapshot.nodes if n.cpus)
-    return HostFacts(
+    facts = HostFacts(
         snapshot=snapshot,
         policy=policy,
         threads=max((len(core.cpus) for core in snapshot.cores), default=1),
@@ -189,6 +198,15 @@ def host_facts(request: Request, snapshot: Snapshot) -> HostFacts:
         guest_nodes={guest.name: _nodes_of(guest, node_of, online) for guest in staying},
         notes=(*notes, *switch.notes, *uplink_notes(request.guests, snapshot, below), *untold(snapshot)),
     )
+    return replace(facts, notes=(*facts.notes, *_without_pfs(request, facts)))
+
+
+def _without_pfs(request: Request, facts: HostFacts) -> Iterator[str]:
+    """A note on each physnet that is asked for and names a PF that the host does not have."""
+    asked = {port.physnet for guest in request.guests for port in guest.interfaces}
+    for physnet, pfs in facts.policy.physnets:
+        if physnet in asked and (missing := facts.without_pf(pfs)):
+            yield f'physnet "{physnet}": the host has no PF {", ".join(missing)}'
 
 
 def _as_pfs_list(snapshot: Snapshot) -> Snapshot:

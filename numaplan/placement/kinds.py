@@ -194,8 +194,7 @@ class _Filter:
         """Whether it may accept functions of that PF; None: functions that are no VFs."""
         if not self.only_vfs:
             return True
-        names = None if pf is None else facts.port_names.get(pf)
-        return names is not None and (self.pfs is None or not names.isdisjoint(self.pfs))
+        return pf is not None and pf in facts.devices and (self.pfs is None or facts.goes_by(pf, self.pfs))
 
     def accepts_function(self, facts: HostFacts, device: PciDevice) -> bool:
         """Whether it accepts a function whose PF will do."""

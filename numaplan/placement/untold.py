@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from typing import Final
 
-from numaplan.model.snapshot import Snapshot
+from numaplan.model.snapshot import LIBVIRT, Snapshot
 from numaplan.units import format_count, format_size
 
-_WHOLE: Final = frozenset({"sys/devices/system/cpu", "sys/devices/system/node"})
+_WHOLE: Final = frozenset({"sys/devices/system/cpu", "sys/devices/system/node", LIBVIRT})
 _HUGEPAGES: Final = "hugepages"
 _MOST_NAMED: Final = 3
 
 
 def untold(snapshot: Snapshot) -> Iterator[str]:
-    """A note on each gap of the inventory in these, the first few of many; and on more that is free than there is."""
+    """A note on each gap of the inventory in these, the first few of many; and on more that is free than there is.
+
+    And where the guests that libvirt defines are not known, whose CPUs, memory and devices then count as free.
+    """
     told = [
         f"{gap.what}: {gap.why}" for gap in snapshot.gaps if gap.what in _WHOLE or _HUGEPAGES in gap.what.split("/")
     ]

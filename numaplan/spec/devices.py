@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from numaplan.model.devices import PciAddress
 from numaplan.model.request import Affinity, InterfaceType
 from numaplan.spec.forms import Keys
-from numaplan.spec.scalars import Address, Choice, Flaw, HexId, Mac, Name, Pf, PfSelector, Truth, Whole, flaws_error
+from numaplan.spec.pf import Pf, PfSelector
+from numaplan.spec.scalars import Address, Choice, Flaw, HexId, Mac, Name, Truth, Whole, flaws_error
 
 VF_LIMIT: Final = 256
 MBPS_LIMIT: Final = 10_000_000
@@ -30,7 +31,9 @@ class InterfaceKeys(Keys):
     physnet: Annotated[
         str | None, Name("a physnet"), Field(description="VFs of any PF of this physnet (host.physnets).")
     ] = None
-    pf: Annotated[PfSelector | None, Pf(), Field(description="VFs of this PF: ens1f0, or ens1f0#0-7.")] = None
+    pf: Annotated[PfSelector | None, Pf(), Field(description="VFs of this PF: ens1f0, ens1f0#0-7 or 0000:3b:00.0.")] = (
+        None
+    )
     vendor: Annotated[str | None, HexId(), Field(description="VFs of this PCI vendor, such as 8086.")] = None
     device: Annotated[str | None, HexId(), Field(description="VFs of this PCI device id, such as 1889.")] = None
     count: Annotated[int, Whole(1, VF_LIMIT), Field(description="How many VFs.")] = 1

@@ -19,6 +19,7 @@ from numaplan.model.request import (
 )
 from numaplan.spec.devices import DeviceKeys, InterfaceKeys
 from numaplan.spec.forms import Keys, OrScalar
+from numaplan.spec.pf import PfName
 from numaplan.spec.scalars import VCPU_LIMIT, CellVcpus, Choice, CpuList, GuestName, Name, Size, Truth, Whole
 from numaplan.spec.tuning import MemoryBackingKeys, RealtimeKeys
 
@@ -183,9 +184,6 @@ class CostKeys(Keys):
     memory_gib: Annotated[int, Whole(0, WEIGHT_LIMIT), Field(description="A GiB of memory.")] = 1
 
 
-_PF_NAME: Final = Name("a PF's interface name", r"[^\s/#]+", "without spaces, '/' and '#'")
-
-
 class HostKeys(Keys):
     """The site's policy for the host; a host profile gives the same keys, below these."""
 
@@ -211,8 +209,8 @@ class HostKeys(Keys):
             json_schema_extra={"default": "0KiB"},
         ),
     ] = 0
-    physnets: dict[str, list[Annotated[str, _PF_NAME]]] = Field(
-        default_factory=dict, description="Which PFs reach which physical network: {phys0: [ens1f0, ens2f0]}."
+    physnets: dict[str, list[Annotated[str, PfName()]]] = Field(
+        default_factory=dict, description="Which PFs reach which physical network: {phys0: [ens1f0, 0000:3b:00.0]}."
     )
     costs: Annotated[CostKeys, Field(description="Weights of the cross-node cost.")] = CostKeys()
 

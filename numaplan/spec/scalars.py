@@ -23,7 +23,6 @@ from numaplan.units import parse_size_kib
 # x86 and Arm KVM hosts have at most 52 bits of physical address: 4 PiB. It keeps every sum within 64 bits.
 MEMORY_LIMIT_KIB: Final = 1 << 42
 VCPU_LIMIT: Final = 4096
-VF_INDEX_LIMIT: Final = 65536
 # Every second of 8,192 CPUs takes 20 KiB; 100,000 times "0-8191" would take half a minute.
 LIST_LIMIT: Final = 1 << 15
 
@@ -34,7 +33,7 @@ _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])?i?b?", re.ASCII | r
 _BEYOND: Final = re.compile(r"[0-9]{16,}\s*[KMGT]iB", re.ASCII)
 _MOST: Final = "a size of at most 4096TiB"
 _BAD_NAME: Final = re.compile(r"[/\x00-\x1f\x7f]")
-_ALL_DIGITS_OF_A_NAME: Final = {"type": ["string", "number", "boolean"]}
+NAME_TYPES: Final = {"type": ["string", "number", "boolean"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +82,15 @@ class Reader(ABC):
         return self._schema()
 
 
-def _text(value: object, wanted: str) -> str:
+def text_of(value: object, wanted: str) -> str:
+    """The text of a scalar; raises the error that says what was `wanted` for anything else."""
     if not isinstance(value, YamlScalar) or value.is_null:
         raise expected(wanted, value)
     return value.text
 
 
 @lru_cache(maxsize=1024)
-def _parse_ids(text: str, limit: int) -> frozenset[int]:
+def parse_ids(text: str, limit: int) -> frozenset[int]:
     """As parse_id_list; what stands in ``defaults`` is read for every vm."""
     return parse_id_list(text, limit=limit)
 
@@ -108,7 +108,7 @@ class Whole(Reader):
 
     def _read(self, value: object) -> int:
         wanted = f"a whole number of {self.low} or more"
-        text = _text(value, wanted)
+        text = text_of(value, wanted)
         if _DIGITS.fullmatch(text) and _is_quoted(value):
             raise expected(wanted, value, hint="take the quotes away")
         if not _DIGITS.fullmatch(text):
@@ -129,7 +129,7 @@ class Truth(Reader):
     """``true`` or ``false``; the yes, no, on and off of YAML 1.1 are refused."""
 
     def _read(self, value: object) -> bool:
-        text = _text(value, "true or false")
+        text = text_of(value, "true or false")
         word = text.lower()
         if word in {"true", "false"} and _is_quoted(value):
             raise expected("true or false", value, hint="take the quotes away")
@@ -152,7 +152,7 @@ class Choice(Reader):
     def _read(self, value: object) -> StrEnum:
         known = [str(word) for word in self.words]
         wanted = known[0] if len(known) == 1 else f"{', '.join(known[:-1])} or {known[-1]}"
-        text = _text(value, wanted)
+        text = text_of(value, wanted)
         if text not in known:
             raise expected(wanted, value, hint=closest(text, known))
         return self.words(text)
@@ -169,7 +169,7 @@ class Size(Reader):
 
     def _read(self, value: object) -> int:
         wanted = "a size such as 16GiB (a whole number with KiB, MiB, GiB or TiB)"
-        text = _text(value, wanted).strip()
+        text = text_of(value, wanted).strip()
         if self.zero and text and not text.strip("0"):
             return 0
         try:
@@ -208,11 +208,11 @@ class CpuList(Reader):
 
     def _read(self, value: object) -> CpuSet:
         wanted = "a CPU list such as 0-1,64-65"
-        text = _text(value, wanted)
+        text = text_of(value, wanted)
         if len(text) > LIST_LIMIT:
             raise expected(f"{wanted} in at most {LIST_LIMIT:,} characters", value)
         try:
-            cpus = CpuSet(_parse_ids(text, CPU_LIMIT))
+            cpus = CpuSet(parse_ids(text, CPU_LIMIT))
         except ValueError as error:
             about = "" if "no CPU list" in str(error) else f": {error}"
             raise flaws_error([Flaw(f"expected {wanted}, found {found_text(value)}{about}")]) from None
@@ -232,13 +232,13 @@ class CellVcpus(Reader):
 
     def _read(self, value: object) -> int | CpuSet:
         wanted = "how many vCPUs the cell has, or which (a list such as 0-3,8)"
-        text = _text(value, wanted)
+        text = text_of(value, wanted)
         if not _is_quoted(value) and _DIGITS.fullmatch(text):
             return int(Whole(1, VCPU_LIMIT).read(value))
         if len(text) > LIST_LIMIT:
             raise expected(wanted, value)
         try:
-            ids = _parse_ids(text, VCPU_LIMIT)
+            ids = parse_ids(text, VCPU_LIMIT)
         except ValueError:
             raise expected(wanted, value) from None
         if not ids:
@@ -255,7 +255,7 @@ class HexId(Reader):
 
     def _read(self, value: object) -> str:
         wanted = "a PCI id of four hexadecimal digits, such as 8086"
-        match = _HEX_ID.fullmatch(_text(value, wanted).strip())
+        match = _HEX_ID.fullmatch(text_of(value, wanted).strip())
         if match is None:
             raise expected(wanted, value)
         return match[1].lower()
@@ -272,7 +272,7 @@ class Address(Reader):
     def _read(self, value: object) -> PciAddress:
         wanted = "a PCI address such as 0000:3b:02.0"
         try:
-            return PciAddress.parse(_text(value, wanted))
+            return PciAddress.parse(text_of(value, wanted))
         except ValueError:
             raise expected(wanted, value) from None
 
@@ -291,7 +291,7 @@ class Mac(Reader):
 
     def _read(self, value: object) -> str:
         wanted = "a MAC address such as 52:54:00:12:34:56"
-        mac = _text(value, wanted).strip().lower()
+        mac = text_of(value, wanted).strip().lower()
         if not _MAC.fullmatch(mac):
             raise expected(wanted, value)
         if int(mac[:2], 16) & 1:
@@ -315,7 +315,7 @@ class Name(Reader):
     limit: int = 127
 
     def _read(self, value: object) -> str:
-        text = _text(value, self.wanted)
+        text = text_of(value, self.wanted)
         if not re.fullmatch(self.pattern, text):
             raise expected(f"{self.wanted} {self.rule}", value)
         if len(text.encode()) > self.limit:
@@ -323,7 +323,7 @@ class Name(Reader):
         return text
 
     def _schema(self) -> JsonSchemaValue:
-        return {**_ALL_DIGITS_OF_A_NAME, "minLength": 1, "maxLength": self.limit, "pattern": f"^({self.pattern})$"}
+        return {**NAME_TYPES, "minLength": 1, "maxLength": self.limit, "pattern": f"^({self.pattern})$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ class GuestName(Reader):
     limit: int = 255
 
     def _read(self, value: object) -> str:
-        text = _text(value, "a guest's name")
+        text = text_of(value, "a guest's name")
         if not text.strip() or text in {".", ".."} or _BAD_NAME.search(text):
             raise expected("a guest's name without '/' and control characters, not empty, not '.' or '..'", value)
         if len(text.encode()) > self.limit:
@@ -341,37 +341,4 @@ class GuestName(Reader):
         return text
 
     def _schema(self) -> JsonSchemaValue:
-        return {**_ALL_DIGITS_OF_A_NAME, "minLength": 1, "maxLength": self.limit, "pattern": r"^[^/\n]+$"}
-
-
-@dataclass(frozen=True, slots=True)
-class PfSelector:
-    """A PF by its interface name, and the VF indexes that may be taken of it; None: all."""
-
-    name: str
-    indexes: frozenset[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pf(Reader):
-    """``ens1f0`` or ``ens1f0#0-7`` (sriov-network-operator, nicSelector.pfNames)."""
-
-    def _read(self, value: object) -> PfSelector:
-        wanted = "a PF such as ens1f0 or ens1f0#0-7"
-        name, hash_, indexes = _text(value, wanted).partition("#")
-        if not re.fullmatch(r"[^\s/]{1,127}", name):
-            raise expected(wanted, value)
-        if not hash_:
-            return PfSelector(name)
-        if len(indexes) > LIST_LIMIT // 8:
-            raise expected(wanted, value)
-        try:
-            ids = _parse_ids(indexes, VF_INDEX_LIMIT)
-        except ValueError:
-            raise expected(wanted, value) from None
-        if not ids:
-            raise expected(wanted, value)
-        return PfSelector(name, ids)
-
-    def _schema(self) -> JsonSchemaValue:
-        return {**_ALL_DIGITS_OF_A_NAME, "pattern": r"^[^\s/#]+(#[0-9,: /-]+)?$", "examples": ["ens1f0", "ens1f0#0-7"]}
+        return {**NAME_TYPES, "minLength": 1, "maxLength": self.limit, "pattern": r"^[^/\n]+$"}

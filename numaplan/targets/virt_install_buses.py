@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.fragment import needed_guest
 from numaplan.domxml.read import read_guest
 from numaplan.model.devices import PciAddress
 from numaplan.model.guest import GuestController
@@ -37,7 +37,7 @@ def buses_of(request: GuestRequest, placement: Placement, snapshot: Snapshot) ->
         interfaces=tuple(i for i in request.interfaces if i.type is InterfaceType.SRIOV),
         memory_backing=MemoryBackingRequest(),
     )
-    guest = read_guest(needed_xml(plain, placement, snapshot).encode(), "guest.xml")
+    guest = read_guest(needed_guest(plain, placement, snapshot).data, "guest.xml")
     pci = [controller for controller in guest.controllers if controller.type == "pci"]
     if not pci:
         return Buses()

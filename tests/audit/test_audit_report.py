@@ -11,7 +11,8 @@ from numaplan.audit.rule import Rule
 from numaplan.audit.rules import RULES
 from numaplan.cpuset import CpuSet
 from numaplan.errors import InputError
-from numaplan.model.finding import Finding, Severity
+from numaplan.model.finding import Finding, NotChecked, Severity
+from numaplan.model.snapshot import Gap
 from tests.audit.audited import HOSTS, VF0, findings, guest, on
 from tests.hosts import GIB, host
 
@@ -28,6 +29,12 @@ def test_the_ids_that_others_rely_on_are_there_in_order() -> None:
 
 def test_every_rule_has_a_host_that_trips_it_and_one_that_does_not() -> None:
     assert set(HOSTS) == {rule.id for rule in RULES}
+
+
+def test_where_guests_are_not_known_no_rule_was_checked() -> None:
+    report = audit(replace(host("1n:2c:1t"), gaps=(Gap("libvirt", "no libvirtd answers on this KVM host"),)))
+    assert report.not_checked == (NotChecked("all rules", "no libvirtd answers on this KVM host"),)
+    assert audit(host("1n:2c:1t")).not_checked == ()
 
 
 @by_id

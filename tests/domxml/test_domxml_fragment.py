@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.fragment import needed_guest
 from numaplan.domxml.patch import patch_guest
 from numaplan.domxml.read import read_guest
 from numaplan.errors import ExitCode, InputError
@@ -24,7 +24,7 @@ from numaplan.model.request import (
 from tests.corpus import corpus
 from tests.domxml.plans import placed, sriov
 from tests.hosts import Nic, host
-from tests.requests import guest
+from tests.requests import guest, vfs
 
 CASES = Path(__file__).parent / "cases"
 GIB = 1 << 20
@@ -67,29 +67,39 @@ ON = host("2n:8c:2t", nics=[Nic("ens1f0", 0, 1), Nic("ens2f0", 1, 1)])
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_it_says_all_that_the_plan_needs(name: str, golden: Callable[[Path, str], None]) -> None:
-    golden(CASES / f"needed-{name}.xml", needed_xml(*NEEDED[name], ON))
+    golden(CASES / f"needed-{name}.xml", needed_guest(*NEEDED[name], ON).data.decode())
 
 
 @pytest.mark.parametrize("schema", ["schemas-11.3.0", "schemas-9.0.0"])
 @pytest.mark.parametrize("name", NEEDED)
 def test_it_is_valid(name: str, schema: str) -> None:
     rules = etree.RelaxNG(etree.parse(str(corpus() / schema / "domain.rng")))
-    rules.assertValid(etree.fromstring(needed_xml(*NEEDED[name], ON).encode()))
+    rules.assertValid(etree.fromstring(needed_guest(*NEEDED[name], ON).data))
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_patching_it_changes_nothing(name: str) -> None:
     request, placement = NEEDED[name]
-    data = needed_xml(request, placement, ON).encode()
+    data = needed_guest(request, placement, ON).data
     result = patch_guest(data, "f", request=request, placement=placement, host=ON, change_topology=False)
     assert (result.data, result.notes) == (data, ())
     assert read_guest(data, "f").name == request.name
 
 
+def test_what_it_lacks_is_told() -> None:
+    trusted = replace(vfs("a", "ens1f0"), trust=True)
+    switch = InterfaceRequest("v", InterfaceType.VHOSTUSER, bridge="br0")
+    placement = placed(["4"], vfs={"a": ["0000:10:00.1"]})
+    assert needed_guest(guest("fw1", 1, interfaces=[trusted, switch]), placement, ON).notes == (
+        'interface "a": libvirt has no word for trust; set it on the PF of 0000:10:00.1: ip link set PF vf N trust on',
+        'interface "v" is not in the XML for it: vhostuser needs the path of a socket',
+    )
+
+
 def test_locked_memory_without_a_limit_is_refused() -> None:
     request = replace(guest("fw1", 1), memory_backing=MemoryBackingRequest(locked=True))
     with pytest.raises(InputError) as caught:
-        needed_xml(request, placed(["4"]), ON)
+        needed_guest(request, placed(["4"]), ON)
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert str(caught.value) == (
         'vnf.yaml: guest "fw1" has no XML that could have a limit for its locked memory;'

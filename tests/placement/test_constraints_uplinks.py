@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from numaplan.cpuset import CpuSet
-from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.fragment import needed_guest
 from numaplan.domxml.patch import patch_guest
 from numaplan.model.devices import Link, PciAddress
 from numaplan.model.host import NodeId
@@ -304,7 +304,7 @@ def test_the_xml_of_a_vhost_user_interface_is_left_alone() -> None:
     asked, placement = request.guests[0], plan.placements[0]
     patched = patch_guest(xml.encode(), "a.xml", request=asked, placement=placement, host=LEADS, change_topology=False)
     assert interface in patched.data.decode()
-    assert "vhostuser" not in needed_xml(asked, placement, LEADS)
+    assert "vhostuser" not in needed_guest(asked, placement, LEADS).data.decode()
 
 
 def test_a_bridge_with_ports_on_several_nodes_is_told_with_these() -> None:

@@ -13,6 +13,7 @@ from tests.hosts import GIB, Nic, host
 from tests.requests import ask, guest
 
 SIBLINGS = Gap("sys/devices/system/cpu", "CPUs 0-7 have neither sibling masks nor a core id: each counts as a core")
+NO_LIBVIRT = Gap("libvirt", "no libvirtd answers on this KVM host")
 ELSEWHERE = Gap("sys/devices/system/cpu/isolated", "not there")
 
 
@@ -31,6 +32,10 @@ def test_of_many_pools_that_cannot_be_read_the_first_are_named() -> None:
     found = notes(*(Gap(folder.format(node), "not there") for node in range(8)))
     assert [folder.format(node) in note for node, note in enumerate(found)] == [True, True, True, False]
     assert found[-1] == "not known of this host: 5 facts more, which numaplan inventory lists"
+
+
+def test_guests_that_nobody_told_of_are_noted() -> None:
+    assert notes(NO_LIBVIRT) == [f"not known of this host: libvirt: {NO_LIBVIRT.why}"]
 
 
 def test_more_that_is_free_than_there_is_is_noted() -> None:

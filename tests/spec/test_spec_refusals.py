@@ -115,7 +115,7 @@ def test_no_list_too_long_to_read_is_told() -> None:
         (vm("cells: [" + "{vcpus: 1, memory: 1GiB}," * 65 + "]"), "vms[0].cells: has more than 64 entries"),
         (vm("vcpus: 101\ncount: 10000"), "vms[0]: this makes more than 1,000,000 vCPUs"),
         (vm(host="{shared_ratio: 0}"), "expected a whole number of 1 or more, found '0'"),
-        (vm(host="{physnets: {p: ['']}}"), "expected a PF's interface name"),
+        (vm(host="{physnets: {p: ['']}}"), "expected a PF such as ens1f0 or 0000:3b:00.0"),
         (vm(host="{physnets: [p]}"), "host.physnets: expected a map of keys and values, found a list"),
         (vm("count: 2").replace("fw1", "x" * 254), "has a name of more than 255 bytes"),
         (vm().replace("fw1", "x" * 256), "a guest's name of at most 255 bytes"),

@@ -332,3 +332,14 @@ def test_long_defaults_count_again_for_every_vm_that_has_them(monkeypatch: pytes
 def test_physnets_are_sorted_and_keep_the_order_of_their_pfs() -> None:
     physnets = read(vm(host="{physnets: {b: [ens2, ens1, ens2], a: [ens2]}}")).policy.physnets
     assert physnets == (("a", ("ens2",)), ("b", ("ens2", "ens1")))
+
+
+@pytest.mark.parametrize(
+    ("said", "name"), [("ens1f0", "ens1f0"), ("'0000:3b:00.0'", "0000:3b:00.0"), ("3B:00.0", "0000:3b:00.0")]
+)
+def test_a_pf_is_named_by_its_interface_or_by_its_address(said: str, name: str) -> None:
+    read_one = read(
+        vm(f"interfaces: [{{name: a, pf: {said}}}, {{name: b, physnet: p}}]", host=f"{{physnets: {{p: [{said}]}}}}")
+    )
+    assert read_one.guests[0].interfaces[0].pf == name
+    assert read_one.policy.physnets == (("p", (name,)),)

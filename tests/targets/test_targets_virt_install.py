@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 
 from numaplan.cpuset import format_id_list
-from numaplan.domxml.fragment import needed_xml
+from numaplan.domxml.fragment import needed_guest
 from numaplan.domxml.read import read_guest
 from numaplan.model.plan import Placement
 from numaplan.model.request import CpuCache, GuestRequest, InterfaceRequest, InterfaceType, Memballoon
@@ -130,7 +130,7 @@ def test_the_buses_of_cells_are_those_of_the_xml(plan: tuple[GuestRequest, Place
         request = replace(request, memory_backing=replace(request.memory_backing, hard_limit_kib=64 << 20))
     (words,) = commands(render(request, placement, HOST, None).text)
     found = parsed(words)
-    guest_there = read_guest(needed_xml(request, placement, HOST).encode(), "guest.xml")
+    guest_there = read_guest(needed_guest(request, placement, HOST).data, "guest.xml")
     said = [suboptions(value) for value in found.get("controller", [])]
     assert [(c["model"], c["index"], c.get("target.node"), c.get("target.busNr")) for c in said] == [
         (c.model, str(c.index), *(None if n is None else str(n) for n in (c.cell, c.bus_number)))

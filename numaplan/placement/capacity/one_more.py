@@ -185,10 +185,9 @@ def _takes(facts: HostFacts, pf: PciAddress, entry: InterfaceRequest | DeviceReq
     # What the first VF of a PF will be is not known.
     if not alike and (vfs or entry.vendor is not None or entry.device is not None):
         return False
-    names = facts.port_names.get(pf, frozenset())
     if entry.pf is not None:
-        return entry.pf in names
-    return entry.physnet is None or not names.isdisjoint(dict(facts.policy.physnets).get(entry.physnet, ()))
+        return facts.goes_by(pf, (entry.pf,))
+    return entry.physnet is None or facts.goes_by(pf, dict(facts.policy.physnets).get(entry.physnet, ()))
 
 
 def _need(asked: CopiesProblem, supply: Supply) -> int:

@@ -271,10 +271,7 @@ def _missing_pfs(problem: Problem, entry: InterfaceRequest | DeviceRequest) -> s
         gone = entry.address is not None and entry.address not in facts.devices
         return f": it has no {entry.address}" if gone else ""
     wanted = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
-    present = {
-        name for device in facts.snapshot.pci if device.sriov is not None for name in facts.port_names[device.address]
-    }
-    missing = [name for name in wanted if name not in present]
+    missing = facts.without_pf(wanted)
     return f": it has no PF {', '.join(missing)}" if missing else ""
 
 

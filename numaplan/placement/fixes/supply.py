@@ -229,7 +229,7 @@ def _pfs(facts: HostFacts, entry: InterfaceRequest | DeviceRequest) -> set[PciAd
     pfs = {device.physfn for device in matching_devices(facts, entry) if device.physfn is not None}
     if isinstance(entry, InterfaceRequest):
         names = (entry.pf,) if entry.pf else dict(facts.policy.physnets).get(entry.physnet or "", ())
-        pfs |= {address for address, known in facts.port_names.items() if not known.isdisjoint(names)}
+        pfs |= {address for address in facts.devices if facts.goes_by(address, names)}
     return pfs
 
 

@@ -327,7 +327,9 @@ def _functions(
 
 def _any_alike(facts: HostFacts, interface: InterfaceRequest) -> InterfaceRequest:
     """Any VF of the same PF, or of its physnet where the site names one."""
-    physnets = [name for name, pfs in facts.policy.physnets if interface.pf in pfs]
+    named = () if interface.pf is None else (interface.pf,)
+    pfs = [pf.address for pf in facts.snapshot.pci if pf.sriov is not None and facts.goes_by(pf.address, named)]
+    physnets = [name for name, names in facts.policy.physnets if any(facts.goes_by(pf, names) for pf in pfs)]
     if len(physnets) == 1:
         return replace(interface, pf=None, vf_indexes=None, physnet=physnets[0])
     return replace(interface, vf_indexes=None)

@@ -57,8 +57,9 @@ def vf_filter_problem(facts: Facts, vf: PciAddress, interface: InterfaceRequest)
     device, pf = facts.pci.device(vf), facts.pci.pf(vf)
     if device is None or pf is None:
         return None
-    names = facts.pci.names(pf)
-    said = ", ".join(sorted(names)) or str(pf.address)
+    interfaces = facts.pci.names(pf)
+    said = ", ".join(sorted(interfaces)) or str(pf.address)
+    names = interfaces | {str(pf.address)}
     if interface.physnet is not None:
         ports = frozenset(
             port for name, ports in facts.request.policy.physnets if name == interface.physnet for port in ports
