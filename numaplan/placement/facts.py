@@ -243,7 +243,9 @@ def _reserved_and_shared(policy: HostPolicy, snapshot: Snapshot, online: CpuSet)
         notes.append(f"reserved_cpus is not set: the CPUs that the host does not isolate {said}")
     else:
         reserved = CpuSet()
-        notes.append("reserved_cpus is not set and the host isolates no CPUs: every CPU may go to a guest")
+        ticking = online - snapshot.cpus.nohz_full if snapshot.cpus.nohz_full else CpuSet()
+        too = f", also {ticking.named}, which nohz_full leaves to the host" if ticking else ""
+        notes.append(f"reserved_cpus is not set and the host isolates no CPUs: every CPU may go to a guest{too}")
     for key, cpus in (("reserved_cpus", reserved), ("shared_cpus", shared)):
         if missing := cpus - online:
             notes.append(f"{key} names CPUs that are not online here: {missing}")

@@ -20,7 +20,7 @@ def floating_cpus(
             return pool & near, None
     for name, pool in zip(("shared", "reserved"), facts.float_pools, strict=True):
         if pool:
-            return pool, f"no shared or reserved CPU on its nodes: its floating threads run on all {name} CPUs ({pool})"
+            return pool, f"no shared or reserved CPU on its nodes: its floating threads run on the {name} CPUs {pool}"
     unheld = near - facts.taken - held
     if unheld <= idle:
         return unheld, f"its floating threads run on {unheld.named}, kept idle beside isolated ones: no other is free"

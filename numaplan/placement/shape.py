@@ -1,5 +1,8 @@
 """The CPU topology that a guest should see: that of the host CPUs which its vCPUs really got."""
 
+from itertools import groupby
+from math import gcd
+
 from numaplan.model.guest import GuestTopology
 from numaplan.model.plan import CellPlacement
 from numaplan.model.request import CpuPolicy, GuestRequest
@@ -7,18 +10,20 @@ from numaplan.placement.facts import HostFacts
 
 
 def guest_topology(facts: HostFacts, request: GuestRequest, cells: tuple[CellPlacement, ...]) -> GuestTopology | None:
-    """One socket a cell where cells are equal, threads where every core of the guest is a whole one of the host.
+    """As large sockets as lie in one cell each, threads where every core of the guest is a whole one of the host.
 
-    None for shared and mixed guests: floating vCPUs have no siblings to mirror.
+    A kernel takes the vCPUs of a socket for neighbours at one cache, and complains of those on several nodes. None for
+    shared and mixed guests: floating vCPUs have no siblings to mirror.
     """
     if request.cpu_policy is not CpuPolicy.DEDICATED:
         return None
-    sizes = {len(cell.vcpus) for cell in cells}
-    sockets = len(cells) if len(sizes) == 1 else 1
+    cell_of = sorted((vcpu, cell.id) for cell in cells for vcpu, _ in cell.vcpus)
+    runs = [sum(1 for _ in run) for _, run in groupby(cell_of, key=lambda pair: pair[1])]
+    together = gcd(*runs)
     threads = facts.threads
-    if any(size % threads for size in sizes) or not _on_whole_cores(facts, cells, threads):
+    if together % threads or not _on_whole_cores(facts, cells, threads):
         threads = 1
-    return GuestTopology(sockets, 1, request.vcpus // sockets // threads, threads)
+    return GuestTopology(request.vcpus // together, 1, together // threads, threads)
 
 
 def _on_whole_cores(facts: HostFacts, cells: tuple[CellPlacement, ...], threads: int) -> bool:

@@ -13,10 +13,12 @@ from numaplan.sources.capture import CAPTURE_SUFFIXES, replaying
 from numaplan.sources.directory import DirectoryStore
 from numaplan.sources.files import read_refusal
 from numaplan.sources.live import LiveStore
-from numaplan.sources.store import Kind, Store, UnreadableError, find_root
+from numaplan.sources.store import Kind, Store, UnreadableError, find_roots
+from numaplan.units import format_few
 
 # A tar ends with two blocks of zeros; an empty one is nothing else.
 _BLOCKS: Final = 2
+_MOST_NAMED: Final = 4
 
 
 def open_store(path: Path | None) -> tuple[Store, Source]:
@@ -39,10 +41,13 @@ def open_store(path: Path | None) -> tuple[Store, Source]:
         raise InputError("capture cannot be read: a file name cannot hold a NUL", str(path)) from error
     except OSError as error:
         raise read_refusal(error, where=str(path), what="capture") from error
-    root = find_root(store)
-    if root is None:
+    roots = find_roots(store)
+    if not roots:
         raise InputError("there is no folder sys/ in it", str(path), _hint(store))
-    return replaying(store.below(root)), Source.CAPTURE
+    if len(roots) > 1:
+        what = f"it holds {len(roots)} hosts: {format_few(roots, _MOST_NAMED)}"
+        raise InputError(what, str(path), "name the folder of one of them, or pack each by itself")
+    return replaying(store.below(roots[0])), Source.CAPTURE
 
 
 def empty_store() -> Store:

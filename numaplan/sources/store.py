@@ -74,8 +74,8 @@ class AheadStore(Store, Protocol):
         ...
 
 
-def find_root(store: Store) -> str | None:
-    """The folder that holds `sys/`: the shallowest, then the alphabetically first; None where there is none.
+def find_roots(store: Store) -> list[str]:
+    """The shallowest folders that hold `sys/`, in order; of several those in which it is that of a host, if any are.
 
     A `proc/sys` does not make `proc` a root. Links are not followed, folders that may not be read are passed over.
     """
@@ -84,12 +84,13 @@ def find_root(store: Store) -> str | None:
     for _ in range(_ROOT_DEPTH):
         roots = [path for path in level if not f"/{path}".endswith("/proc") and _is_folder(store, join(path, "sys"))]
         if roots:
-            return min(roots)
+            hosts = [path for path in roots if _is_folder(store, join(path, "sys/devices/system"))]
+            return sorted(hosts or roots)
         seen += len(level)
         if seen > _ROOT_FOLDERS:
-            return None
+            return []
         level = [child for path in level for child in _folders(store, path)]
-    return None
+    return []
 
 
 def rows_path(name: str) -> str:

@@ -69,6 +69,26 @@ def test_without_a_word_schedulers_stay_but_for_vcpus_that_are_gone() -> None:
     assert scheds(there, guest("fw1", 4)) == [sched("0-1", "rr", 9), sched("2-3", "batch", None)]
 
 
+def test_a_guest_that_is_realtime_with_all_its_vcpus_is_told() -> None:
+    said = "all its vCPUs are realtime: its own housekeeping needs one that is not"
+    four = domain(*FOUR)
+    assert said in patched(four, FOUR_PLACED, realtime(0, 1, 2, 3)).notes
+    assert said not in patched(four, FOUR_PLACED, realtime(1, 2, 3)).notes
+
+
+@pytest.mark.parametrize(
+    ("pins", "told"), [({0: "20", 1: "21"}, True), ({0: "4", 1: "21"}, False), ({0: "5", 1: "6"}, False), ({}, False)]
+)
+def test_a_share_of_a_cache_that_vcpus_leave_is_told(pins: dict[int, str], told: bool) -> None:  # noqa: FBT001
+    pinned = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpu}'/>" for vcpu, cpu in pins.items())
+    share = "<cachetune vcpus='0-1'><cache id='1' level='3' type='both' size='3' unit='MiB'/></cachetune>"
+    notes = patched(domain(*TWO_VCPUS, f"<cputune>{pinned}{share}</cputune>"), placed(["4", "5"])).notes
+    assert (
+        any("<cachetune>" in note and "vCPUs 0-1 get CPUs at another last-level cache" in note for note in notes)
+        is told
+    )
+
+
 def backing(**said: object) -> GuestRequest:
     return replace(guest("fw1", 2), memory_backing=MemoryBackingRequest(**said))  # type: ignore[arg-type]
 

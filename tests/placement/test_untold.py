@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from numaplan.cpuset import CpuSet
 from numaplan.model.request import DeviceRequest
 from numaplan.model.snapshot import Gap
 from numaplan.placement.facts import host_facts
@@ -36,6 +37,17 @@ def test_of_many_pools_that_cannot_be_read_the_first_are_named() -> None:
 
 def test_guests_that_nobody_told_of_are_noted() -> None:
     assert notes(NO_LIBVIRT) == [f"not known of this host: libvirt: {NO_LIBVIRT.why}"]
+
+
+def test_cpus_that_nohz_full_leaves_to_the_host_are_named_where_guests_may_get_them() -> None:
+    def said(nohz_full: str) -> str:
+        snapshot = host("1n:4c:2t")
+        cpus = replace(snapshot.cpus, nohz_full=CpuSet.parse(nohz_full))
+        return next(note for note in host_facts(ask(guest("a")), replace(snapshot, cpus=cpus)).notes if "every" in note)
+
+    every = "reserved_cpus is not set and the host isolates no CPUs: every CPU may go to a guest"
+    assert said("2-7") == f"{every}, also CPUs 0-1, which nohz_full leaves to the host"
+    assert said("0-7") == said("") == every
 
 
 def test_more_that_is_free_than_there_is_is_noted() -> None:

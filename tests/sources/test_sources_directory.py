@@ -13,6 +13,7 @@ from numaplan.model.host import Source
 from numaplan.model.snapshot import Gap
 from numaplan.sources import store, tree
 from numaplan.sources.directory import DirectoryStore
+from numaplan.sources.opening import open_store
 from numaplan.sources.tree import HostTree, open_tree
 from tests.sources.tars import HOST, write_tree
 
@@ -288,6 +289,16 @@ def test_the_search_for_a_root_has_an_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(store, "_ROOT_FOLDERS", 5)
     for i in range(5):
         (tmp_path / f"d{i}" / "e" / "sys").mkdir(parents=True)
-    assert store.find_root(DirectoryStore(tmp_path)) is None
+    assert store.find_roots(DirectoryStore(tmp_path)) == []
     monkeypatch.setattr(store, "_ROOT_FOLDERS", 6)
-    assert store.find_root(DirectoryStore(tmp_path)) == "d0/e"
+    assert store.find_roots(DirectoryStore(tmp_path)) == [f"d{i}/e" for i in range(5)]
+
+
+def test_of_several_hosts_one_is_to_be_named(tmp_path: Path) -> None:
+    for name in ("b", "a", "etc"):
+        (tmp_path / name / "sys").mkdir(parents=True)
+    (tmp_path / "b/sys/devices/system").mkdir(parents=True)
+    assert store.find_roots(DirectoryStore(tmp_path)) == ["b"]
+    (tmp_path / "a/sys/devices/system").mkdir(parents=True)
+    with pytest.raises(InputError, match="it holds 2 hosts: a, b; name the folder of one of them"):
+        open_store(tmp_path)
