@@ -76,7 +76,7 @@ def place(question: Question, asking: Asking = Asking(), clock: Clock | None = N
     if not asking.change_topology:
         request, notes = keep_guest_topology(request, question.snapshot)
     plan = solve(request, question.snapshot, budget=_budget(asking, clock))
-    plan = replace(plan, notes=(*notes, *plan.notes, *_late(plan, asking, clock)))
+    plan = replace(plan, notes=(*notes, *plan.notes, *_late(plan, asking, clock), *_who_stays(plan, question)))
     is_found = plan.status in {Status.OPTIMAL, Status.FEASIBLE}
     if is_found:
         plan = replace(plan, request=request, change_topology=asking.change_topology)
@@ -131,6 +131,17 @@ def _late(plan: Plan, asking: Asking, clock: Clock) -> list[str]:
     doubtful = plan.conflict is not None and not all(member.proven for member in plan.conflict.members)
     notes = ["the time ended before it was proven that each part of the conflict is needed for it"] * doubtful
     return notes + ["the time ended before it was looked for what binds each guest to its place"] * asking.why
+
+
+def _who_stays(plan: Plan, question: Question) -> list[str]:
+    """Where nothing fits beside guests that stay: that they need not."""
+    staying = {guest.name for guest in question.snapshot.guests} - {guest.name for guest in question.request.guests}
+    if plan.status is not Status.INFEASIBLE or not staying:
+        return []
+    stay = (
+        "1 guest that is there stays where it is" if len(staying) == 1 else f"{len(staying)} guests stay where they are"
+    )
+    return [f"{stay}: numaplan rebalance looks for moves that make room"]
 
 
 def _patch(

@@ -147,3 +147,16 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     ran = subprocess.run(["sh", ROOT / "examples" / "demo.sh", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "valid: optimal, 4 guests" in ran.stdout
+
+
+def test_where_guests_that_stay_take_the_room_rebalance_is_named(tmp_path: Path) -> None:
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text("apiVersion: numaplan/v1\nvms: [{name: more, vcpus: 16, memory: 128MiB, cells: 2}]\n")
+    hint = "stay where they are: numaplan rebalance looks for moves that make room"
+    beside = numaplan("place", vnf, "--snapshot", HOST, "--domains", EXAMPLES / "badly-placed")
+    assert beside.code == 4
+    assert hint in beside.err
+    vnf.write_text(vnf.read_text().replace("vcpus: 16", "vcpus: 32"))
+    alone = numaplan("place", vnf, "--snapshot", HOST)
+    assert alone.code == 4
+    assert hint not in alone.err
