@@ -112,10 +112,7 @@ class _Affinities:
 
     def iothreads(self) -> Iterator[Thread]:
         pins = {int(pin.iothread): pin for pin in reversed(self.guest.iothread_pins)}
-        count = min(self.guest.iothreads, CPU_LIMIT)
-        others = (number for number in range(1, count + len(pins) + 1) if number not in pins)
-        unpinned = [next(others) for _ in range(count - len(pins))]
-        for number in sorted([*pins, *unpinned]):
+        for number in self.guest.iothread_ids[:CPU_LIMIT]:
             pin = pins.get(number)
             cpus, line = (None, 0) if pin is None else (pin.cpus, pin.line)
             yield self._thread(ThreadKind.IOTHREAD, number, cpus, line=line)

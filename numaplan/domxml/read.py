@@ -67,6 +67,7 @@ def _guest(document: Document) -> Guest:
     cells = read_cells(document, vcpus)
     metadata = read_metadata(document)
     machine = read_machine(document)
+    iothreads = tuple(map(IothreadId, iothread_ids(document)))
     return Guest(
         name=_name(document),
         file=document.file,
@@ -80,7 +81,8 @@ def _guest(document: Document) -> Guest:
         cells=cells,
         vcpu_pins=read_vcpu_pins(document, vcpus),
         emulator_pin=read_emulator_pin(document),
-        iothreads=len(iothread_ids(document)),
+        iothreads=len(iothreads),
+        listed_iothreads=() if list(iothreads) == list(range(1, len(iothreads) + 1)) else iothreads,
         iothread_pins=_iothread_pins(document),
         memory=read_memory_binding(document),
         memnodes=read_memnodes(document),

@@ -8,7 +8,7 @@ from numaplan.graph.builder import GraphBuilder
 from numaplan.graph.keys import Edge, Vertex, guest_key, interface_key, ovs_bridge_key
 from numaplan.graph.threads import vcpu_cpus
 from numaplan.graph.wiring import run_path
-from numaplan.model.guest import Guest, GuestInterface, GuestThread, IothreadId, ThreadKind, VcpuId
+from numaplan.model.guest import Guest, GuestInterface, GuestThread, ThreadKind, VcpuId
 from numaplan.model.snapshot import Snapshot
 
 _T = TypeVar("_T")
@@ -55,7 +55,7 @@ def _add_guest(builder: GraphBuilder, guest: Guest) -> str:
 def _add_pins(builder: GraphBuilder, guest: Guest, *, online: CpuSet) -> None:
     pins = {pin.vcpu: pin.cpus for pin in reversed(guest.vcpu_pins)}
     vcpus = _by_cpu((vcpu, pins.get(VcpuId(vcpu), guest.vcpu_cpuset)) for vcpu in range(guest.vcpus))
-    iothreads = _by_cpu((i, guest.iothread_affinity(IothreadId(i))) for i in range(1, guest.iothreads + 1))
+    iothreads = _by_cpu((iothread, guest.iothread_affinity(iothread)) for iothread in guest.iothread_ids)
     emulator = guest.emulator_affinity() or CpuSet()
     live = () if guest.live is None else guest.live.threads
     threads = _by_cpu((_label(thread), thread.affinity) for thread in live if not online <= thread.affinity)

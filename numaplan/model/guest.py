@@ -246,7 +246,8 @@ class Guest:
     `shared_vcpus` share their CPUs with others, however narrow their pins, and `loose_devices` may be on another node
     than the guest, both as its numaplan metadata says. `state` is libvirt's word; a guest that is not `persistent` is
     gone when it stops; `managed_save`: its next start resumes a saved image, whatever its XML says by then.
-    `live` is what it does while it runs.
+    `live` is what it does while it runs. `listed_iothreads` are the ids of its iothreads, () where these are
+    numbered from 1.
 
     `current_vcpus` are plugged in at the start, None: all; `memory_limit_kib` is ``<memtune><hard_limit>``;
     `memballoon` the balloon's model ("none": it has none; None: the XML has no word on it, and libvirt adds one);
@@ -267,6 +268,7 @@ class Guest:
     vcpu_pins: tuple[VcpuPin, ...] = ()
     emulator_pin: EmulatorPin | None = None
     iothreads: int = 0
+    listed_iothreads: tuple[IothreadId, ...] = ()
     iothread_pins: tuple[IothreadPin, ...] = ()
     memory: MemoryBinding | None = None
     memnodes: tuple[MemoryBinding, ...] = ()
@@ -321,9 +323,14 @@ class Guest:
         """As `effective_vcpu_affinity`, of an iothread."""
         return self._live_affinity(ThreadKind.IOTHREAD, iothread) or self.iothread_affinity(iothread)
 
+    def planned_iothread_affinity(self, number: IothreadId) -> CpuSet | None:
+        """As `effective_iothread_affinity`, of the one that plans call so: they number them in their order, from 1."""
+        ids = self.iothread_ids
+        return self.effective_iothread_affinity(ids[number - 1]) if number <= len(ids) else self.vcpu_cpuset
+
     @property
     def iothread_ids(self) -> tuple[IothreadId, ...]:
-        """The numbers that its iothreads may have: 1 and on, and those that a pin or a running thread names."""
+        """The numbers of its iothreads, also of those that only a pin or a running thread names."""
         running = () if self.live is None else self.live.threads
         named = {pin.iothread for pin in self.iothread_pins}
         named |= {
@@ -331,7 +338,8 @@ class Guest:
             for thread in running
             if thread.kind is ThreadKind.IOTHREAD and thread.index is not None
         }
-        return tuple(sorted({*(IothreadId(i) for i in range(1, self.iothreads + 1)), *named}))
+        own = self.listed_iothreads or tuple(IothreadId(i) for i in range(1, self.iothreads + 1))
+        return tuple(sorted({*own, *named}))
 
     @property
     def pci_addresses(self) -> tuple[PciAddress, ...]:

@@ -87,7 +87,7 @@ def is_moved(facts: HostFacts, request: GuestRequest, guest: Guest, placement: P
         request.emulator is not EmulatorPolicy.SHARE and guest.effective_emulator_affinity() != placement.emulator
     )
     iothreads = request.iothread_policy is IothreadPolicy.DEDICATED and any(
-        guest.effective_iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
+        guest.planned_iothread_affinity(thread) != cpus for thread, cpus in placement.iothreads
     )
     memory = any(_memory_node(guest, cell.id, cell.memory_node) != cell.memory_node for cell in placement.cells)
     vfs = {one for functions in placement.functions for one in functions if facts.devices[one].physfn is not None}
@@ -137,7 +137,7 @@ def _own_threads(request: GuestRequest, guest: Guest) -> tuple[CpuId, ...] | Non
         cpus.extend(emulator)
     if request.iothread_policy is IothreadPolicy.DEDICATED:
         for i in range(request.iothreads):
-            affinity = guest.effective_iothread_affinity(IothreadId(i + 1)) or EMPTY
+            affinity = guest.planned_iothread_affinity(IothreadId(i + 1)) or EMPTY
             if len(affinity) != 1:
                 return None
             cpus.extend(affinity)

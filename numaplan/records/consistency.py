@@ -126,6 +126,9 @@ def _groups(form: InventoryForm) -> Iterator[tuple[str, str]]:
 def _guest(path: str, guest: GuestForm) -> Iterator[tuple[str, str]]:
     yield from doubles(f"{path}.vcpu_pins", "vcpu", (pin.vcpu for pin in guest.vcpu_pins))
     yield from doubles(f"{path}.iothread_pins", "iothread", (pin.iothread for pin in guest.iothread_pins))
+    yield from doubles(f"{path}.iothread_ids", "", guest.iothread_ids)
+    if guest.iothread_ids and len(guest.iothread_ids) != guest.iothreads:
+        yield f"{path}.iothread_ids", f"{guest.iothreads} iothreads have {len(guest.iothread_ids)} ids"
     yield from doubles(f"{path}.cells", "id", (cell.id for cell in guest.cells))
     for i, cell in enumerate(guest.cells):
         if cell.id >= len(guest.cells):

@@ -149,6 +149,7 @@ class GuestForm(Form):
     vcpu_pins: list[VcpuPinForm] = Field(default_factory=list)
     emulator_pin: EmulatorPinForm | None = None
     iothreads: Count = 0
+    iothread_ids: list[Count] = Field(default_factory=list)
     iothread_pins: list[IothreadPinForm] = Field(default_factory=list)
     memory: MemoryBindingForm | None = None
     memnodes: list[MemoryBindingForm] = Field(default_factory=list)
@@ -198,6 +199,7 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
         vcpu_pins=tuple(VcpuPin(VcpuId(pin.vcpu), pin.cpus, pin.line) for pin in form.vcpu_pins),
         emulator_pin=None if form.emulator_pin is None else EmulatorPin(form.emulator_pin.cpus, form.emulator_pin.line),
         iothreads=form.iothreads,
+        listed_iothreads=_listed(form.iothread_ids),
         iothread_pins=tuple(IothreadPin(IothreadId(pin.iothread), pin.cpus, pin.line) for pin in form.iothread_pins),
         memory=None if form.memory is None else _to_binding(form.memory),
         memnodes=tuple(_to_binding(binding) for binding in form.memnodes),
@@ -234,6 +236,12 @@ def _to_guest(form: GuestForm, file: str) -> Guest:
         emulator=form.emulator,
         owner=form.owner,
     )
+
+
+def _listed(ids: list[int]) -> tuple[IothreadId, ...]:
+    """Ids of iothreads, () for those from 1 on."""
+    found = sorted(ids)
+    return () if found == list(range(1, len(found) + 1)) else tuple(map(IothreadId, found))
 
 
 def _to_cell(form: GuestCellForm) -> GuestCell:

@@ -37,6 +37,7 @@ def guest_document(guest: Guest) -> dict[str, object]:
         if guest.emulator_pin is None
         else {"cpus": cpu_list(guest.emulator_pin.cpus), "line": guest.emulator_pin.line},
         "iothreads": guest.iothreads,
+        "iothread_ids": list(guest.listed_iothreads) or list(range(1, guest.iothreads + 1)),
         "iothread_pins": [
             {"iothread": pin.iothread, "cpus": cpu_list(pin.cpus), "line": pin.line} for pin in guest.iothread_pins
         ],

@@ -96,7 +96,7 @@ def _threads(guest: Guest, place: int, online: CpuSet) -> Iterator[Thread]:
         yield thread(Role.VCPU, number, vcpus.get(number, guest.vcpu_cpuset))
     yield thread(Role.EMULATOR, 0, guest.emulator_affinity())
     iothreads = {int(pin.iothread): pin.cpus for pin in reversed(guest.iothread_pins)}
-    for number in range(1, min(guest.iothreads, CPU_LIMIT) + 1):
+    for number in guest.iothread_ids[:CPU_LIMIT]:
         yield thread(Role.IOTHREAD, number, iothreads.get(number, guest.vcpu_cpuset))
 
 

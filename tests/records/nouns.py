@@ -134,8 +134,11 @@ def _switch(switch: OpenVswitch) -> OpenVswitch:
 
 
 def _guest(guest: Guest) -> Guest:
+    listed = tuple(sorted(set(guest.listed_iothreads)))
     return replace(
         guest,
+        iothreads=len(listed) or guest.iothreads,
+        listed_iothreads=() if listed == tuple(range(1, len(listed) + 1)) else listed,
         cells=tuple(
             replace(
                 cell,

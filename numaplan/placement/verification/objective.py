@@ -102,7 +102,7 @@ def is_moved(
     if guest.emulator is not EmulatorPolicy.SHARE:
         threads.append((existing.effective_emulator_affinity(), placement.emulator))
     if guest.iothread_policy is IothreadPolicy.DEDICATED:
-        threads += [(existing.effective_iothread_affinity(i), cpus) for i, cpus in placement.iothreads]
+        threads += [(existing.planned_iothread_affinity(i), cpus) for i, cpus in placement.iothreads]
     return any(_other_cpus(facts, has, gets, unpinned) for has, gets in threads) or memory_or_vf_moved(
         facts, existing, placement
     )
