@@ -72,7 +72,8 @@ def patch_pages(task: Task, cells: tuple[int, ...]) -> New | None:
     """
     planned = {int(cell.id): cell.page_size_kib for cell in task.placement.cells}
     wanted = {cell: size for cell, size in planned.items() if not cells or cell in cells}
-    if all(page_size_of(task.guest, cell) == size for cell, size in wanted.items()):
+    named = {cell for page in task.guest.hugepages for cell in page.cells or ()}
+    if named <= wanted.keys() and all(page_size_of(task.guest, cell) == size for cell, size in wanted.items()):
         return None
     backing = task.root.child("memoryBacking")
     hugepages = None if backing is None else backing.child("hugepages")

@@ -62,6 +62,20 @@ def test_the_page_size_that_is_there_already_is_not_touched(there: str) -> None:
     assert backing in lines_of(patched(domain(backing, *TWO_VCPUS), HUGE).data)
 
 
+def test_pages_of_cells_that_go_do_not_stay() -> None:
+    there = "<memoryBacking><hugepages><page size='1' unit='G' nodeset='0'/><page size='2' unit='M' nodeset='1-2'/>"
+    cells = "".join(f"<cell id='{i}' cpus='{i}' memory='1' unit='GiB'/>" for i in range(3))
+    xml = domain(
+        "<memory unit='GiB'>3</memory>",
+        f"{there}</hugepages></memoryBacking>",
+        "<vcpu>3</vcpu>",
+        f"<cpu><numa>{cells}</numa></cpu>",
+    )
+    written = "".join(lines_of(patched(xml, HUGE, change_topology=True).data))
+    assert PAGES in written
+    assert written.count("<page") == 1
+
+
 @pytest.mark.parametrize(
     ("there", "written"),
     [

@@ -320,6 +320,15 @@ class TestLevels:
         there = replace(HOST, guests=guests_of(self.good, TWO))
         assert verify(TWO, there, self.changed("moves", value=2, bound=2)) == ()
 
+    def test_who_was_left_out_is_so_still_when_the_rest_was_carried_out(self) -> None:
+        left_out = Guest("b", "b.xml", 1, GIB)
+        made = plan(TWO, replace(HOST, guests=(Guest("a", "a.xml", 1, GIB), left_out)), A, unplaced=["b"])
+        assert made.levels[-1].value == 2
+        there = replace(HOST, guests=(*guests_of(made, TWO), left_out))
+        assert verify(TWO, there, made) == ()
+        (wrong,) = verify(TWO, there, made, same_host=True)
+        assert wrong.sentence == "level moves says 2; the placements make it 1"
+
     def test_a_plan_that_cannot_have_been_carried_out_says_how_many_it_moves(self) -> None:
         there = replace(HOST, guests=guests_of(self.good, TWO))
         assert verify(TWO, there, self.good, same_host=True) == ()

@@ -135,12 +135,13 @@ def level_violations(
         said = f"the plan has levels {format_few(found, _MOST_LEVELS) or 'none'}; it needs {', '.join(LEVELS)}"
         yield Violation(None, "levels", said)
         return
-    there = sum(facts.existing(guest.name) is not None for guest in facts.request.guests)
+    there = {guest.name for guest in facts.request.guests if facts.existing(guest.name) is not None}
+    left_out = len(there - {placement.vm for placement in placements})
     least, most = (_moves(facts, placements, unpinned) for unpinned in (Unpinned.KEPT, Unpinned.MOVED))
     above = True
     for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
-        # Once it is carried out, a plan moves nobody any more.
-        is_done = not same_host and counted == 0 and 0 <= level.value <= there
+        # Once it is carried out, a plan moves nobody any more but those that it leaves out.
+        is_done = not same_host and counted == left_out <= level.value <= len(there)
         is_known = level.name != "moves" or not (is_done or least <= level.value <= most)
         value = counted if is_known else level.value
         if level.value != value:
