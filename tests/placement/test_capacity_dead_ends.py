@@ -41,6 +41,10 @@ def next_sentence(request: Request, snapshot: Snapshot, *, apart: bool = False) 
     [
         (half_a_page(), "512 MiB is not a multiple of any page size that it may use (the host has huge pages of"),
         (guest("fw", 2, interfaces=[APART]), 'needed: 2 for "data" on as many PFs; node 0: 4 free of 1 PF; node'),
+        (
+            guest("fw", 2, interfaces=[replace(APART, count=9)]),
+            'interface "data" needs 9 VFs with pf ens1f0 on as many PFs, the host has 4',
+        ),
         (guest("fw", 2, interfaces=[vfs("data", "nope")]), 'interface "data" needs 1 VF with pf nope, the host has 0'),
         (
             replace(guest("fw", 2), devices=(GPU,)),
@@ -48,7 +52,7 @@ def next_sentence(request: Request, snapshot: Snapshot, *, apart: bool = False) 
         ),
         (guest("fw", [1] * 17), "its 17 cells need nodes of their own, and only"),
     ],
-    ids=["page size", "distinct PFs", "no such PF", "no GPU", "cells"],
+    ids=["page size", "distinct PFs", "too few distinct PFs", "no such PF", "no GPU", "cells"],
 )
 def test_a_copy_that_has_no_place_even_alone_is_told_why_as_place_tells_it(
     spec: str, wanted: GuestRequest, reason: str

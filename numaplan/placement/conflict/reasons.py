@@ -193,7 +193,8 @@ def _no_devices(problem: Problem, guests: GuestClass) -> str | None:
         have = _there(problem, demand)
         if have < demand.count:
             reasons = _missing_pfs(problem, entry) or _obstacles(problem, entry, demand)
-            return f"{noun(entry)} needs {choice(entry, demand.count)}, the host has {have} free{reasons}"
+            apart = " on as many PFs" if demand.distinct and demand.count > 1 else ""
+            return f"{noun(entry)} needs {choice(entry, demand.count)}{apart}, the host has {have} free{reasons}"
     return None
 
 
