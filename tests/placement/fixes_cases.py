@@ -31,9 +31,9 @@ Json = Any  # what a document holds
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> Question:
+def questions(draw: st.DrawFn, *, small: bool = False) -> Question:
     """A small host and one to four guests that must be placed, often more than it can take."""
-    case = draw(requests_and_hosts(existing=draw(st.sampled_from([False, False, True]))))
+    case = draw(requests_and_hosts(existing=draw(st.sampled_from([False, False, True])), small=small))
     guests = tuple(
         replace(guest, required=draw(st.sampled_from([True, True, True, False]))) for guest in case.request.guests
     )

@@ -91,8 +91,9 @@ def _switch(
     sentence: Sentence,
     cost: int,
     apart: int | None = None,
+    eased: Change | None = None,
 ) -> Lever:
-    """A lever that has one level; `apart`: what distance costs at least, if it does."""
+    """A lever that has one level; `apart`: what distance costs at least, if it does; `eased`: as a lever has it."""
     return Lever(
         most=1,
         pull=lambda case, _level: case.with_vm(vm, change),
@@ -102,6 +103,7 @@ def _switch(
         far=None if apart is None else vm,
         apart=lambda _level: apart or 0,
         vm=vm,
+        eased=None if eased is None else lambda case: case.with_vm(vm, eased),
     )
 
 
@@ -286,8 +288,27 @@ def _cells(copies: Copies, facts: HostFacts) -> list[Lever]:
             sentence=("split {} into two cells", guest.vm),
             cost=price.SPLIT * len(copies),
             apart=cells_apart(facts) * len(copies) if guest.distinct_nodes else 0,
+            eased=_split_or_not(with_memory=_pages_divide(facts, first.memory_kib)),
         )
     ]
+
+
+def _pages_divide(facts: HostFacts, memory_kib: int) -> bool:
+    """Whether halves can lie in all pages in which the whole can."""
+    sizes = {size for _, size in facts.capacity_kib}
+    return all(memory_kib // _HALVES % size == 0 for size in sizes if memory_kib % size == 0)
+
+
+def _split_or_not(*, with_memory: bool) -> Change:
+    """Halves that can lie wherever the whole can, too, be it without their memory."""
+
+    def change(guest: GuestRequest) -> GuestRequest:
+        halves = _split(guest)
+        threads = ThreadPolicy.PREFER if guest.thread_policy is ThreadPolicy.REQUIRE else guest.thread_policy
+        cells = halves.cells if with_memory else tuple(replace(cell, memory_kib=0) for cell in halves.cells)
+        return replace(halves, cells=cells, distinct_nodes=False, thread_policy=threads)
+
+    return change
 
 
 def _split(guest: GuestRequest) -> GuestRequest:
@@ -321,4 +342,5 @@ def _link(copies: Copies, key: str, names: tuple[str, ...]) -> Lever:
         sentence=lambda _level: ("drop {}", f"{names[0]} from {vm}'s {key}"),
         price=lambda _level: price.LINK * len(copies),
         edits=lambda _case, _level: (Drop(vm, key, names),),
+        vm=vm,
     )

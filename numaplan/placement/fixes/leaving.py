@@ -68,7 +68,12 @@ def _left_out(copies: Copies, needed: int) -> Lever:
 
     each = price.LEFT_OUT * max(copies[0].priority, 1)
     return Lever(
-        most=count, pull=pull, sentence=sentence, price=lambda level: each * (count - kept(level)), edits=edits
+        most=count,
+        pull=pull,
+        sentence=sentence,
+        price=lambda level: each * (count - kept(level)),
+        edits=edits,
+        vm=vm,
     )
 
 

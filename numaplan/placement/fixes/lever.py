@@ -111,7 +111,8 @@ class Lever:
     change is one of the host. `nested`: what is possible at one level is so at each higher one. `far`: the vm
     that may then lie further apart, whose cross-node cost counts too: at least `apart` where it must. `within`: the
     lever as it is in a case that others have changed before it; None where these change nothing for it. `adds`: all
-    that it does is to add that. `vm`: the only one whose ways to lie it changes.
+    that it does is to add that. `vm`: the only one that it changes. `eased`: a case, seldom one that can be, in which
+    all is possible that is so at any level of a lever that may do harm.
     """
 
     most: int
@@ -125,6 +126,11 @@ class Lever:
     within: "Callable[[Case], Lever] | None" = None
     adds: Increment | None = None
     vm: str | None = None
+    eased: Callable[[Case], Case] | None = None
+
+    def at(self, case: Case, level: int) -> Case:
+        """The case with the lever pulled; beyond the `most` it is eased."""
+        return self.pull(case, level) if level <= self.most or self.eased is None else self.eased(case)
 
     def least_cost(self, level: int) -> int:
         """The least that a level costs where it is needed."""
@@ -181,7 +187,7 @@ def pulled_in_turn(case: Case, levers: Sequence[Lever], levels: Levels) -> tuple
     for number, level in sorted(levels.items()):
         if level:
             lever = levers[number].among(case)
-            case = lever.pull(case, level)
+            case = lever.at(case, level)
             used.append((lever, level))
     return case, used
 

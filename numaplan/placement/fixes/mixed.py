@@ -1,33 +1,31 @@
 """Changes of several kinds in vnf.yaml that are enough together, and cheap.
 
 Everything that could be cheaper than what is known is allowed at first, and given up again, what costs most at least
-before all else. What was not given up is then forbidden in turn, where what the others cost would be less.
+before all else. Then all choices are gone through that could be cheaper still. Where these are too many, what was not
+given up is forbidden in turn, where what the others cost would be less.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from numaplan.placement.fixes.answers import Answers
+from numaplan.placement.fixes.hitting import HittingSets, Mix, Worth
 from numaplan.placement.fixes.least import Least
 from numaplan.placement.fixes.lever import Case, Group, Levels, Lever, pulled
 from numaplan.placement.fixes.probe import Probe
 
 # So many cases are for a mix where something else of vnf.yaml helps, and so many to make one cheaper.
-_FOR_A_MIX: Final = 30
+_FOR_A_MIX: Final = 60
 _FOR_CHEAPER: Final = 45
+# So many for the cheapest of all, and times guests, as a case of many takes longer.
+_FOR_CHEAPEST: Final = 120
+_TIMES_GUESTS: Final = 600
 # So many levers that may do harm are tried alone beside the others.
 _MOST_ALONE: Final = 4
 
 # How many copies of each vm to leave out of a case at least, in ways of which the first is best; and whether none of
 # these could be fewer.
 WorthLeast = Callable[[Case], Sequence[tuple[dict[int, int], bool]]]
-
-
-class Mix(NamedTuple):
-    """Levels that are enough, with what they cost, distance too. `kept`: these cannot be lower."""
-
-    levels: dict[int, int]
-    cost: int
-    kept: Levels
 
 
 class Mixed:
@@ -45,28 +43,24 @@ class Mixed:
         self._leaving = range(len(leaving))
         self._joint = range(len(leaving), len(leaving) + len(joint))
         self._others = range(len(leaving) + len(joint), len(self.levers))
+        self._answers = Answers(self.levers, harmless=range(len(leaving) + len(joint)), leaving=self._leaving)
 
     def leaving_nobody_out(self, below: int | None) -> Mix | None:
         """What is enough and costs less than `below`, if that is said, and nobody is left out."""
         if below is not None and sum(sorted(self._first_costs((*self._joint, *self._others)))[:2]) >= below:
             return None
         least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
-        best: Mix | None = None
         for beside in self._beside(below):
-            limit = below if best is None else best.cost
-            some = {number: min(level, self._level(number, limit)) for number, level in beside.items()}
-            if limit is not None and not all(some.values()):
-                continue
-            enough = {**self._all(limit), **some}
+            enough = {**self._all(below), **beside}
             mix = self._found(least, enough, {}) if enough and least.holds(enough) else None
             if mix is not None and (below is None or mix.cost < below):
-                best = mix if best is None else min(best, mix, key=_worth)
+                return mix
             if self._probe.tired or least.spent:
                 break
-        return best
+        return None
 
-    def leaving_some_out(self, below: int) -> Mix | None:
-        """The same, where as few are left out as can be."""
+    def leaving_fewest_out(self, below: int) -> Mix | None:
+        """What is enough and costs less than `below`, with as few left out as can be."""
         least_of_all = min(self._first_costs(self._leaving), default=below)
         rest = below - least_of_all
         if not any(cost < rest for cost in self._first_costs((*self._joint, *self._others))):
@@ -87,23 +81,56 @@ class Mixed:
                 return mix if mix is not None and mix.cost < below else None
         return None
 
-    def _found(self, least: Least, enough: Levels, kept: Levels) -> Mix | None:
-        """The mix that is left of what is enough; None: there was no time to find it."""
-        harmless = not any(number in self._others for number in enough)
-        levels = least.fewest(enough, harmless=harmless, kept=kept)
-        if least.spent:
-            # It may be more than is needed.
-            return None
-        return Mix(levels, self._probe.cost(self._case, self.levers, levels), kept)
+    def cheapest(self, known: Mix | None, below: int, *, may_leave_out: bool) -> Mix | None:
+        """The cheapest that costs less than `below`, or is better than a mix that is `known`; else that mix.
 
-    def cheaper(self, mix: Mix) -> Mix:
+        If there are too many choices, one that is cheap.
+        """
+        if may_leave_out and min(self._first_costs(self._leaving), default=below) >= below:
+            return known
+        numbers = range(len(self.levers)) if may_leave_out else (*self._joint, *self._others)
+        with self._probe.beside():
+            mix, is_cheapest = self._hit(numbers, known, below)
+        if not is_cheapest:
+            with self._probe.beside():
+                if not may_leave_out:
+                    mix = self.leaving_nobody_out(below if mix is None else mix.cost) or mix
+                mix = None if mix is None else self._exchanged(mix)
+        return mix
+
+    def _hit(self, numbers: Sequence[int], known: Mix | None, below: int) -> tuple[Mix | None, bool]:
+        """The same by all choices, and whether it was not ended by a limit of cases."""
+        if known is not None:
+            self._answers.learn_enough(known.levels)
+        cases = min(_FOR_CHEAPEST, _TIMES_GUESTS // len(self._case.request.guests))
+        least = Least(self._case, self._probe, self.levers, cases=cases)
+        hitting = HittingSets(self._answers, numbers, least, self._price)
+        best = hitting.best(Worth(below, 0) if known is None else known.worth)
+        return known if best is None else self._tightest(best), hitting.is_complete
+
+    def _tightest(self, mix: Mix) -> Mix:
+        """The mix with the first value of each lever that costs no more."""
+        least = Least(self._case, self._probe, self.levers)
+        for number, level in sorted(mix.levels.items()):
+            lever = self.levers[number]
+            for other in range(1, level):
+                levels = {**mix.levels, number: other}
+                is_as_cheap = not lever.nested and lever.least_cost(other) == lever.least_cost(level)
+                if is_as_cheap and least.holds(levels):
+                    tight = Mix(levels, self._price(levels))
+                    if tight.cost <= mix.cost:
+                        mix = tight
+                        break
+        return mix
+
+    def _exchanged(self, mix: Mix) -> Mix:
         """The mix, or one that costs less or is of fewer things: without what is dear in it and all that is as dear.
 
         Or without that alone, where there is no such mix.
         """
         least = Least(self._case, self._probe, self.levers, cases=_FOR_CHEAPER)
         needed: dict[int, int] = {}
-        tried = set(mix.kept)
+        tried: set[int] = set()
         while not (self._probe.tired or least.spent):
             dear = sorted(mix.levels, key=lambda number: (-self._least_cost(number, mix.levels[number]), number))
             forbidden = next((number for number in dear if number not in tried), None)
@@ -117,8 +144,8 @@ class Mixed:
             for limit in (cost, below) if cost < below else (below,):
                 enough = self._without(forbidden, cost, limit, mix, needed)
                 is_enough = least.holds(enough)
-                found = self._found(least, enough, mix.kept) if is_enough else None
-                if found is not None and _worth(found) < _worth(mix):
+                found = self._found(least, enough, {}) if is_enough else None
+                if found is not None and found.worth < mix.worth:
                     mix = found
                     break
                 if not is_enough and limit == below:
@@ -135,6 +162,16 @@ class Mixed:
         enough |= {number: max(level, enough.get(number, 0)) for number, level in needed.items()}
         enough[forbidden] = self._level(forbidden, cost)
         return {number: level for number, level in enough.items() if level}
+
+    def _found(self, least: Least, enough: Levels, kept: Levels) -> Mix | None:
+        """The mix that is left of what is enough, `kept` as it is; None: there was no time to find it."""
+        harmless = not any(number in self._others for number in enough)
+        levels = least.fewest(enough, harmless=harmless, kept=kept)
+        # Where there was none it may be more than is needed.
+        return None if least.spent else Mix(levels, self._price(levels))
+
+    def _price(self, levels: Levels) -> int:
+        return self._probe.cost(self._case, self.levers, levels)
 
     def _all(self, below: int | None) -> dict[int, int]:
         """Levers that do no harm, as far as they go, or as they cost less than `below`."""
@@ -163,11 +200,6 @@ class Mixed:
 
     def _first_costs(self, numbers: Sequence[int]) -> list[int]:
         return [self._least_cost(number, 1) for number in numbers]
-
-
-def _worth(mix: Mix) -> tuple[int, int]:
-    """Low costs before few things."""
-    return mix.cost, len(mix.levels)
 
 
 def _cost(way: tuple[int, dict[int, int], dict[int, int], bool]) -> int:

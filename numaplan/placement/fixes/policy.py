@@ -6,7 +6,7 @@ from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
 from numaplan.model.change import Edit
-from numaplan.model.host import NodeId
+from numaplan.model.host import Core, NodeId
 from numaplan.model.plan import Document
 from numaplan.model.request import GuestRequest, HostPolicy
 from numaplan.placement.facts import HostFacts
@@ -71,7 +71,7 @@ def _shared_cpus(facts: HostFacts, wanted: int, *, floats: bool) -> tuple[Lever,
         owed = facts.pool_owed[node] if wanted else 0
         least = 1 if floats or facts.shared else owed // ratio + 1
         if len(given) >= least:
-            levers.append(_sharing(given[: max(least, begun(wanted + owed, ratio))], node, least))
+            levers.append(_sharing(facts, given[: max(least, begun(wanted + owed, ratio))], node, least))
     return tuple(levers)
 
 
@@ -86,7 +86,7 @@ def _least_useful_first(facts: HostFacts, cpus: CpuSet) -> tuple[CpuId, ...]:
     return tuple(sorted(cpus, key=rank))
 
 
-def _sharing(given: tuple[CpuId, ...], node: NodeId, least: int) -> Lever:
+def _sharing(facts: HostFacts, given: tuple[CpuId, ...], node: NodeId, least: int) -> Lever:
     """The first level is the `least` number of CPUs that can help."""
 
     def cpus(level: int) -> CpuSet:
@@ -103,7 +103,25 @@ def _sharing(given: tuple[CpuId, ...], node: NodeId, least: int) -> Lever:
         price=lambda level: price.SHARED_CPU * len(cpus(level)),
         edits=lambda case, _level: (Edit(None, ("shared_cpus",), str(case.request.policy.shared_cpus)),),
         nested=False,
+        eased=lambda case: _with_cpus_to_share(case, node, len(given), facts.reserved),
     )
+
+
+def _with_cpus_to_share(case: Case, node: NodeId, count: int, reserved: CpuSet) -> Case:
+    """So many shared CPUs more on a node, of which nobody else could have had any."""
+    snapshot, policy = case.snapshot, case.request.policy
+    first = max(snapshot.cpus.present) + 1
+    new = CpuSet(CpuId(first + number) for number in range(count))
+    snapshot = replace(
+        snapshot,
+        nodes=tuple(replace(old, cpus=old.cpus | new) if old.id == node else old for old in snapshot.nodes),
+        cores=(*snapshot.cores, *(Core(CpuSet((cpu,)), None, node, None, None) for cpu in new)),
+        cpus=replace(snapshot.cpus, present=snapshot.cpus.present | new, online=snapshot.cpus.online | new),
+    )
+    shared = (policy.shared_cpus or CpuSet()) | new
+    reserved = reserved if policy.reserved_cpus is None else policy.reserved_cpus
+    case = case.with_policy(replace(policy, shared_cpus=shared, reserved_cpus=reserved))
+    return replace(case, snapshot=snapshot)
 
 
 def _shared_ratio(facts: HostFacts, wanted: int) -> tuple[Lever, ...]:

@@ -18,6 +18,7 @@ from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.facts import HostFacts, host_facts
 from numaplan.placement.fixes.cheapest import Choice, cheapest
 from numaplan.placement.fixes.guests import guest_groups
+from numaplan.placement.fixes.hitting import Mix
 from numaplan.placement.fixes.least import MOST_OF_A_GROUP, Least
 from numaplan.placement.fixes.leaving import by_vm, leaving_out
 from numaplan.placement.fixes.lever import (
@@ -32,7 +33,7 @@ from numaplan.placement.fixes.lever import (
     pulled_in_turn,
     told,
 )
-from numaplan.placement.fixes.mixed import Mix, Mixed
+from numaplan.placement.fixes.mixed import Mixed
 from numaplan.placement.fixes.policy import policy_groups
 from numaplan.placement.fixes.probe import COST_WORK, Probe
 from numaplan.placement.fixes.supply import supply_groups
@@ -286,38 +287,37 @@ class _Search:
         return Mixed(self._case, self._probe, leaving, words, lambda case: self._worth_least(case, vms))
 
     def mix(self, mixed: Mixed) -> Mix | None:
-        """Changes of several kinds in vnf.yaml that leave nobody out, and cost less than those of one kind."""
+        """Changes of several kinds in vnf.yaml that leave nobody out, where none of one kind do."""
         self._allow_for_several()
-        if self._probe.tired:
+        if self._probe.tired or self._known(self._staying) is not None:
             return None
-        known = self._known([each for each in self.found if each not in self._left_out])
-        if known is None:
-            return mixed.leaving_nobody_out(None)
-        with self._probe.beside():
-            return mixed.leaving_nobody_out(known)
+        return mixed.leaving_nobody_out(None)
 
     def mix_cheaper(self, mixed: Mixed, mix: Mix | None) -> None:
-        """Adds that mix as cheap as it can be made, and what leaves somebody out too, if that costs less."""
-        if mix is not None:
-            self._add_mix(mixed, mix)
+        """Adds the cheapest of these, that mix or another, and what leaves somebody out too if it costs less."""
+        known = self._known(self._staying) if mix is None else mix.cost
+        if known is not None and not self._probe.tired:
+            mix = mixed.cheapest(mix, known, may_leave_out=False)
+        self._add_mix(mixed, mix)
         self._allow_for_several()
         known = self._known(self.found)
-        if known is None or not self._left_out or self._probe.tired:
-            return
-        with self._probe.beside():
-            fewer = mixed.leaving_some_out(known)
-        if fewer is not None:
-            self._add_mix(mixed, fewer)
+        if known is not None and self._left_out and not self._probe.tired:
+            with self._probe.beside():
+                fewer = mixed.leaving_fewest_out(known)
+            self._add_mix(mixed, mixed.cheapest(fewer, known, may_leave_out=True))
+
+    @property
+    def _staying(self) -> list[Proposal]:
+        """What was found that leaves nobody out."""
+        return [each for each in self.found if each not in self._left_out]
 
     def _known(self, found: Sequence[Proposal]) -> int | None:
         """What the cheapest change in vnf.yaml costs that was found."""
         return min((each.cost for each in found if each.document is Document.VNF), default=None)
 
-    def _add_mix(self, mixed: Mixed, mix: Mix) -> None:
-        if not self._probe.tired:
-            with self._probe.beside():
-                mix = mixed.cheaper(mix)
-        self.found.append(self._proposal(Group("several", Document.VNF, mixed.levers), mix.levels, mix.cost))
+    def _add_mix(self, mixed: Mixed, mix: Mix | None) -> None:
+        if mix is not None:
+            self.found.append(self._proposal(Group("several", Document.VNF, mixed.levers), mix.levels, mix.cost))
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
         # What was cut short may be more than is needed.
