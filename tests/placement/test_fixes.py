@@ -193,8 +193,8 @@ def test_cpus_that_are_given_up_beside_something_else_are_told_as_one_set_and_no
     snapshot = host("2n:4c:2t", memory_gib=8)
     said = sentences(snapshot, *guests, reserved_cpus="0-2,4-6,8-10,12-14", reserved_memory="7GiB")
     assert said[0] == (
-        "let a's page_size and b's page_size be 4KiB, reserve CPUs 9-10,13-14 no longer"
-        " and reserve 6 GiB instead of 7 GiB of memory on each node: cost 90"
+        "let a's thread_policy and b's thread_policy be require, let a's page_size and b's page_size be 4KiB,"
+        " reserve CPUs 2,6 no longer and reserve 6 GiB instead of 7 GiB of memory on each node: cost 90"
     )
 
 

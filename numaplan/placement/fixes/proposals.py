@@ -287,29 +287,27 @@ class _Search:
         return Mixed(self._case, self._probe, leaving, words, lambda case: self._worth_least(case, vms))
 
     def mix(self, mixed: Mixed) -> Mix | None:
-        """Changes of several kinds in vnf.yaml that leave nobody out, where none of one kind do."""
+        """Changes of several kinds in vnf.yaml that leave nobody out, and cost less than those of one kind."""
         self._allow_for_several()
-        if self._probe.tired or self._known(self._staying) is not None:
+        if self._probe.tired:
             return None
-        return mixed.leaving_nobody_out(None)
+        known = self._known([each for each in self.found if each not in self._left_out])
+        if known is None:
+            return mixed.leaving_nobody_out(None)
+        with self._probe.beside():
+            return mixed.leaving_nobody_out(known)
 
     def mix_cheaper(self, mixed: Mixed, mix: Mix | None) -> None:
-        """Adds the cheapest of these, that mix or another, and what leaves somebody out too if it costs less."""
-        known = self._known(self._staying) if mix is None else mix.cost
-        if known is not None and not self._probe.tired:
-            mix = mixed.cheapest(mix, known, may_leave_out=False)
-        self._add_mix(mixed, mix)
+        """Adds that mix as cheap as it can be made, and what leaves somebody out too, if that costs less."""
+        if mix is not None:
+            self._add_mix(mixed, mix if self._probe.tired else mixed.cheapest(mix, mix.cost, may_leave_out=False))
         self._allow_for_several()
         known = self._known(self.found)
-        if known is not None and self._left_out and not self._probe.tired:
-            with self._probe.beside():
-                fewer = mixed.leaving_fewest_out(known)
-            self._add_mix(mixed, mixed.cheapest(fewer, known, may_leave_out=True))
-
-    @property
-    def _staying(self) -> list[Proposal]:
-        """What was found that leaves nobody out."""
-        return [each for each in self.found if each not in self._left_out]
+        if known is None or not self._left_out or self._probe.tired:
+            return
+        with self._probe.beside():
+            fewer = mixed.leaving_fewest_out(known)
+        self._add_mix(mixed, mixed.cheapest(fewer, known, may_leave_out=True))
 
     def _known(self, found: Sequence[Proposal]) -> int | None:
         """What the cheapest change in vnf.yaml costs that was found."""
