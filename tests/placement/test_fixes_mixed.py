@@ -72,7 +72,7 @@ def wired(pf: str, **keys: Any) -> list[Vm]:  # noqa: ANN401  # whatever an inte
                 vm("a", 2, memory="2GiB", page_size="1GiB", thread_policy="isolate", interfaces=wired("pa")),
                 vm("b", 3, memory="3GiB", page_size="1GiB", thread_policy="isolate", interfaces=wired("pa")),
             ],
-            "let a's thread_policy be require and let a's page_size be 4KiB: cost 24",
+            "let b's thread_policy be require and let a's page_size be 4KiB: cost 24",
             id="less-than-one-kind-alone",
         ),
         pytest.param(
