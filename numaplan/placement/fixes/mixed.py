@@ -46,18 +46,23 @@ class Mixed:
         self._answers = Answers(self.levers, harmless=range(len(leaving) + len(joint)), leaving=self._leaving)
 
     def leaving_nobody_out(self, below: int | None) -> Mix | None:
-        """What is enough and costs less than `below`, if that is said, and nobody is left out."""
+        """What is enough, of what may cost less than `below` if that is said, and leaves nobody out.
+
+        It may cost more where its distance is more than the least that there could be.
+        """
         if below is not None and sum(sorted(self._first_costs((*self._joint, *self._others)))[:2]) >= below:
             return None
         least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
+        best: Mix | None = None
         for beside in self._beside(below):
             enough = {**self._all(below), **beside}
             mix = self._found(least, enough, {}) if enough and least.holds(enough) else None
-            if mix is not None and (below is None or mix.cost < below):
-                return mix
-            if self._probe.tired or least.spent:
+            if mix is not None and (below is None or self._least_costs(mix.levels) < below):
+                best = mix if best is None else min(best, mix, key=lambda mix: mix.worth)
+            is_found = best is not None and (below is None or best.cost < below)
+            if is_found or self._probe.tired or least.spent:
                 break
-        return None
+        return best
 
     def leaving_fewest_out(self, below: int) -> Mix | None:
         """What is enough and costs less than `below`, with as few left out as can be."""
@@ -70,7 +75,7 @@ class Mixed:
         for beside in self._beside(rest):
             others = {**self._all(rest), **beside}
             for way, are_fewest in self._worth_least(pulled(self._case, self.levers, others)):
-                cost = least.price(way) + sum(self._least_cost(number, level) for number, level in beside.items())
+                cost = least.price(way) + self._least_costs(beside)
                 if way and cost < below:
                     ways.append((cost, way, others, are_fewest))
             if self._probe.tired or (ways and min(ways, key=_cost)[0] <= least_of_all):
@@ -82,21 +87,23 @@ class Mixed:
         return None
 
     def cheapest(self, known: Mix | None, below: int, *, may_leave_out: bool) -> Mix | None:
-        """The cheapest that costs less than `below`, or is better than a mix that is `known`; else that mix.
+        """The cheapest that costs less than `below`, or is better than a mix that is `known` and does; else that mix.
 
         If there are too many choices, one that is cheap.
         """
+        mix = None if known is None or known.cost >= below else known
         if may_leave_out and min(self._first_costs(self._leaving), default=below) >= below:
-            return known
+            return mix
         numbers = range(len(self.levers)) if may_leave_out else (*self._joint, *self._others)
         with self._probe.beside():
-            mix, is_cheapest = self._hit(numbers, known, below)
-        if not is_cheapest:
-            with self._probe.beside():
-                if not may_leave_out:
-                    mix = self.leaving_nobody_out(below if mix is None else mix.cost) or mix
-                mix = None if mix is None else self._exchanged(mix)
-        return mix
+            mix, is_cheapest = self._hit(numbers, mix, below)
+        if is_cheapest:
+            return mix
+        with self._probe.beside():
+            found = None if may_leave_out else self.leaving_nobody_out(below if mix is None else mix.cost)
+            mix = min(filter(None, (mix, found)), key=lambda mix: mix.worth, default=None)
+            mix = None if mix is None else self._exchanged(mix)
+        return None if mix is None or mix.cost >= below else mix
 
     def _hit(self, numbers: Sequence[int], known: Mix | None, below: int) -> tuple[Mix | None, bool]:
         """The same by all choices, and whether it was not ended by a limit of cases."""
@@ -140,7 +147,7 @@ class Mixed:
             level = mix.levels[forbidden]
             cost = self._least_cost(forbidden, level)
             # What cannot be forbidden is in every mix that is cheaper.
-            below = mix.cost - sum(self._least_cost(*item) for item in needed.items())
+            below = mix.cost - self._least_costs(needed)
             for limit in (cost, below) if cost < below else (below,):
                 enough = self._without(forbidden, cost, limit, mix, needed)
                 is_enough = least.holds(enough)
@@ -197,6 +204,9 @@ class Mixed:
 
     def _least_cost(self, number: int, level: int) -> int:
         return self.levers[number].least_cost(level)
+
+    def _least_costs(self, levels: Levels) -> int:
+        return sum(self._least_cost(number, level) for number, level in levels.items())
 
     def _first_costs(self, numbers: Sequence[int]) -> list[int]:
         return [self._least_cost(number, 1) for number in numbers]

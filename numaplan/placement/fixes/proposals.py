@@ -287,11 +287,11 @@ class _Search:
         return Mixed(self._case, self._probe, leaving, words, lambda case: self._worth_least(case, vms))
 
     def mix(self, mixed: Mixed) -> Mix | None:
-        """Changes of several kinds in vnf.yaml that leave nobody out, and cost less than those of one kind."""
+        """Changes of several kinds in vnf.yaml that leave nobody out, and may cost less than those of one kind."""
         self._allow_for_several()
         if self._probe.tired:
             return None
-        known = self._known([each for each in self.found if each not in self._left_out])
+        known = self._known(self._staying)
         if known is None:
             return mixed.leaving_nobody_out(None)
         with self._probe.beside():
@@ -300,21 +300,28 @@ class _Search:
     def mix_cheaper(self, mixed: Mixed, mix: Mix | None) -> None:
         """Adds that mix as cheap as it can be made, and what leaves somebody out too, if that costs less."""
         if mix is not None:
-            self._add_mix(mixed, mix if self._probe.tired else mixed.cheapest(mix, mix.cost, may_leave_out=False))
+            known = self._known(self._staying)
+            below = mix.cost + 1 if known is None else known
+            self._add_mix(mixed, mix if self._probe.tired else mixed.cheapest(mix, below, may_leave_out=False), below)
         self._allow_for_several()
         known = self._known(self.found)
         if known is None or not self._left_out or self._probe.tired:
             return
         with self._probe.beside():
             fewer = mixed.leaving_fewest_out(known)
-        self._add_mix(mixed, mixed.cheapest(fewer, known, may_leave_out=True))
+        self._add_mix(mixed, mixed.cheapest(fewer, known, may_leave_out=True), known)
+
+    @property
+    def _staying(self) -> list[Proposal]:
+        """What was found that leaves nobody out."""
+        return [each for each in self.found if each not in self._left_out]
 
     def _known(self, found: Sequence[Proposal]) -> int | None:
         """What the cheapest change in vnf.yaml costs that was found."""
         return min((each.cost for each in found if each.document is Document.VNF), default=None)
 
-    def _add_mix(self, mixed: Mixed, mix: Mix | None) -> None:
-        if mix is not None:
+    def _add_mix(self, mixed: Mixed, mix: Mix | None, below: int) -> None:
+        if mix is not None and mix.cost < below:
             self.found.append(self._proposal(Group("several", Document.VNF, mixed.levers), mix.levels, mix.cost))
 
     def _add(self, group: Group, hits: Sequence[Levels]) -> None:
