@@ -44,6 +44,14 @@ A_POOL_INSTEAD = asked(
     | {"emulator": {"policy": "set", "cpus": 2}, "iothreads": {"count": 1, "policy": "dedicated"}},
     vm("c", page_size="4KiB", priority=3, interfaces=wired("preferred")),
 )
+# With an iothread less beside it, a guest need not lie on two nodes.
+MORE_AND_NEARER = asked(
+    host("2n:3c:2t", pages={"1GiB": [2, 2]}, memory_gib=2, nics=[Nic("ens0", None, 1)]),
+    {"reserved_cpus": "1,5", "reserved_memory": "512MiB"},
+    vm("b", 3, page_size="any", thread_policy="isolate", interfaces=wired())
+    | {"cells": [{"vcpus": cpus, "memory": "1GiB"} for cpus in ("0", "1,2")], "distinct_nodes": False}
+    | {"memory": "2GiB", "iothreads": {"count": 1, "policy": "dedicated"}},
+)
 
 
 def told(question: Question) -> list[Fix]:
@@ -65,9 +73,15 @@ def test_a_pool_is_widened_beside_a_copy_that_is_left_out() -> None:
     )
 
 
+def test_more_is_changed_where_a_guest_then_lies_nearer() -> None:
+    said = told(MORE_AND_NEARER)[0].sentence
+    assert said == "let b's affinity of d be preferred and let the policy of b's iothreads be share: cost 10"
+
+
 @settings(deadline=None, derandomize=True, max_examples=draws(20), database=None)
 @given(questions(small=True))
 @example(ANOTHER_STAYS)
+@example(MORE_AND_NEARER)
 def test_no_change_costs_less_than_the_first_that_is_told(question: Question) -> None:
     fixes = told(question)
     assume(fixes)
