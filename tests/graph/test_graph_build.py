@@ -120,8 +120,8 @@ def test_a_pin_says_whose_thread_may_run_there() -> None:
         "kind": "pins",
         "vcpus": "3",
         "emulator": 1,
-        "iothreads": "1",
-        "threads": "emulator,iothread:1,vhost",
+        "iothreads": "3",
+        "threads": "emulator,iothread:3,vhost",
     }
     assert graph.edges["guest:fw1", "cpu:1"] == {"kind": "pins", "vcpus": "0,3", "threads": "vcpu:0,vhost"}
 

@@ -132,7 +132,7 @@ def pinned_guest(name: str = "fw1") -> Guest:
                 GuestThread(ThreadKind.EMULATOR, CpuSet.parse("0,8"), None, 4711, "qemu-system-x86"),
                 GuestThread(ThreadKind.VCPU, CpuSet.parse("1"), 0, 4720, "CPU 0/KVM"),
                 GuestThread(ThreadKind.VCPU, CpuSet.parse("2"), 1),
-                GuestThread(ThreadKind.IOTHREAD, CpuSet.parse("0"), 1, 4725, "IO iothread1"),
+                GuestThread(ThreadKind.IOTHREAD, CpuSet.parse("0"), 3, 4725, "IO iothread3"),
                 GuestThread(ThreadKind.VHOST, CpuSet.parse("0-2,8-11"), None, 4730, "vhost-4711"),
                 GuestThread(ThreadKind.OTHER, CpuSet.parse("0-15"), None, 4731, "worker"),
             ),

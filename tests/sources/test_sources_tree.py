@@ -162,7 +162,7 @@ def test_opened_lists_what_was_read(open_files: Opener) -> None:
     ("files", "marker"),
     [
         ({"sys/m": b"top", "a/sys/m": b"deep"}, "top"),
-        ({"b/sys/m": b"b", "a/sys/m": b"a"}, "a"),
+        ({"a/sys/m": b"a", "b/sys/m": b"b", "b/sys/devices/system/x": b""}, "b"),
         ({"a/x/sys/m": b"deep", "b/sys/m": b"shallow"}, "shallow"),
         ({"must-gather/quay-io/nodes/worker-1/sys/m": b"nested", "must-gather/quay-io/proc/x": b""}, "nested"),
         ({"a/proc/sys/m": b"sysctl", "a/b/sys/m": b"real"}, "real"),
@@ -171,7 +171,7 @@ def test_opened_lists_what_was_read(open_files: Opener) -> None:
         ({"a/sys": Link("/sys"), "b/sys/m": b"folder"}, "folder"),
     ],
 )
-def test_the_root_is_the_shallowest_then_first_folder_that_holds_sys(
+def test_the_root_is_the_shallowest_folder_that_holds_the_sys_of_a_host(
     open_files: Opener, files: Files, marker: str
 ) -> None:
     assert open_files(files).text("sys/m") == marker

@@ -27,7 +27,7 @@ def test_a_plain_uri_is_let_through_as_it_stands(uri: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "text"),
     [
-        ("", "a connection of this kind is not made"),
+        ("", "--connect: the connection URI is empty"),
         ("-x", "a connection of this kind is not made"),
         ("myalias", "a connection of this kind is not made"),
         ("QEMU:///system", "expected qemu://, qemu+ssh://, qemu+unix://, qemu+tls://, test://"),
