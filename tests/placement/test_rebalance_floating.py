@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from numaplan.cpuset import CpuSet
-from numaplan.model.guest import CellId, Guest, VcpuId
+from numaplan.model.guest import CellId, Guest, IothreadId, VcpuId
 from numaplan.model.moves import MoveKind, MovesStatus
 from numaplan.model.plan import CellPlacement, Placement
 from numaplan.model.request import GuestRequest, Request
@@ -89,6 +89,16 @@ def test_an_iothread_leaves_its_cpu_for_whoever_needs_the_sibling_that_is_idle_b
     moves = moves_of(ask(guest("n", 3), reserved="0,4"), snapshot)
     assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
     assert moves.moves[0].sentence.startswith("pin iothread 1 on CPUs 0,4,")
+
+
+def test_iothreads_are_pinned_by_the_ids_that_libvirt_gave_them() -> None:
+    a = there("a", ["1"], memory=("strict", [0]), memory_gib=1, running=True, emulator="0,4", iothreads=["2", "0,4"])
+    ids = (IothreadId(4), IothreadId(7))
+    pins = tuple(replace(pin, iothread=iothread) for iothread, pin in zip(ids, a.iothread_pins, strict=True))
+    numbered = replace(a, thread_policy="isolate", listed_iothreads=ids, iothread_pins=pins)
+    moves = moves_of(ask(guest("n", 3), reserved="0,4"), host("1n:4c:2t", guests=[numbered]))
+    assert (moves.status, moves.cost, moves.bound) == (MovesStatus.OPTIMAL, 1, 1)
+    assert moves.moves[0].sentence.startswith("pin iothread 4 on CPUs 0,4,")
 
 
 def test_where_no_pool_is_named_a_sibling_stays_idle_beside_emulators_that_stay() -> None:

@@ -90,7 +90,7 @@ def same_shape(standing: Standing, request: GuestRequest) -> bool:
     return (
         asked == there
         and all(_accepts(cell.page_size, has.page_kib) for cell, has in pages)
-        and request.iothreads == standing.guest.iothreads
+        and request.iothreads == len(standing.guest.iothread_ids)
     )
 
 

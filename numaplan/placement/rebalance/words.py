@@ -160,7 +160,7 @@ def _pins(target: Target, after: Spot, *, anyway: frozenset[str]) -> dict[str, s
         pins["emulatorpin"] = f"its emulator on {placement.emulator.named}"
     threads = [
         (thread, cpus)
-        for thread, cpus in placement.iothreads
+        for thread, (_, cpus) in zip(guest.iothread_ids, placement.iothreads, strict=False)
         if "iothreadpin" in anyway or guest.effective_iothread_affinity(thread) != cpus
     ]
     if len(threads) == len(placement.iothreads) and len({cpus for _, cpus in threads}) == 1:
