@@ -63,6 +63,8 @@ def patch_backing(task: Task, hugepages: New | None, *, has_cells: bool) -> None
         if news:
             task.add_to_domain(New("memoryBacking", children=tuple(news)))
         return
+    if not news and task.edits.leaves_nothing(backing):
+        task.edits.remove(backing)
     for new in news:
         task.edits.insert_ranked(backing, new, rank=(_ORDER.index(new.name),), rank_of=by_name(_ORDER))
 

@@ -66,6 +66,14 @@ class Edits:
         """Takes the element away, with its line if it has that for itself."""
         self.removed.add(element)
 
+    def leaves_nothing(self, element: Element) -> bool:
+        """Whether all that was in it goes, and nothing comes: comments count too."""
+        inside = self.document.data[element.open_end : element.close_start]
+        for child in reversed(element.children):
+            if child in self.removed:
+                inside = inside.replace(self.document.data[child.start : child.end], b"", 1)
+        return bool(element.children) and not element.attributes and not inside.strip()
+
     def empty(self, element: Element) -> None:
         """Takes its children away; where nothing else but white space stands in it, it becomes an empty tag."""
         self._emptied.add(element)
@@ -82,7 +90,8 @@ class Edits:
 
     def splices(self) -> tuple[Splice, ...]:
         """The edits as splices that do not overlap, in the order of the document."""
-        found = [self._removal(element) for element in self.removed]
+        inside = {below for element in self.removed for child in element.children for below in child.walk()}
+        found = [self._removal(element) for element in self.removed - inside]
         for element in self._emptied - self.removed:
             found += self._emptying(element)
         for element, changes in self._changes.items():

@@ -2,7 +2,7 @@
 
 libvirt writes a definition anew: it keeps what it was given and completes what is new (addresses, aliases, models).
 What an earlier definition of its own had already comes back as it was. A scheduler of several threads comes back as one
-for each of them.
+for each of them, pins of iothreads in the order in which these are listed.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,13 @@ from numaplan.errors import InputError
 
 # What libvirt adds to <devices> by itself for devices that are new.
 _ADDED_DEVICES: Final = frozenset({"controller"})
-# Which threads a scheduler is of: libvirt prints one for each, by their numbers (virDomainCputuneDefFormat).
-_THREADS_OF: Final = {"vcpusched": "vcpus", "iothreadsched": "iothreads"}
+# What is said of threads by their numbers, and where these stand: their order says nothing (virDomainCputuneDefFormat).
+_THREADS_OF: Final = {
+    "vcpupin": "vcpu",
+    "iothreadpin": "iothread",
+    "vcpusched": "vcpus",
+    "iothreadsched": "iothreads",
+}
 
 
 def may_come_from(now: bytes, *, old: bytes, given: bytes) -> bool:
@@ -63,26 +68,26 @@ def _covers_children(now: Element, old: Element | None, given: Element) -> bool:
 
 
 def _children(element: Element) -> list[Element]:
-    """The children, of schedulers one for each thread, as libvirt prints them."""
-    schedulers = [child for child in element.children if child.name in _THREADS_OF]
-    if not schedulers:
+    """The children, what is said of threads thread by thread."""
+    of_threads = [child for child in element.children if child.name in _THREADS_OF]
+    if not of_threads:
         return list(element.children)
     others = [child for child in element.children if child.name not in _THREADS_OF]
-    apart = sorted((one for child in schedulers for one in _each_thread(child)), key=lambda one: one[0])
+    apart = sorted((one for child in of_threads for one in _each_thread(child)), key=lambda one: one[0])
     return [*others, *(child for _, child in apart)]
 
 
-def _each_thread(scheduler: Element) -> Iterator[tuple[int, Element]]:
+def _each_thread(element: Element) -> Iterator[tuple[int, Element]]:
     """It once for each thread that it is of, with the number of that; as it is where it names none."""
-    name = _THREADS_OF[scheduler.name]
+    name = _THREADS_OF[element.name]
     try:
-        threads = parse_libvirt_list(scheduler.get(name) or "")
+        threads = parse_libvirt_list(element.get(name) or "")
     except ValueError:
-        yield -1, scheduler
+        yield -1, element
         return
     for thread in threads:
-        own = (replace(one, value=str(thread)) if one.name == name else one for one in scheduler.attributes)
-        yield thread, replace(scheduler, attributes=tuple(own))
+        own = (replace(one, value=str(thread)) if one.name == name else one for one in element.attributes)
+        yield thread, replace(element, attributes=tuple(own))
 
 
 def _twin(child: Element, before: list[Element]) -> Element | None:

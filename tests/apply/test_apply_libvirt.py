@@ -149,6 +149,21 @@ def test_running_guests_are_pinned_anew_and_nothing_else(libvirt: Any, plan: Pat
     assert definitions(libvirt) == before
 
 
+def test_pins_of_iothreads_come_in_the_order_in_which_libvirt_lists_these(libvirt: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    ids = "<iothreads>2</iothreads><iothreadids><iothread id='7'/><iothread id='3'/></iothreadids>"
+    libvirt.defineXML(XML.format(name="io").replace("</vcpu>", f"</vcpu>{ids}"))
+    vnf, plan = tmp_path / "io.yaml", tmp_path / "io.json"
+    vnf.write_text(
+        VNF.partition("vms:")[0]
+        + "vms: [{name: io, vcpus: 2, memory: 256MiB, iothreads: {count: 2, policy: dedicated}}]\n"
+    )
+    assert numaplan("place", vnf, *there(), "--out", plan).code == 0
+    done = apply(plan)
+    assert done.code == 0, done.err
+    pins = [line.strip() for line in definitions(libvirt)["io"].splitlines() if "iothreadpin" in line]
+    assert [pin[:27] for pin in pins] == ["<iothreadpin iothread='7' c", "<iothreadpin iothread='3' c"]
+
+
 @pytest.mark.parametrize("there_already", ["", "<vcpusched vcpus='0-2' scheduler='rr' priority='5'/>"])
 def test_realtime_vcpus_are_defined_though_libvirt_prints_each_by_itself(
     libvirt: Any, tmp_path: Path, there_already: str  # noqa: ANN401

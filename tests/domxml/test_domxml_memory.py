@@ -76,6 +76,14 @@ def test_pages_of_cells_that_go_do_not_stay() -> None:
     assert written.count("<page") == 1
 
 
+@pytest.mark.parametrize("inside", [("  <hugepages/>",), ("  <hugepages>", "    <page size='2'/>", "  </hugepages>")])
+def test_a_backing_of_huge_pages_alone_goes_with_them(inside: tuple[str, ...]) -> None:
+    result = patched(domain("<memoryBacking>", *inside, "</memoryBacking>", *TWO_VCPUS))
+    assert result.data == domain(*TWO_VCPUS, *PINS, *BINDING)
+    said = patched(domain("<memoryBacking>", *inside, "  <!-- ours -->", "</memoryBacking>", *TWO_VCPUS))
+    assert said.data == domain("<memoryBacking>", "  <!-- ours -->", "</memoryBacking>", *TWO_VCPUS, *PINS, *BINDING)
+
+
 @pytest.mark.parametrize(
     ("there", "written"),
     [
