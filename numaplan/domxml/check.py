@@ -55,7 +55,10 @@ _ADDED: Final = frozenset(
 )
 # Where the guest sees a device: of those that a patch moves alone.
 _SEEN_AT: Final = frozenset({"devices/interface/address", "devices/hostdev/address"})
+# Shares of caches and of what flows into them: of those a patch changes that takes vCPUs away.
+SHARES: Final = ("cachetune", "memorytune")
 _BALLOON: Final = "devices/memballoon"
+_SHARE_PATHS: Final = frozenset(f"cputune/{name}" for name in SHARES)
 _NO_BALLOON: Final = (("model", "none"),)
 
 _Shape = tuple[str, tuple[tuple[str, str], ...], str, tuple["_Shape", ...]]
@@ -63,10 +66,11 @@ _Shape = tuple[str, tuple[tuple[str, str], ...], str, tuple["_Shape", ...]]
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What one patch may do and others may not: move the devices `moved` in the guest, take its balloon away."""
+    """What one patch may do and others may not: move the devices `moved`, take the guest's balloon or vCPUs away."""
 
     moved: frozenset[Element] = frozenset()
     takes_balloon: bool = False
+    takes_vcpus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class _View:
     added: tuple[_Range, ...]
     moved: frozenset[int]
     takes_balloon: bool
+    takes_vcpus: bool
     is_new: bool
 
 
@@ -100,9 +105,9 @@ def carry_out(edits: Edits, permit: Permit = Permit()) -> bytes:
     if not _same_outside(document.data, new, splices=splices, added=added):
         raise _refusal(document, "bytes outside the edited places would change")
     starts = [element.start for element in permit.moved]
-    old_view = _View((), frozenset(starts), permit.takes_balloon, is_new=False)
+    old_view = _View((), frozenset(starts), permit.takes_balloon, permit.takes_vcpus, is_new=False)
     new_starts = frozenset(_shifted(start, splices) for start in starts)
-    new_view = _View(added, new_starts, permit.takes_balloon, is_new=True)
+    new_view = _View(added, new_starts, permit.takes_balloon, permit.takes_vcpus, is_new=True)
     if _shape(document.root, "", old_view) != _shape(changed.root, "", new_view):
         raise _refusal(document, "elements other than the planned ones would change")
     return new
@@ -137,7 +142,7 @@ def _shifted(position: int, splices: tuple[Splice, ...]) -> int:
 
 def _shape(element: Element, path: str, view: _View) -> _Shape | None:
     """All of an element that the patch may not change; None where nothing of it is left."""
-    if path in _FREE:
+    if path in _FREE or (view.takes_vcpus and path in _SHARE_PATHS):
         return None
     if path in _ADDED and any(place.start <= element.start and element.end <= place.end for place in view.added):
         return None

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from numaplan.cpuset import CPU_LIMIT, CpuSet
+from numaplan.cpuset import CPU_LIMIT, CpuSet, format_id_list
+from numaplan.domxml.check import SHARES
 from numaplan.domxml.edit import Rank
 from numaplan.domxml.element import New
 from numaplan.domxml.numbers import attribute, id_set
@@ -133,15 +134,24 @@ def _drop_what_counts_otherwise(task: Task, count: int) -> None:
             f" vnf.yaml asks for {count}"
         )
     cputune = task.root.child("cputune")
-    for element in () if cputune is None else cputune.walk():
-        if element.name == "vcpusched":
-            continue
-        ids = id_set(task.document, element, "vcpus") if element.get("vcpus") else None
-        if ids and max(ids) >= count:
-            task.notes.append(
-                f"<{element.tag}> on line {element.line} names vCPU {max(ids)}, the guest has {count}:"
-                " libvirt leaves that out"
-            )
+    shares = () if cputune is None else [share for name in SHARES for share in cputune.all(name)]
+    for share in shares:
+        for element in share.walk():
+            _cut_vcpus(task, element, count)
+
+
+def _cut_vcpus(task: Task, element: Element, count: int) -> None:
+    """Takes vCPUs that the guest has no longer out of ``vcpus``, as libvirt does, which refuses a monitor of none."""
+    named = id_set(task.document, element, "vcpus") or frozenset()
+    kept = frozenset(vcpu for vcpu in named if vcpu < count)
+    if kept == named:
+        return
+    gone = f"names vCPU {max(named)}, the guest has {count}"
+    task.notes.append(f"<{element.tag}> on line {element.line} {gone}: {'that is left out' if kept else 'it goes'}")
+    if kept:
+        task.edits.set_attribute(element, "vcpus", format_id_list(kept))
+    else:
+        task.edits.remove(element)
 
 
 def _needed_iothreads(task: Task, *, more_than: int) -> bool:

@@ -52,7 +52,9 @@ def patch_guest(
     document = parse(data, file)
     task = Task(document, guest_of(document), request, placement, host, change_topology, Edits(document))
     _patch(task)
-    new = carry_out(task.edits, Permit(frozenset(task.moved), takes_balloon=task.takes_balloon))
+    new = carry_out(
+        task.edits, Permit(frozenset(task.moved), task.takes_balloon, takes_vcpus=request.vcpus < task.guest.vcpus)
+    )
     noticed = () if new == data else noticed_changes(document, parse(new, file))
     return Patched(new, tuple(task.notes), (*noticed, *task.noticed), tuple(task.withheld))
 

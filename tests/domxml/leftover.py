@@ -34,6 +34,7 @@ _OWNED = {
     "vcpus",
 }
 _BALLOON = "devices/memballoon"
+_SHARES = {"cputune/cachetune", "cputune/memorytune"}
 _BACKING = [b"<memoryBacking>", b"</memoryBacking>"]
 _SEEN_AT = {"devices/hostdev/address", "devices/interface/address"}
 # What may come: shells around those, and devices with what stands in them.
@@ -42,9 +43,10 @@ _DEVICES = {b"controller", b"hostdev", b"interface"}
 _IN_DEVICES = {b"address", b"alias", b"mac", b"node", b"source", b"tag", b"target", b"vlan"}
 
 
-def tokens(data: bytes, *, balloon_goes: bool, devices_move: bool) -> Iterator[bytes]:
+def tokens(data: bytes, *, balloon_goes: bool, devices_move: bool, vcpus_go: bool) -> Iterator[bytes]:
     """The tokens of all that must stay. White space between tags does not count, nor whether a tag is an empty one."""
     owned = _OWNED | ({_BALLOON} if balloon_goes else set()) | (_SEEN_AT if devices_move else set())
+    owned |= _SHARES if vcpus_go else set()
     path: list[str] = []
     skipping = 0
     for match in _TOKEN.finditer(data.removeprefix(b"\xef\xbb\xbf")):
@@ -79,10 +81,14 @@ def _without_empty(pair: list[bytes], found: list[bytes]) -> list[bytes]:
     return [token for i, token in enumerate(found) if not {i, i - 1} & starts]
 
 
-def assert_nothing_else_changed(old: bytes, new: bytes, *, balloon_goes: bool, devices_move: bool) -> None:
+def assert_nothing_else_changed(
+    old: bytes, new: bytes, *, balloon_goes: bool, devices_move: bool, vcpus_go: bool
+) -> None:
     """Everything that must stay is there in its order, and what came is a shell or a device."""
     here, there = (
-        _without_empty(_BACKING, list(tokens(data, balloon_goes=balloon_goes, devices_move=devices_move)))
+        _without_empty(
+            _BACKING, list(tokens(data, balloon_goes=balloon_goes, devices_move=devices_move, vcpus_go=vcpus_go))
+        )
         for data in (old, new)
     )
     came: list[bytes] = []

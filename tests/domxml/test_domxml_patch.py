@@ -135,10 +135,22 @@ def test_vcpus_one_by_one_go_when_their_number_changes() -> None:
     assert changed.notes == ("<vcpus> on line 5 goes: it lists 1 vCPU, vnf.yaml asks for 2",)
 
 
-def test_settings_of_vcpus_that_go_are_noted() -> None:
-    tune = "<cputune><cachetune vcpus='3'/></cputune>"
-    notes = patched(domain("<memory unit='GiB'>1</memory>", "<vcpu>4</vcpu>", tune)).notes
-    assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: libvirt leaves that out",)
+def test_shares_of_vcpus_that_go_are_cut_and_noted() -> None:
+    monitors = "<monitor level='3' vcpus='3'/><monitor level='3' vcpus='1,3'/>"
+    tune = f"<cachetune vcpus='1-3'><cache id='0' level='3' type='both' size='3' unit='MiB'/>{monitors}</cachetune>"
+    four = ("<memory unit='GiB'>1</memory>", "<vcpu>4</vcpu>")
+    result = patched(domain(*four, f"<cputune>{tune}<memorytune vcpus='2-3'/></cputune>"))
+    cut = tune.replace("1-3", "1").replace("<monitor level='3' vcpus='3'/>", "").replace("1,3", "1")
+    assert cut in "".join(lines_of(result.data))
+    assert b"memorytune" not in result.data
+    assert [note.partition(", the guest has 2: ")[2] for note in result.notes] == [
+        "that is left out",
+        "it goes",
+        "that is left out",
+        "it goes",
+    ]
+    notes = patched(domain(*four, "<cputune><cachetune vcpus='3'/></cputune>")).notes
+    assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: it goes",)
 
 
 def test_more_iothreads_are_added_and_pinned() -> None:
