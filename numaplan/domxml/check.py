@@ -46,6 +46,7 @@ _SHELLS: Final = frozenset(
 # Elements that it may add whole.
 _ADDED: Final = frozenset(
     {
+        "iothreadids/iothread",
         "memoryBacking/nosharepages",
         "memoryBacking/locked",
         "devices/controller",

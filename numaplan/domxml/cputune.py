@@ -61,6 +61,10 @@ def patch_iothreads(task: Task) -> dict[int, CpuSet]:
     if len(ids) < len(planned):
         free = (number for number in range(1, len(planned) + len(ids) + 1) if number not in ids)
         ids = sorted([*ids, *(next(free) for _ in range(len(planned) - len(ids)))])
+    listed = task.root.child("iothreadids")
+    if listed is not None and listed.children:
+        for number in sorted({*ids} - {*iothread_ids(task.document)}):
+            task.edits.insert(listed, New("iothread", (("id", str(number)),)), after=listed.children[-1])
     if len(ids) != len(iothread_ids(task.document)):
         if count is None:
             task.add_to_domain(New("iothreads", text=str(len(ids))))
@@ -115,14 +119,14 @@ def _pinned(task: Task) -> CpuSet:
 
 
 def _patch_current(task: Task, vcpu: Element, count: int) -> None:
-    """``current``: how many vCPUs are there from the start; it follows where it meant all of them."""
+    """``current``: how many vCPUs are there from the start; it goes where that is all of them, as libvirt has it."""
     if vcpu.get("current") is None:
         return
     current = attribute(task.document, vcpu, "current", least=0, most=CPU_LIMIT)
     if current > count:
         task.notes.append(f"current of <vcpu> on line {vcpu.line} is {current}, the guest has {count}: lowered")
-    if current > count or (current == task.guest.vcpus and current != count):
-        task.edits.set_attribute(vcpu, "current", str(count))
+    if count != task.guest.vcpus and (current >= count or current == task.guest.vcpus):
+        task.edits.drop_attribute(vcpu, "current")
 
 
 def _drop_what_counts_otherwise(task: Task, count: int) -> None:

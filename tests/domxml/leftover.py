@@ -40,6 +40,8 @@ _SEEN_AT = {"devices/hostdev/address", "devices/interface/address"}
 # What may come: shells around those, and devices with what stands in them.
 _SHELLS = {b"cpu", b"numa", b"cputune", b"devices", b"memoryBacking", b"memtune", b"metadata", b"numatune", b"source"}
 _DEVICES = {b"controller", b"hostdev", b"interface"}
+# And iothreads, where others are listed.
+_LISTED = {b"iothread"}
 _IN_DEVICES = {b"address", b"alias", b"mac", b"node", b"source", b"tag", b"target", b"vlan"}
 
 
@@ -106,4 +108,4 @@ def assert_nothing_else_changed(
             assert devices, token
             continue
         devices += (name[1] in _DEVICES) * (-1 if token.startswith(b"</") else 1)
-        assert name[1] in _SHELLS | _DEVICES or name[1] in _IN_DEVICES, token
+        assert name[1] in _SHELLS | _DEVICES | _LISTED or name[1] in _IN_DEVICES, token

@@ -109,9 +109,11 @@ def test_the_quotes_of_a_replaced_value_stay() -> None:
         ("<vcpu placement='auto' cpuset='0-9'>2</vcpu>", "<vcpu placement='static'>2</vcpu>"),
         ("<vcpu cpuset='4-5'>2</vcpu>", "<vcpu>2</vcpu>"),
         ("<vcpu cpuset='0-5'>2</vcpu>", "<vcpu cpuset='0-5'>2</vcpu>"),
-        ("<vcpu current='3'>4</vcpu>", "<vcpu current='2'>2</vcpu>"),
+        ("<vcpu current='3'>4</vcpu>", "<vcpu>2</vcpu>"),
+        ("<vcpu current='2'>4</vcpu>", "<vcpu>2</vcpu>"),
+        ("<vcpu current='2'>2</vcpu>", "<vcpu current='2'>2</vcpu>"),
         ("<vcpu current='1'>4</vcpu>", "<vcpu current='1'>2</vcpu>"),
-        ("<vcpu current='1'>1</vcpu>", "<vcpu current='2'>2</vcpu>"),
+        ("<vcpu current='1'>1</vcpu>", "<vcpu>2</vcpu>"),
         ("<vcpu/>", "<vcpu>2</vcpu>"),
         ("<vcpu placement='static'/>", "<vcpu placement='static'>2</vcpu>"),
     ],
@@ -151,6 +153,13 @@ def test_shares_of_vcpus_that_go_are_cut_and_noted() -> None:
     ]
     notes = patched(domain(*four, "<cputune><cachetune vcpus='3'/></cputune>")).notes
     assert notes == ("<cachetune> on line 5 names vCPU 3, the guest has 2: it goes",)
+
+
+def test_iothreads_that_come_beside_listed_ones_are_listed() -> None:
+    there = ("<iothreads>1</iothreads>", "<iothreadids><iothread id='2'/></iothreadids>")
+    written = "".join(lines_of(patched(domain(*TWO_VCPUS, *there), placed(["4", "5"], iothreads=["2", "3"])).data))
+    assert "<iothreads>2</iothreads><iothreadids><iothread id='2'/><iothread id='1'/></iothreadids>" in written
+    assert "<iothreadpin iothread='1' cpuset='2'/><iothreadpin iothread='2' cpuset='3'/>" in written
 
 
 def test_more_iothreads_are_added_and_pinned() -> None:
