@@ -28,19 +28,19 @@ def patch_numatune(task: Task, cells: tuple[int, ...]) -> None:
         task.edits.insert(numatune, memory, after=None)
     else:
         _bind(task, existing, mode, nodes)
-    last = existing
-    there = set()
+    there: dict[int, Element] = {}
     for element in numatune.all("memnode"):
         cell = attribute(task.document, element, "cellid", least=0, most=CPU_LIMIT)
-        there.add(cell)
-        last = element
+        there[cell] = element
         if cell in memnodes:
             _bind(task, element, *memnodes[cell])
         else:
             task.edits.remove(element)
     for cell, binding in memnodes.items():
         if cell not in there:
-            task.edits.insert(numatune, _memnode(cell, *binding), after=last)
+            before = max((known for known in there if known < cell), default=None)
+            after = existing if before is None else there[before]
+            task.edits.insert(numatune, _memnode(cell, *binding), after=after)
 
 
 def _bind(task: Task, element: Element, mode: str, nodes: frozenset[int]) -> None:

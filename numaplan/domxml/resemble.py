@@ -2,7 +2,7 @@
 
 libvirt writes a definition anew: it keeps what it was given and completes what is new (addresses, aliases, models).
 What an earlier definition of its own had already comes back as it was. A scheduler of several threads comes back as one
-for each of them, pins of iothreads in the order in which these are listed.
+for each of them, and what is said by number in an order of libvirt's own.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,14 @@ from numaplan.errors import InputError
 
 # What libvirt adds to <devices> by itself for devices that are new.
 _ADDED_DEVICES: Final = frozenset({"controller"})
-# What is said of threads by their numbers, and where these stand: their order says nothing (virDomainCputuneDefFormat).
-_THREADS_OF: Final = {
+# What is said of threads and guest cells by their numbers, and where these stand: the order says nothing
+# (virDomainCputuneDefFormat, virDomainNumatuneFormatXML).
+_NUMBERED_BY: Final = {
     "vcpupin": "vcpu",
     "iothreadpin": "iothread",
     "vcpusched": "vcpus",
     "iothreadsched": "iothreads",
+    "memnode": "cellid",
 }
 
 
@@ -68,26 +70,26 @@ def _covers_children(now: Element, old: Element | None, given: Element) -> bool:
 
 
 def _children(element: Element) -> list[Element]:
-    """The children, what is said of threads thread by thread."""
-    of_threads = [child for child in element.children if child.name in _THREADS_OF]
-    if not of_threads:
+    """The children, what is said by number number by number."""
+    numbered = [child for child in element.children if child.name in _NUMBERED_BY]
+    if not numbered:
         return list(element.children)
-    others = [child for child in element.children if child.name not in _THREADS_OF]
-    apart = sorted((one for child in of_threads for one in _each_thread(child)), key=lambda one: one[0])
+    others = [child for child in element.children if child.name not in _NUMBERED_BY]
+    apart = sorted((one for child in numbered for one in _each_number(child)), key=lambda one: one[0])
     return [*others, *(child for _, child in apart)]
 
 
-def _each_thread(element: Element) -> Iterator[tuple[int, Element]]:
-    """It once for each thread that it is of, with the number of that; as it is where it names none."""
-    name = _THREADS_OF[element.name]
+def _each_number(element: Element) -> Iterator[tuple[int, Element]]:
+    """It once for each thread or cell that it is of, with the number of that; as it is where it names none."""
+    name = _NUMBERED_BY[element.name]
     try:
-        threads = parse_libvirt_list(element.get(name) or "")
+        numbers = parse_libvirt_list(element.get(name) or "")
     except ValueError:
         yield -1, element
         return
-    for thread in threads:
-        own = (replace(one, value=str(thread)) if one.name == name else one for one in element.attributes)
-        yield thread, replace(element, attributes=tuple(own))
+    for number in numbers:
+        own = (replace(one, value=str(number)) if one.name == name else one for one in element.attributes)
+        yield number, replace(element, attributes=tuple(own))
 
 
 def _twin(child: Element, before: list[Element]) -> Element | None:

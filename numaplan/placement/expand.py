@@ -114,15 +114,26 @@ def exclusive_cpus(request: GuestRequest, placement: Placement) -> CpuSet:
 
 
 def _name_memory(f: Formulation, solution: Sequence[int], *, chosen: Mapping[int, Option]) -> dict[int, list[Place]]:
-    """(node, page size) of every cell's memory, unit by unit."""
+    """(node, page size) of the memory of every cell, unit by unit, of those that stay what they have if it is left."""
     left: dict[MemoryKey, list[Place]] = {
         key: [place for place, flow in sorted(flows.items()) for _ in range(flow.value(solution))]
         for key, flows in f.memory_flows.items()
     }
-    return {
-        u: [left[memory_key(f.problem, cell, option, k)].pop(0) for k, cell in enumerate(f.units[u].guests.cells)]
+    keys = {
+        (u, k): memory_key(f.problem, cell, option, k)
         for u, option in chosen.items()
+        for k, cell in enumerate(f.units[u].guests.cells)
     }
+    kept = {}
+    for u, option in chosen.items():
+        for k, place in enumerate(option.places_kept):
+            if place in left[keys[u, k]]:
+                left[keys[u, k]].remove(place)
+                kept[u, k] = place
+    found: dict[int, list[Place]] = {u: [] for u in chosen}
+    for (u, k), key in keys.items():
+        found[u].append(kept.get((u, k)) or left[key].pop(0))
+    return found
 
 
 def _name_devices(

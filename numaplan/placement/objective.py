@@ -1,12 +1,13 @@
 """The levels of the objective as sums over the model's variables; model/plan.py has their order."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from numaplan.cpuset import CpuId
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import Linear, total
-from numaplan.placement.formulation import TAKES, Formulation, Region, Unit
+from numaplan.placement.facts import Place
+from numaplan.placement.formulation import TAKES, Formulation, MemoryKey, Region, Unit, memory_key
 from numaplan.placement.problem import CellDemand
 
 
@@ -159,13 +160,32 @@ def moves(f: Formulation) -> Linear:
 
 
 def tie_break(f: Formulation) -> Linear:
-    """The tie-break below all levels: guests that stay keep their devices; larger pages where there is a choice."""
+    """The tie-break below all levels: guests that stay keep their devices; larger pages, then those that cells have."""
+    same = _pages_kept(f)
+    weight = f.model.upper(same) + 1
     sizes = sorted({size for key in f.memory_flows for size in key.page_sizes_kib})
-    pages = [flow * sizes.index(size) for flows in f.memory_flows.values() for (_, size), flow in flows.items()]
-    weight = sum(f.model.upper(part) for part in pages) + 1
+    flows = (flow for flows in f.memory_flows.values() for flow in flows.items())
+    pages = same + total(flow * sizes.index(size) * weight for (_, size), flow in flows)
+    weight = f.model.upper(pages) + 1
     options = (way for u in range(len(f.units)) for way in f.options(u))
     changed = [kept * -weight for option, kept in options if option.keep is not None and not option.keep.exact]
-    return total((*pages, *changed))
+    return total((pages, *changed))
+
+
+def _pages_kept(f: Formulation) -> Linear:
+    """How many cells of guests that may stay find their memory in pages of the size that they have, of several."""
+    there: Counter[tuple[MemoryKey, Place]] = Counter()
+    for u, unit in enumerate(f.units):
+        option = next((option for option, _ in f.options(u) if option.keep is not None), None)
+        for k, place in enumerate(() if option is None else option.places_kept):
+            if option is not None and len(unit.guests.cells[k].page_sizes_kib) > 1:
+                there[memory_key(f.problem, unit.guests.cells[k], option, k), place] += 1
+    same = []
+    for (key, place), count in there.items():
+        if (flow := f.memory_flows.get(key, {}).get(place)) is not None:
+            same.append(f.model.integer(0, count))
+            f.model.at_most(same[-1] - flow, 0)
+    return total(same)
 
 
 def _free(f: Formulation, given: list[Linear]) -> Linear:

@@ -13,7 +13,7 @@ from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.model.plan import Placement
 from numaplan.model.request import Affinity, GuestRequest
-from numaplan.placement.facts import HostFacts
+from numaplan.placement.facts import HostFacts, Place
 from numaplan.units import GIB_KIB
 
 _NOWHERE: Final[frozenset[NodeId]] = frozenset()
@@ -140,6 +140,12 @@ class Option:
     cost: int
     keep: Keep | None = None
     memory: tuple[NodeId, ...] | None = None
+
+    @property
+    def places_kept(self) -> tuple[Place, ...]:
+        """Node and page size of the memory of each cell of a guest that is kept."""
+        cells = () if self.keep is None else self.keep.placement.cells
+        return tuple((cell.memory_node, cell.page_size_kib) for cell in cells)
 
     def memory_node(self, cell: int) -> NodeId | None:
         """The node that the memory of a cell has to stay on; None: none in particular."""

@@ -197,3 +197,20 @@ def test_a_guest_keeps_its_card_where_nobody_must_have_it(first: int) -> None:
     plan = solve(asked, snapshot, budget=Budget())
     assert not verify(asked, snapshot, plan)
     assert [placement.devices[0].address for placement in plan.placements] == [CARDS[1 - first], CARDS[first]]
+
+
+@pytest.mark.parametrize("has_them", range(3))
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 3)], ids=["equal", "unequal"])
+def test_of_guests_that_find_no_large_pages_for_all_who_has_them_keeps_them(
+    has_them: int, sizes: tuple[int, ...]
+) -> None:
+    """The pool has room for any one of them."""
+    guests = [
+        there(str(i), [str(i)], memory=("strict", [0]), memory_gib=size, page_kib=2048 if i == has_them else 4)
+        for i, size in enumerate(sizes)
+    ]
+    snapshot = host("1n:8c:1t", pages={"2MiB": max(sizes) * 512}, guests=guests)
+    asked = [guest(str(i), 1, memory_gib=size, page_size="any") for i, size in enumerate(sizes)]
+    plan = solve(ask(*asked, reserved="7"), snapshot, budget=Budget())
+    assert {level.name: level.value for level in plan.levels}["moves"] == 0
+    assert [i for i, one in enumerate(plan.placements) if one.cells[0].page_size_kib > 4] == [has_them]
