@@ -15,6 +15,7 @@ NAMES_LIMIT: Final = 200_000
 # Must-gathers nest a node's files about six folders deep; a search without a bound would walk a home directory.
 _ROOT_DEPTH: Final = 12
 _ROOT_FOLDERS: Final = 20_000
+_CPUS: Final = "sys/devices/system/cpu"
 
 
 class Kind(StrEnum):
@@ -75,22 +76,23 @@ class AheadStore(Store, Protocol):
 
 
 def find_roots(store: Store) -> list[str]:
-    """The shallowest folders that hold `sys/`, in order; of several those in which it is that of a host, if any are.
+    """The shallowest folders that hold the `sys/` of a host, with its CPUs, in order; else the first with any `sys/`.
 
     A `proc/sys` does not make `proc` a root. Links are not followed, folders that may not be read are passed over.
     """
     level = [""]
     seen = 0
+    others: list[str] = []
     for _ in range(_ROOT_DEPTH):
         roots = [path for path in level if not f"/{path}".endswith("/proc") and _is_folder(store, join(path, "sys"))]
-        if roots:
-            hosts = [path for path in roots if _is_folder(store, join(path, "sys/devices/system"))]
-            return sorted(hosts or roots)
+        if hosts := sorted(path for path in roots if _is_folder(store, join(path, _CPUS))):
+            return hosts
+        others = others or sorted(roots)[:1]
         seen += len(level)
         if seen > _ROOT_FOLDERS:
-            return []
+            break
         level = [child for path in level for child in _folders(store, path)]
-    return []
+    return others
 
 
 def rows_path(name: str) -> str:

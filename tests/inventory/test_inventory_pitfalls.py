@@ -84,7 +84,7 @@ TESTED: Final[dict[str, tuple[str, ...]]] = {
     "The capturing process may have been confined": ("test_a_cpuset_of_the_capturing_process_hides_nothing",),
     "Tars": (
         "test_old_and_new_names_side_by_side_are_one_topology",
-        "test_sources_tree.py::test_the_root_is_the_shallowest_then_first_folder_that_holds_sys",
+        "test_sources_tree.py::test_the_root_is_the_shallowest_folder_that_holds_the_sys_of_a_host",
         "test_sources_tree.py::test_links_of_a_nested_root_stay_below_it",
         "test_sources_tree.py::test_relative_and_absolute_links_resolve_inside_the_root",
         "test_sources_tree.py::test_link_name_needs_no_target",

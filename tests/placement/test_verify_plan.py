@@ -320,6 +320,16 @@ class TestLevels:
         there = replace(HOST, guests=guests_of(self.good, TWO))
         assert verify(TWO, there, self.changed("moves", value=2, bound=2)) == ()
 
+    def test_a_plan_holds_while_a_guest_runs_as_before(self) -> None:
+        old = (Guest("a", "a.xml", 1, GIB), Guest("b", "b.xml", 1, GIB))
+        made = plan(TWO, replace(HOST, guests=old), A, B)
+        carried_out, _ = guests_of(made, TWO)
+        assert made.levels[-1].value == 2
+        assert verify(TWO, replace(HOST, guests=(carried_out, old[1])), made) == ()
+        one = replace(made, levels=(*made.levels[:-1], replace(made.levels[-1], value=1, bound=1)))
+        (wrong,) = verify(TWO, replace(HOST, guests=old), one)
+        assert wrong.sentence == "level moves says 1; the placements make it 2"
+
     def test_who_was_left_out_is_so_still_when_the_rest_was_carried_out(self) -> None:
         left_out = Guest("b", "b.xml", 1, GIB)
         made = plan(TWO, replace(HOST, guests=(Guest("a", "a.xml", 1, GIB), left_out)), A, unplaced=["b"])

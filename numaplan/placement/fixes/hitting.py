@@ -12,8 +12,10 @@ from numaplan.placement.fixes.answers import Answers, Shortage
 from numaplan.placement.fixes.least import Least
 from numaplan.placement.fixes.lever import Levels
 
-# So many choices are looked at, most of which are known not to be enough.
+# So many choices are looked at, most of which are known not to be enough, and so many that are enough are priced: what
+# distance adds takes a search each.
 _MOST_CHOICES: Final = 1_000
+_MOST_PRICES: Final = 16
 
 
 class Worth(NamedTuple):
@@ -56,15 +58,18 @@ class HittingSets:
         best: Mix | None = None
         choices: list[_Choice] = [(Worth(0, 0), ())]
         seen = {choices[0][1]}
+        prices = 0
         for _ in range(_MOST_CHOICES):
             if not choices or choices[0][0] >= below:
                 self.is_complete = True
                 break
-            if self._least.spent:
-                break
             levels = dict(heappop(choices)[1])
             shortage = self._answers.unmet(levels)
-            if shortage is None and self._holds(levels):
+            is_enough = shortage is None and self._holds(levels)
+            if self._least.spent or prices == _MOST_PRICES:
+                break
+            if is_enough:
+                prices += 1
                 mix = Mix(levels, self._cost(levels))
                 if mix.worth < below:
                     best, below = mix, mix.worth

@@ -45,14 +45,15 @@ class Mixed:
         self._others = range(len(leaving) + len(joint), len(self.levers))
         self._answers = Answers(self.levers, harmless=range(len(leaving) + len(joint)), leaving=self._leaving)
 
-    def leaving_nobody_out(self, below: int | None) -> Mix | None:
+    def leaving_nobody_out(self, below: int | None, cases: int | None = _FOR_A_MIX) -> Mix | None:
         """What is enough, of what may cost less than `below` if that is said, and leaves nobody out.
 
-        It may cost more where its distance is more than the least that there could be.
+        It may cost more where its distance is more than the least that there could be. `cases`: no more are tried where
+        something is known already.
         """
         if below is not None and sum(sorted(self._first_costs((*self._joint, *self._others)))[:2]) >= below:
             return None
-        least = Least(self._case, self._probe, self.levers, cases=None if below is None else _FOR_A_MIX)
+        least = Least(self._case, self._probe, self.levers, cases=None if below is None else cases)
         best: Mix | None = None
         for beside in self._beside(below):
             enough = {**self._all(below), **beside}
@@ -96,14 +97,26 @@ class Mixed:
             return mix
         numbers = range(len(self.levers)) if may_leave_out else (*self._joint, *self._others)
         with self._probe.beside():
-            mix, is_cheapest = self._hit(numbers, mix, below)
+            best, is_cheapest = self._hit(numbers, mix, below)
         if is_cheapest:
-            return mix
-        with self._probe.beside():
-            found = None if may_leave_out else self.leaving_nobody_out(below if mix is None else mix.cost)
-            mix = min(filter(None, (mix, found)), key=lambda mix: mix.worth, default=None)
-            mix = None if mix is None else self._exchanged(mix)
-        return None if mix is None or mix.cost >= below else mix
+            return best
+        self._probe.give_up()
+        found = [mix for mix in (best, mix) if mix is not None]
+        if not may_leave_out:
+            with self._probe.beside():
+                found += self._falling(below)
+        # From each of them another one may be the best that is found.
+        apart = {tuple(sorted(each.levels.items())): each for each in found}
+        for each in apart.values():
+            with self._probe.beside():
+                found.append(self._exchanged(each))
+        return min((each for each in found if each.cost < below), key=lambda mix: mix.worth, default=None)
+
+    def _falling(self, below: int) -> Iterator[Mix]:
+        """What leaves nobody out and costs less than `below`, and then of what may cost less than that, and so on."""
+        while not self._probe.tired and (mix := self.leaving_nobody_out(below, cases=None)) and mix.cost < below:
+            yield mix
+            below = mix.cost
 
     def _hit(self, numbers: Sequence[int], known: Mix | None, below: int) -> tuple[Mix | None, bool]:
         """The same by all choices, and whether it was not ended by a limit of cases."""

@@ -140,8 +140,8 @@ def level_violations(
     least, most = (_moves(facts, placements, unpinned) for unpinned in (Unpinned.KEPT, Unpinned.MOVED))
     above = True
     for level, counted in zip(plan.levels, level_values(facts, placements), strict=True):
-        # Once it is carried out, a plan moves nobody any more but those that it leaves out.
-        is_done = not same_host and counted == left_out <= level.value <= len(there)
+        # Once it is carried out, a plan moves nobody any more but those that it leaves out, and who runs as before.
+        is_done = not same_host and left_out <= counted <= level.value <= len(there)
         is_known = level.name != "moves" or not (is_done or least <= level.value <= most)
         value = counted if is_known else level.value
         if level.value != value:
