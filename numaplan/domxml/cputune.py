@@ -3,7 +3,6 @@
 from typing import Final
 
 from numaplan.cpuset import CPU_LIMIT, CpuSet, format_id_list
-from numaplan.domxml.check import SHARES
 from numaplan.domxml.edit import Rank
 from numaplan.domxml.element import New
 from numaplan.domxml.numbers import attribute, id_set
@@ -137,9 +136,7 @@ def _drop_what_counts_otherwise(task: Task, count: int) -> None:
             f"<vcpus> on line {listed.line} goes: it lists {format_count(task.guest.vcpus, 'vCPU')},"
             f" vnf.yaml asks for {count}"
         )
-    cputune = task.root.child("cputune")
-    shares = () if cputune is None else [share for name in SHARES for share in cputune.all(name)]
-    for share in shares:
+    for share in task.cache_shares:
         for element in share.walk():
             _cut_vcpus(task, element, count)
 

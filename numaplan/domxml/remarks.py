@@ -40,10 +40,9 @@ def _note_realtime(task: Task) -> None:
 
 
 def _note_shares(task: Task) -> None:
-    """A share of a cache, or of what flows into it, names a cache of the host, whoever runs there (resctrl)."""
-    cputune = task.root.child("cputune")
+    """A share names a cache of the host, whoever runs there."""
     after = {int(vcpu): cpus for cell in task.placement.cells for vcpu, cpus in cell.vcpus}
-    for element in () if cputune is None else (*cputune.all("cachetune"), *cputune.all("memorytune")):
+    for element in task.cache_shares:
         vcpus = [vcpu for vcpu in sorted(id_set(task.document, element, "vcpus") or ()) if vcpu in after]
         names_one = any(child.get("id") is not None for child in element.children)
         before = _caches(task.host, (task.guest.vcpu_affinity(VcpuId(vcpu)) for vcpu in vcpus))

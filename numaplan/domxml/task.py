@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from numaplan.domxml.check import SHARES
 from numaplan.domxml.edit import Edits, Rank
 from numaplan.domxml.element import New
 from numaplan.domxml.tree import Document, Element
@@ -56,6 +57,12 @@ class Task:
     noticed: list[str] = field(default_factory=list)
     new_devices: list[New] = field(default_factory=list)
     moved: set[Element] = field(default_factory=set)
+
+    @property
+    def cache_shares(self) -> list[Element]:
+        """``<cachetune>`` and ``<memorytune>``: shares of a cache of the host, and of what flows into it (resctrl)."""
+        cputune = self.root.child("cputune")
+        return [] if cputune is None else [share for name in SHARES for share in cputune.all(name)]
 
     @property
     def root(self) -> Element:

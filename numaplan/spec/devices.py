@@ -31,9 +31,7 @@ class InterfaceKeys(Keys):
     physnet: Annotated[
         str | None, Name("a physnet"), Field(description="VFs of any PF of this physnet (host.physnets).")
     ] = None
-    pf: Annotated[PfSelector | None, Pf(), Field(description="VFs of this PF: ens1f0, ens1f0#0-7 or 0000:3b:00.0.")] = (
-        None
-    )
+    pf: Annotated[PfSelector | None, Pf(), Field(description="VFs of a PF: ens1f0, ens1f0#0-7, 0000:3b:00.0.")] = None
     vendor: Annotated[str | None, HexId(), Field(description="VFs of this PCI vendor, such as 8086.")] = None
     device: Annotated[str | None, HexId(), Field(description="VFs of this PCI device id, such as 1889.")] = None
     count: Annotated[int, Whole(1, VF_LIMIT), Field(description="How many VFs.")] = 1
