@@ -13,7 +13,7 @@ from numaplan.model.change import Proposal
 from numaplan.model.plan import Document, Fix, Operation, Plan, Status
 from numaplan.model.request import Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.fixes.proposals import is_possible, proposals
+from numaplan.placement.fixes.proposals import Proposals, is_possible, proposals
 from numaplan.records.inventory import inventory_json
 from numaplan.records.read import read_inventory
 from numaplan.records.revise import inventory_patch
@@ -23,6 +23,7 @@ from numaplan.spec.vnf import parse_vnf
 MAX_FIXES: Final = 8
 _LATE: Final = "the time ended before everything was looked for that would help"
 _TIRED: Final = "the work for fixes ended before everything was looked for that would help"
+_DEARER: Final = "there were too many choices of several changes to go through: another one may be cheaper"
 
 
 def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False, clock: Clock = ENDLESS) -> Plan:
@@ -40,9 +41,17 @@ def with_fixes(question: Question, plan: Plan, *, change_topology: bool = False,
     for proposal in found.found:
         if len(fixes) < MAX_FIXES and (patch := documents.proven(proposal)):
             fixes.append(Fix(proposal.sentence, proposal.cost, proposal.document, patch))
-    doubt = (_LATE,) if clock.is_over else () if found.complete else (_TIRED,)
-    notes = (*plan.notes, *doubt)
+    notes = (*plan.notes, *_doubts(found, clock))
     return replace(plan, conflict=replace(plan.conflict, fixes=tuple(fixes)), notes=notes)
+
+
+def _doubts(found: Proposals, clock: Clock) -> tuple[str, ...]:
+    """What may be missing, in a note."""
+    if clock.is_over:
+        return (_LATE,)
+    if not found.complete:
+        return (_TIRED,)
+    return () if found.cheapest else (_DEARER,)
 
 
 class _Documents:

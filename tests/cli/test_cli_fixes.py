@@ -76,3 +76,13 @@ def test_a_search_for_fixes_that_a_limit_ends_says_so(
     question = read_question(vnf, Where(source=HOST, domains=DOMAINS), host_profile=None)
     notes = with_fixes(question, place(question).plan).notes
     assert any(note.startswith("the work for fixes ended") for note in notes) == (most is not None)
+    # Which of 12 copies to leave out beside what else is more than can be gone through.
+    assert any("another one may be cheaper" in note for note in notes) == (most is None)
+
+
+def test_where_all_choices_were_gone_through_no_note_doubts_them(tmp_path: Path) -> None:
+    vnf = tmp_path / "vnf.yaml"
+    vnf.write_text(VNF.read_text().replace(*CHANGES["more-memory"], 1))
+    question = read_question(vnf, Where(source=HOST, domains=DOMAINS), host_profile=None)
+    notes = with_fixes(question, place(question).plan).notes
+    assert not any("ended" in note or "cheaper" in note for note in notes)

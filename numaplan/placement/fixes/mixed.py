@@ -43,6 +43,8 @@ class Mixed:
         self._leaving = range(len(leaving))
         self._joint = range(len(leaving), len(leaving) + len(joint))
         self._others = range(len(leaving) + len(joint), len(self.levers))
+        # Whether there were too many choices to go through.
+        self.was_cut = False
         self._answers = Answers(self.levers, harmless=range(len(leaving) + len(joint)), leaving=self._leaving)
 
     def leaving_nobody_out(self, below: int | None, cases: int | None = _FOR_A_MIX) -> Mix | None:
@@ -100,7 +102,7 @@ class Mixed:
             best, is_cheapest = self._hit(numbers, mix, below)
         if is_cheapest:
             return best
-        self._probe.give_up()
+        self.was_cut = True
         found = [mix for mix in (best, mix) if mix is not None]
         if not may_leave_out:
             with self._probe.beside():

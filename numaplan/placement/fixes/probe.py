@@ -74,10 +74,6 @@ class Probe:
         self._was_tired |= self.tired
         self._most = max(MAX_CASES, self.cases + cases)
 
-    def give_up(self) -> None:
-        """Something was not looked into to its end."""
-        self._was_tired = True
-
     @contextmanager
     def beside(self) -> Iterator[None]:
         """Cases that are tried only to better what is known are counted apart from the others."""

@@ -52,10 +52,14 @@ _FEW_VMS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """Changes that are enough, cheapest first. `complete`: no limit ended the search for more."""
+    """Changes that are enough, cheapest first. `complete`: no limit ended the search for more.
+
+    `cheapest`: all choices of several changes in vnf.yaml were gone through that could cost less.
+    """
 
     found: tuple[Proposal, ...]
     complete: bool
+    cheapest: bool
 
 
 def proposals(
@@ -72,7 +76,7 @@ def proposals(
     Those that are not found while time is `remaining` are left out.
     """
     if is_over(remaining):
-        return Proposals((), complete=False)
+        return Proposals((), complete=False, cheapest=False)
     case = Case(request, snapshot)
     required = [guest for guest in request.guests if guest.required]
     named = [guest for guest in required if guest.name in names] or required
@@ -101,7 +105,7 @@ def proposals(
     search.combine(supply)
     search.mix_cheaper(mixed, mix)
     found = sorted(search.found, key=lambda proposal: (proposal.cost, proposal.sentence))
-    return Proposals(tuple(found), complete=not probe.cut_short)
+    return Proposals(tuple(found), complete=not probe.cut_short, cheapest=not mixed.was_cut)
 
 
 def _required(vms: Sequence[Copies]) -> list[GuestRequest]:
