@@ -47,7 +47,8 @@ def patch_vcpus(task: Task) -> None:
 def patch_iothreads(task: Task) -> dict[int, CpuSet]:
     """``<iothreads>``; returns the CPUs of each iothread that the guest has then."""
     planned = [cpus for _, cpus in sorted(task.placement.iothreads)]
-    ids = list(iothread_ids(task.document))
+    there = iothread_ids(task.document)
+    ids = list(there)
     count = task.root.child("iothreads")
     fixed = task.root.child("iothreadids") is not None or not planned
     if len(ids) > len(planned) and not fixed and not _needed_iothreads(task, more_than=len(planned)):
@@ -62,9 +63,9 @@ def patch_iothreads(task: Task) -> dict[int, CpuSet]:
         ids = sorted([*ids, *(next(free) for _ in range(len(planned) - len(ids)))])
     listed = task.root.child("iothreadids")
     if listed is not None and listed.children:
-        for number in sorted({*ids} - {*iothread_ids(task.document)}):
+        for number in sorted({*ids} - {*there}):
             task.edits.insert(listed, New("iothread", (("id", str(number)),)), after=listed.children[-1])
-    if len(ids) != len(iothread_ids(task.document)):
+    if len(ids) != len(there):
         if count is None:
             task.add_to_domain(New("iothreads", text=str(len(ids))))
         else:

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic.json_schema import JsonSchemaValue
 
 from numaplan.model.devices import PciAddress
-from numaplan.spec.scalars import LIST_LIMIT, NAME_TYPES, Reader, expected, parse_ids, text_of
+from numaplan.spec.scalars import LIST_LIMIT, NAME_TYPES, Reader, expected, ids_of, text_of
 
 VF_INDEX_LIMIT: Final = 65536
 _NAME_LIMIT: Final = 127
@@ -35,16 +35,14 @@ class Pf(Reader):
             return PfSelector(name)
         if len(indexes) > LIST_LIMIT // 8:
             raise expected(wanted, value)
-        try:
-            ids = parse_ids(indexes, VF_INDEX_LIMIT)
-        except ValueError:
-            raise expected(wanted, value) from None
-        if not ids:
-            raise expected(wanted, value)
-        return PfSelector(name, ids)
+        return PfSelector(name, ids_of(indexes, VF_INDEX_LIMIT, wanted=wanted, value=value))
 
     def _schema(self) -> JsonSchemaValue:
-        return {**NAME_TYPES, "pattern": r"^[^\s/#]+(#[0-9,: /-]+)?$", "examples": ["ens1f0", "ens1f0#0-7"]}
+        return {
+            **NAME_TYPES,
+            "pattern": r"^[^\s/#]+(#[0-9,: /-]+)?$",
+            "examples": ["ens1f0", "ens1f0#0-7", "0000:3b:00.0"],
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,19 @@ def text_of(value: object, wanted: str) -> str:
     return value.text
 
 
+def ids_of(text: str, limit: int, *, wanted: str, value: object) -> frozenset[int]:
+    """The ids of a list, one at least; raises the error that says what was `wanted` for anything else."""
+    try:
+        ids = _parse_ids(text, limit)
+    except ValueError:
+        raise expected(wanted, value) from None
+    if not ids:
+        raise expected(wanted, value)
+    return ids
+
+
 @lru_cache(maxsize=1024)
-def parse_ids(text: str, limit: int) -> frozenset[int]:
+def _parse_ids(text: str, limit: int) -> frozenset[int]:
     """As parse_id_list; what stands in ``defaults`` is read for every vm."""
     return parse_id_list(text, limit=limit)
 
@@ -212,7 +223,7 @@ class CpuList(Reader):
         if len(text) > LIST_LIMIT:
             raise expected(f"{wanted} in at most {LIST_LIMIT:,} characters", value)
         try:
-            cpus = CpuSet(parse_ids(text, CPU_LIMIT))
+            cpus = CpuSet(_parse_ids(text, CPU_LIMIT))
         except ValueError as error:
             about = "" if "no CPU list" in str(error) else f": {error}"
             raise flaws_error([Flaw(f"expected {wanted}, found {found_text(value)}{about}")]) from None
@@ -237,13 +248,7 @@ class CellVcpus(Reader):
             return int(Whole(1, VCPU_LIMIT).read(value))
         if len(text) > LIST_LIMIT:
             raise expected(wanted, value)
-        try:
-            ids = parse_ids(text, VCPU_LIMIT)
-        except ValueError:
-            raise expected(wanted, value) from None
-        if not ids:
-            raise expected(wanted, value)
-        return CpuSet(ids)
+        return CpuSet(ids_of(text, VCPU_LIMIT, wanted=wanted, value=value))
 
     def _schema(self) -> JsonSchemaValue:
         return {"anyOf": [Whole(1, VCPU_LIMIT).schema, CpuList(empty=False).schema["anyOf"][0]]}

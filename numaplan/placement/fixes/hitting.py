@@ -1,7 +1,8 @@
 """The cheapest levels that are enough: the choices in the order of the least that they cost, until one is.
 
 What is not enough is widened to as much as is not, a shortage. Whatever is enough goes beyond each of these (it is a
-hitting set), so that hardly any choice is ever asked about.
+hitting set), so that hardly any choice is ever asked about. What is enough counts as a shortage too: where guests then
+lie far apart, it costs more than its least, and with something more it may cost less in all.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -66,14 +67,13 @@ class HittingSets:
             levels = dict(heappop(choices)[1])
             shortage = self._answers.unmet(levels)
             is_enough = shortage is None and self._holds(levels)
-            if self._least.spent or prices == _MOST_PRICES:
+            if self._least.spent or (is_enough and prices == _MOST_PRICES):
                 break
             if is_enough:
                 prices += 1
                 mix = Mix(levels, self._cost(levels))
                 if mix.worth < below:
                     best, below = mix, mix.worth
-                # With more it may cost less where it need not lie as far apart.
                 shortage = Shortage(levels)
             elif shortage is None:
                 shortage = self._widest(levels, below.cost)

@@ -121,14 +121,17 @@ class Mixed:
             below = mix.cost
 
     def _hit(self, numbers: Sequence[int], known: Mix | None, below: int) -> tuple[Mix | None, bool]:
-        """The same by all choices, and whether it was not ended by a limit of cases."""
+        """The same by all choices, and whether it is certain: no limit ended it, and every answer is known."""
         if known is not None:
             self._answers.learn_enough(known.levels)
         cases = min(_FOR_CHEAPEST, _TIMES_GUESTS // len(self._case.request.guests))
         least = Least(self._case, self._probe, self.levers, cases=cases)
         hitting = HittingSets(self._answers, numbers, least, self._price)
+        unknown = self._probe.unknown
         best = hitting.best(Worth(below, 0) if known is None else known.worth)
-        return known if best is None else self._tightest(best), hitting.is_complete
+        # What is not known to be enough counts as not enough.
+        is_certain = hitting.is_complete and self._probe.unknown == unknown
+        return known if best is None else self._tightest(best), is_certain
 
     def _tightest(self, mix: Mix) -> Mix:
         """The mix with the first value of each lever that costs no more."""
