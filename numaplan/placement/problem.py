@@ -6,6 +6,7 @@ a kind. So the search stays small, and symmetric answers are not tried twice.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from numaplan.cpuset import CpuId, CpuSet
@@ -207,6 +208,15 @@ class Problem:
             return 0
         return sum(len(self.facts.online(node) & self.facts.idle) for node in nodes)
 
+    def sizes_that_hold(self, guests: GuestClass, cell: CellDemand) -> tuple[int, ...]:
+        """Those of a cell's page sizes of which some node has enough for it.
+
+        All of them where none has, and for who is there, as it may stay with what it has.
+        """
+        most = _most_kib(self.facts)
+        holding = tuple(size for size in cell.page_sizes_kib if most.get(size, 0) >= cell.memory_kib)
+        return cell.page_sizes_kib if guests.exists or not holding else holding
+
     @property
     def is_vast(self) -> bool:
         """Whether there are so many ways to lie that one look at a model of them takes longer than many other looks."""
@@ -239,6 +249,15 @@ class Problem:
     def admits(self, demand: DeviceDemand, kind: DeviceKind, nodes: tuple[NodeId, ...]) -> bool:
         """Whether a device of `kind` is near enough to `nodes` for `demand`."""
         return near_enough(self.facts, demand.affinity, kind.node, nodes)
+
+
+@lru_cache(maxsize=8)  # the same host is counted again and again
+def _most_kib(facts: HostFacts) -> Mapping[int, int]:
+    """The most that any node has free in pages of each size."""
+    most: dict[int, int] = {}
+    for (_, size), kib in facts.capacity_kib.items():
+        most[size] = max(most.get(size, 0), kib)
+    return most
 
 
 def near_enough(facts: HostFacts, affinity: Affinity, device_node: NodeId | None, nodes: tuple[NodeId, ...]) -> bool:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, room_on
+from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, memory_needs, room_on
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
-from numaplan.placement.formulation import Formulation, coarse_units
+from numaplan.placement.formulation import Formulation, MemoryKey, coarse_units, memory_key
 from numaplan.placement.lies import Lies, lies_in
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
 
@@ -71,6 +71,8 @@ class Load:
         for guests in () if problem.uncounted else problem.classes:
             for _, lump in _lumps(problem, guests, cores_only=cores_only):
                 wanted[lump] += len(guests.members)
+            for _, lump in () if cores_only else _memory_lumps(problem, guests):
+                wanted[lump] += len(guests.members)
         return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})
 
     def most(self, lump: Lump) -> int:
@@ -115,7 +117,7 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     largest = lumps[:MOST_LUMPS] if whole is None or len(lumps) <= whole else []
     while largest and len(load.room) > 1:
         if (ways := _all_ways(load, largest)) is not None:
-            found = _chosen(load, largest, ways)
+            found = chosen(load, largest, ways)
             # A choice that is blind to the small ones is no good place to start from.
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
         largest = largest[: len(largest) * 3 // 4] if whole is None else []
@@ -123,13 +125,21 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
 
 
 def keep_to(f: Formulation, filling: Filling) -> None:
-    """Demands that a node has no more cells than `filling` has slots for."""
+    """Demands that a node has no more cells, and no more memory from elsewhere, than `filling` has slots for."""
     used: dict[tuple[NodeId, Lump], list[Linear]] = {slot: [] for slot in filling.slots}
+    flows: dict[MemoryKey, Lump] = {}
     for u, unit in enumerate(f.units):
         for k, lump in _lumps(f.problem, unit.guests, cores_only=False):
             for node in lump.nodes:
                 if (node, lump) in used:
                     used[node, lump].append(f.on(u, k, node))
+        for k, lump in _memory_lumps(f.problem, unit.guests):
+            options = (unit.guests.options[o] for o in unit.options)
+            flows.update((memory_key(f.problem, unit.guests.cells[k], option, k), lump) for option in options)
+    for key, lump in flows.items():
+        for (node, _), flow in f.memory_flows[key].items():
+            if (node, lump) in used:
+                used[node, lump].append(flow)
     for slot, cells in used.items():
         f.model.at_most(total(cells), filling.slots[slot])
 
@@ -168,6 +178,14 @@ def _lumps(problem: Problem, guests: GuestClass, *, cores_only: bool) -> Iterato
             reach = tuple(sorted(shared if are_apart else set(nodes)))
             apart = len(alike_nodes) if are_apart else 1
             yield cells[0], Lump(tuple(map(sum, zip(*each, strict=True))), reach, floats, apart)
+
+
+def _memory_lumps(problem: Problem, guests: GuestClass) -> Iterator[tuple[int, Lump]]:
+    """(a cell, its memory) of cells whose memory may lie on any node."""
+    for k in range(len(guests.cells)):
+        needs = memory_needs(problem, guests, k)
+        if needs is not None and any(needs):
+            yield k, Lump(needs, problem.facts.nodes)
 
 
 def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[int, ...]]] | None:
@@ -221,7 +239,7 @@ def _takes_more(way: Sequence[int], rest: Needs, lumps: Sequence[tuple[Needs, in
     )
 
 
-def _chosen(load: Load, lumps: Sequence[Lump], ways: Mapping[NodeKind, Sequence[tuple[int, ...]]]) -> Filling:
+def chosen(load: Load, lumps: Sequence[Lump], ways: Mapping[NodeKind, Sequence[tuple[int, ...]]]) -> Filling:
     """A way for each node, so that every lump has as many slots as are wanted."""
     model = Model()
     times: dict[NodeKind, list[Linear]] = {}

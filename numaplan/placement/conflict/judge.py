@@ -98,9 +98,16 @@ class Judge:
             self._silent = 0
             return False
         answer = self._glanced(joint, filling) if may_search else None
-        if answer is None and (self._is_counted_out(compact, filling) or self._scales.weigh(load)):
+        if answer is None and self._is_counted_out(compact, filling):
             self._silent = 0
             return False
+        if answer is None:
+            weighed = self._scales.weigh(load)
+            if weighed.outcome is Outcome.INFEASIBLE:
+                self._silent = 0
+                return False
+            if weighed.slots and self._known.learn(joint, placed_so(compact, weighed)):
+                return True
         if answer is False and len(compact.facts.nodes) >= MANY_NODES:
             # What refused this mostly refuses the next one too, sooner than a search.
             self._scales.weigh(load)

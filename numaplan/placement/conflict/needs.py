@@ -8,7 +8,7 @@ needs one of these that nobody holds.
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.aspects import BOUNDLESS_KIB
 from numaplan.placement.conflict.totals import CORE_COUNTS
-from numaplan.placement.problem import GuestClass, Problem
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 
 Needs = tuple[int, ...]
 
@@ -20,10 +20,25 @@ def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool
     if cores_only:
         return cores
     bound = cell.strict and all(option.keep is None for option in guests.options)
-    pages = (cell.memory_kib if bound and cell.page_sizes_kib == (size,) else 0 for size in _sizes(problem))
-    memory = cell.memory_kib if bound and cell.memory_kib < BOUNDLESS_KIB else 0
+    memory = _memory(problem, guests, cell) if bound else (0,) * (1 + len(_sizes(problem)))
     held = () if problem.facts.has_pools else (cell.cpus(width),)
-    return (*cores, cell.shared, *pages, memory, *held)
+    return (*cores, cell.shared, *memory, *held)
+
+
+def memory_needs(problem: Problem, guests: GuestClass, k: int) -> Needs | None:
+    """What the memory of a cell takes where it may lie on any node; None where it is bound to the cell's, or may stay."""
+    cell = guests.cells[k]
+    if cell.strict or guests.exists:
+        return None
+    held = () if problem.facts.has_pools else (0,)
+    return (*(0 for _ in CORE_COUNTS), 0, *_memory(problem, guests, cell), *held)
+
+
+def _memory(problem: Problem, guests: GuestClass, cell: CellDemand) -> Needs:
+    """Pages of the only size that will do, and memory of any: all that lies on one node."""
+    only = problem.sizes_that_hold(guests, cell)
+    pages = (cell.memory_kib if only == (size,) else 0 for size in _sizes(problem))
+    return (*pages, cell.memory_kib if cell.memory_kib < BOUNDLESS_KIB else 0)
 
 
 def room_on(problem: Problem, node: NodeId, *, cores_only: bool = False) -> Needs:

@@ -6,6 +6,7 @@ A search finds pigeonholes hard to refute; a sum does not. Every count here is n
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from math import gcd
 from typing import Final, NamedTuple
 
 from numaplan.cpuset import format_id_list
@@ -133,7 +134,9 @@ def exceeded(problem: Problem, resource: Resource) -> Iterator[Excess]:
     items = [item for item in resource.items if item.count and item.amount]
     if not items:
         return
-    portions = [1] if resource.divisible else sorted({item.amount for item in items} | {1})
+    amounts = {item.amount for item in items}
+    # What several amounts have in common leaves its rest on each pool, too.
+    portions = [1] if resource.divisible else sorted({gcd(a, b) for a in amounts for b in amounts} | {1})
     for reach in _reaches(items):
         inside = [item for item in items if item.reach <= reach]
         for portion in portions:
@@ -245,12 +248,13 @@ def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:
     items = []
     for c, guests in enumerate(problem.classes):
         for k, cell in enumerate(guests.cells):
-            if only is not None and cell.page_sizes_kib != (only,):
+            sizes = problem.sizes_that_hold(guests, cell)
+            if only is not None and sizes != (only,):
                 continue
             free = not cell.strict or any(option.keep is not None for option in guests.options)
             anywhere = free or guests.partial
             nodes = problem.facts.nodes if anywhere else sorted({option.nodes[k] for option in guests.options})
-            reach = frozenset(Pool(node, size) for node in nodes for size in cell.page_sizes_kib)
+            reach = frozenset(Pool(node, size) for node in nodes for size in sizes)
             items.append(Item(c, len(guests.members), cell.memory_kib // (only or 1), reach, near=not free))
     return tuple(items)
 

@@ -7,13 +7,13 @@ cutting-stock problem", 1961). The proof itself is in whole numbers: what the so
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.placement.conflict.fillings import Load, Lump, NodeKind, in_order, ways_to_use
+from numaplan.placement.conflict.fillings import Filling, Load, Lump, NodeKind, chosen, in_order, ways_to_use
 from numaplan.placement.conflict.needs import Needs
-from numaplan.placement.cpsat import ZERO, Model, total
+from numaplan.placement.cpsat import ZERO, Model, Outcome, total
 from numaplan.placement.lp import LinearProgram
 
 # CP-SAT's deterministic time to find the heaviest way to fill a node, and how often that is asked for one proof.
@@ -37,6 +37,7 @@ KEPT: Final = 0.3
 
 Weights = Mapping[Lump, int]
 Way = tuple[int, ...]
+Ways = Mapping[NodeKind, Sequence[Way]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,17 @@ class Scales:
                 return self._learn(_weighed(load, weights))
         return False
 
-    def weigh(self, load: Load) -> bool:
-        """Whether weights are found that prove it."""
+    def weigh(self, load: Load) -> Filling:
+        """INFEASIBLE where weights are found that prove it; a filling where the ways that were found for them give one."""
         if self._vain >= MAX_VAIN or not 0 < len(load.shares()) <= MOST_LUMPS:
-            return False
-        is_proven = self._learn(_lightest(load))
-        self._vain += not is_proven
-        return is_proven
+            return Filling(Outcome.UNKNOWN)
+        found, ways = _lightest(load)
+        if self._learn(found):
+            return Filling(Outcome.INFEASIBLE)
+        lumps = _weighable(load)
+        filling = chosen(load, lumps, ways)
+        self._vain += not filling.slots
+        return filling if filling.slots else Filling(Outcome.UNKNOWN)
 
     def _learn(self, found: Weighing | None) -> bool:
         if found is None or found.left >= 0:
@@ -95,8 +100,11 @@ class Scales:
         return True
 
 
-def _lightest(load: Load) -> Weighing | None:
-    """Weights under which nodes hold less than `load`, or as little more as was found; None: there are none."""
+def _lightest(load: Load) -> tuple[Weighing | None, Ways]:
+    """Weights under which nodes hold less than `load`, or as little more as was found, and the ways found for them.
+
+    None: there are none, as the ways cover all of it, though maybe in parts of ways.
+    """
     sizes = load.shares()
     weights: Weights = {lump: round(PARTS * size) for lump, size in sizes.items()}
     cover = _Cover(load, sizes)
@@ -112,10 +120,10 @@ def _lightest(load: Load) -> Weighing | None:
         new = [kind for kind, way in found.ways.items() if cover.add(kind, way)]
         prices = cover.prices()
         if prices is None or not (new or kept):
-            return None
+            return None, cover.ways
         kept = KEPT if new else 0
         weights = {lump: round(kept * best.weights[lump] + (1 - kept) * prices[lump]) for lump in sizes}
-    return best
+    return best, cover.ways
 
 
 def _weighed(load: Load, weights: Weights) -> Weighing:
@@ -174,17 +182,17 @@ class _Cover:
 
     def __init__(self, load: Load, sizes: Mapping[Lump, float]) -> None:
         self._program = LinearProgram()
-        self._ways: set[tuple[NodeKind, Way]] = set()
         self._lumps = {lump: self._program.row(low=load.wanted[lump]) for lump in sizes}
         for lump, row in self._lumps.items():
             self._program.column(sizes[lump], {row: 1})
         self._kinds = {kind: self._program.row(high=count) for kind, count in _kinds(load).items()}
+        self.ways: dict[NodeKind, list[Way]] = {kind: [] for kind in self._kinds}
 
     def add(self, kind: NodeKind, way: Way) -> bool:
         """A way to fill nodes of a kind; whether it is a new one."""
-        is_new = any(way) and (kind, way) not in self._ways
+        is_new = any(way) and way not in self.ways[kind]
         if is_new:
-            self._ways.add((kind, way))
+            self.ways[kind].append(way)
             covered = {self._lumps[lump]: count for lump, count in zip(kind[1], way, strict=True) if count}
             self._program.column(0, {self._kinds[kind]: 1, **covered})
         return is_new
