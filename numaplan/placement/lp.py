@@ -11,14 +11,15 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """The least cost, and by how much it would grow with each row's bound."""
+    """The least cost, by how much it would grow with each row's bound, and how much of each column that takes."""
 
     cost: float
     prices: tuple[float, ...]
+    taken: tuple[float, ...]
 
 
 class LinearProgram:
-    """Rows that columns of 0 or more are to keep within bounds, at the least cost; rows are numbered from 0."""
+    """Rows that columns of 0 or more are to keep within bounds, at the least cost; both are numbered from 0."""
 
     def __init__(self) -> None:
         from ortools.linear_solver.python import model_builder_helper  # noqa: PLC0415
@@ -26,6 +27,7 @@ class LinearProgram:
         self._solver = model_builder_helper
         self._model = model_builder_helper.ModelBuilderHelper()
         self._rows = 0
+        self._columns = 0
 
     def row(self, low: float = -inf, high: float = inf) -> int:
         """A new row, without columns."""
@@ -38,6 +40,7 @@ class LinearProgram:
     def column(self, cost: float, terms: Mapping[int, float], high: float = inf) -> None:
         """A new column of at most `high`, which adds so much to each row."""
         column = self._model.add_var()
+        self._columns += 1
         self._model.set_var_lower_bound(column, 0.0)
         self._model.set_var_upper_bound(column, high)
         self._model.set_var_objective_coefficient(column, cost)
@@ -50,4 +53,8 @@ class LinearProgram:
         solver.solve(self._model)
         if solver.status() != self._solver.OPTIMAL:
             return None
-        return Priced(solver.objective_value(), tuple(solver.dual_value(row) for row in range(self._rows)))
+        return Priced(
+            solver.objective_value(),
+            tuple(solver.dual_value(row) for row in range(self._rows)),
+            tuple(solver.variable_value(column) for column in range(self._columns)),
+        )

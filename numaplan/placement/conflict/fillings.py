@@ -6,7 +6,7 @@ beside what floats. VFs and links are left out, so a refusal is a proof, and a f
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,8 +40,10 @@ class Lump:
     apart: int = 1
 
 
-# Nodes of one kind have as much room, for the same lumps.
+# Nodes of one kind have as much room, for the same lumps. A way to fill one tells how often each of these lies there.
 NodeKind = tuple[Needs, tuple[Lump, ...]]
+Way = tuple[int, ...]
+Ways = Mapping[NodeKind, Sequence[Way]]
 
 
 def ways_to_use(kind: NodeKind) -> Iterator[NodeKind]:
@@ -78,6 +80,11 @@ class Load:
     def most(self, lump: Lump) -> int:
         """No more of a lump than this lie on one node."""
         return -(-self.wanted[lump] // lump.apart)
+
+    def beside(self, nodes: Collection[NodeId], way: Mapping[Lump, int]) -> "Load":
+        """What is left of it beside `nodes` that are all filled so."""
+        wanted = {lump: max(0, count - len(nodes) * way.get(lump, 0)) for lump, count in self.wanted.items()}
+        return Load(wanted, {node: room for node, room in self.room.items() if node not in nodes})
 
     def kind(self, node: NodeId, lumps: Sequence[Lump]) -> NodeKind:
         """What of `lumps` may lie on a node, and the room for that."""
@@ -117,7 +124,7 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
     largest = lumps[:MOST_LUMPS] if whole is None or len(lumps) <= whole else []
     while largest and len(load.room) > 1:
         if (ways := _all_ways(load, largest)) is not None:
-            found = chosen(load, largest, ways)
+            found = _chosen(load, largest, ways)
             # A choice that is blind to the small ones is no good place to start from.
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
         largest = largest[: len(largest) * 3 // 4] if whole is None else []
@@ -188,9 +195,9 @@ def _memory_lumps(problem: Problem, guests: GuestClass) -> Iterator[tuple[int, L
             yield k, Lump(needs, problem.facts.nodes)
 
 
-def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[int, ...]]] | None:
+def _all_ways(load: Load, lumps: Sequence[Lump]) -> Ways | None:
     """How often each lump lies on a node that is full, for each kind of node; None where there are too many ways."""
-    found: dict[NodeKind, list[tuple[int, ...]]] = {}
+    found: dict[NodeKind, list[Way]] = {}
     left = MOST_WAYS
     for node in sorted(load.room):
         kind = load.kind(node, lumps)
@@ -206,19 +213,19 @@ def _all_ways(load: Load, lumps: Sequence[Lump]) -> dict[NodeKind, list[tuple[in
     return found
 
 
-def in_order(lumps: Sequence[Lump], some: Sequence[Lump], way: Sequence[int]) -> tuple[int, ...]:
+def in_order(lumps: Sequence[Lump], some: Sequence[Lump], way: Way) -> Way:
     """How often each of `lumps` lies there where `some` of them lie so often."""
     counts = dict(zip(some, way, strict=True))
     return tuple(counts.get(lump, 0) for lump in lumps)
 
 
-def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[tuple[int, ...] | None]:
+def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[Way | None]:
     """The fullest ways first; None for one in which something more has a place."""
     if not lumps:
         yield ()
         return
 
-    def extend(way: tuple[int, ...], left: Needs) -> Iterator[tuple[int, ...] | None]:
+    def extend(way: Way, left: Needs) -> Iterator[Way | None]:
         need, wanted = lumps[len(way)]
         most = min([wanted, *(have // each for have, each in zip(left, need, strict=True) if each)])
         last = len(way) + 1 == len(lumps)
@@ -232,14 +239,14 @@ def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[tuple[int
     yield from extend((), room)
 
 
-def _takes_more(way: Sequence[int], rest: Needs, lumps: Sequence[tuple[Needs, int]]) -> bool:
+def _takes_more(way: Way, rest: Needs, lumps: Sequence[tuple[Needs, int]]) -> bool:
     return any(
         count < wanted and all(each <= have for each, have in zip(need, rest, strict=True))
         for count, (need, wanted) in zip(way, lumps, strict=True)
     )
 
 
-def chosen(load: Load, lumps: Sequence[Lump], ways: Mapping[NodeKind, Sequence[tuple[int, ...]]]) -> Filling:
+def _chosen(load: Load, lumps: Sequence[Lump], ways: Ways) -> Filling:
     """A way for each node, so that every lump has as many slots as are wanted."""
     model = Model()
     times: dict[NodeKind, list[Linear]] = {}

@@ -85,48 +85,41 @@ class Judge:
             return None
         joint = joined(problem if isinstance(problem, Problem) else problem())
         compact = joint.problem
-        filling = self._fill(compact)
-        if filling.outcome is Outcome.INFEASIBLE:
+        filling, load = self._fill(compact), Load.of(compact)
+        if filling.outcome is Outcome.INFEASIBLE or self._scales.refuses(load):
             self._silent = 0
             return False
         self._silent += 1
         if filling.lumps:
             # There are hardly fewer ways to fill a node with as many other ones.
             self._lumps = min(self._lumps, filling.lumps - 1)
-        load = Load.of(compact)
-        if self._scales.refuses(load):
-            self._silent = 0
-            return False
-        answer = self._glanced(joint, filling) if may_search else None
+        answer = self._glanced(joint, filling, load) if may_search else self._weighed(joint, load)
         if answer is None and self._is_counted_out(compact, filling):
-            self._silent = 0
-            return False
-        if answer is None:
-            weighed = self._scales.weigh(load)
-            if weighed.outcome is Outcome.INFEASIBLE:
-                self._silent = 0
-                return False
-            if weighed.slots and self._known.learn(joint, placed_so(compact, weighed)):
-                return True
-        if answer is False and len(compact.facts.nodes) >= MANY_NODES:
-            # What refused this mostly refuses the next one too, sooner than a search.
-            self._scales.weigh(load)
+            answer = False
         if answer is None and may_search:
             answer = self._searched(joint, self._patience.step)
             answer = True if answer is None and self._is_near(joint, self._patience.many) else answer
             self._unknown += answer is None
+        self._silent = 0 if answer is False else self._silent
         return answer
 
     def _fill(self, compact: Problem) -> Filling:
         """A way to fill the nodes; INFEASIBLE where any count refuses the guests."""
         return Filling(Outcome.INFEASIBLE) if is_exceeded(compact) else fill(compact, whole=self._lumps)
 
-    def _glanced(self, joint: Joined, filling: Filling) -> bool | None:
+    def _weighed(self, joint: Joined, load: Load) -> bool | None:
+        """False where weights prove it; True where guests find their devices too as the nodes are filled for them."""
+        filling = self._scales.fill(load)
+        if filling.outcome is Outcome.INFEASIBLE:
+            return False
+        return True if filling.slots and self._known.learn(joint, placed_so(joint.problem, filling)) else None
+
+    def _glanced(self, joint: Joined, filling: Filling, load: Load) -> bool | None:
         """What is seen without a long search, as most answers are."""
         compact = joint.problem
         self._work += 1 + sum(len(guests.options) * (1 + len(guests.devices)) for guests in compact.classes)
         if compact.is_vast:
-            return True if self._known.learn(joint, plain_plan(compact)) else None
+            return True if self._known.learn(joint, plain_plan(compact)) else self._weighed(joint, load)
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
         # On many nodes even a glance takes longer than a few looks near a plan; on few a short search takes less.
@@ -134,7 +127,8 @@ class Judge:
         first = min(self._first, self._patience.few) if many and self._known.is_known else 0
         if first and self._is_near(joint, first):
             return True
-        answer = self._searched(joint, GLANCE)
+        answer = self._weighed(joint, load) if many else None
+        answer = self._searched(joint, GLANCE) if answer is None else answer
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
         if answer is None and self._known.learn(joint, plain_plan(compact)):
@@ -145,7 +139,7 @@ class Judge:
         if answer is None and more and self._is_near(joint, more):
             self._first = self._patience.few
             return True
-        return answer
+        return answer if many or answer is not None else self._weighed(joint, load)
 
     def _is_near(self, joint: Joined, rounds: int) -> bool:
         """Whether room is made for all near a plan; not where each of these many looks would take long."""

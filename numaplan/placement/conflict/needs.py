@@ -26,7 +26,7 @@ def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool
 
 
 def memory_needs(problem: Problem, guests: GuestClass, k: int) -> Needs | None:
-    """What the memory of a cell takes where it may lie on any node; None where it is bound to the cell's, or may stay."""
+    """What the memory of a cell takes if it may lie on any node; None where it is bound to the cell's, or may stay."""
     cell = guests.cells[k]
     if cell.strict or guests.exists:
         return None
