@@ -11,6 +11,7 @@ from typing import Final
 
 from numaplan.model.request import (
     Affinity,
+    Costs,
     CellRequest,
     EmulatorPolicy,
     GuestRequest,
@@ -151,9 +152,10 @@ def name_of(guest: GuestRequest, aspect: Aspect) -> str:
 
 @lru_cache(maxsize=1)
 def boundless(facts: HostFacts) -> HostFacts:
-    """The host with room for the cells of `relaxed` guests that ask for no memory."""
+    """The host with room for the cells of `relaxed` guests that ask for no memory, where nothing costs anything."""
     plenty = {(node, BOUNDLESS_KIB): BOUNDLESS_KIB * _PLENTY for node in facts.nodes}
-    return replace(facts, capacity_kib={**facts.capacity_kib, **plenty})
+    policy = replace(facts.policy, costs=Costs(0, 0, 0))
+    return replace(facts, policy=policy, capacity_kib={**facts.capacity_kib, **plenty})
 
 
 @lru_cache(maxsize=4096)  # of most guests the same is kept in most questions

@@ -125,9 +125,9 @@ class Judge:
         # On many nodes even a glance takes longer than a few looks near a plan; on few a short search takes less.
         many = len(compact.facts.nodes) >= MANY_NODES
         first = min(self._first, self._patience.few) if many and self._known.is_known else 0
-        if first and self._is_near(joint, first):
-            return True
         answer = self._weighed(joint, load) if many else None
+        if answer is None and first and self._is_near(joint, first):
+            return True
         answer = self._searched(joint, GLANCE) if answer is None else answer
         # Where guests are tied to each other by the hundreds, a glance does not even take all of that in. Where they
         # nearly fill many nodes, one plan is soon found near another that has most of them.
