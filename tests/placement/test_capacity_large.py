@@ -10,7 +10,9 @@ from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity import most
 from numaplan.placement.capacity.fit import Counted, count_copies
+from numaplan.placement.conflict.fillings import Filling
 from numaplan.placement.conflict.judge import Patience
+from numaplan.placement.conflict.weighing import Scales
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
 from numaplan.placement.options import build_problem
@@ -71,6 +73,7 @@ def test_what_no_neighbourhood_finds_is_asked_for_a_copy_at_a_time(monkeypatch: 
     quickly = count().capacity
     no_patience = Patience(Budget(scale=0.0001), few=0, many=0, unknown=0)
     monkeypatch.setattr(most, "PATIENCE", no_patience)
+    monkeypatch.setattr(Scales, "fill", lambda _scales, _load: Filling(Outcome.UNKNOWN))
     monkeypatch.setattr(most, "more_placed", lambda _f, _placed, _most, known, **_: known)
     monkeypatch.setattr(most, "WORK", 0.0001)
     monkeypatch.setattr(most, "_DOUBT_WORK", 0.0001)

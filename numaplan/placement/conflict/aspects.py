@@ -11,8 +11,8 @@ from typing import Final
 
 from numaplan.model.request import (
     Affinity,
-    Costs,
     CellRequest,
+    Costs,
     EmulatorPolicy,
     GuestRequest,
     InterfaceRequest,

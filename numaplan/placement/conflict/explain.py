@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from numaplan.cpuset import CpuSet
@@ -20,7 +20,7 @@ from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.numbers import in_numbers
 from numaplan.placement.conflict.plain import plainly
 from numaplan.placement.conflict.reasons import Reason, devices_there, what_nodes_lack, why_impossible, why_not_alone
-from numaplan.placement.conflict.shares import Share, Shares, relaxed_problem, whole
+from numaplan.placement.conflict.shares import Share, Shares, kinds_of, relaxed_problem, whole
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.demands import needs_untied
 from numaplan.placement.expand import exclusive_cpus
@@ -45,6 +45,8 @@ _BLAME: Final = {
     "shared_pool": "the nodes that have room for the rest of them have too small a shared pool",
     "dedicated_cpus": "the free CPUs of each node cannot be shared out among them as they need it",
 }
+_MEMORY: Final = frozenset({Kind.MEMORY, Kind.PAGE_SIZE, Kind.MEMORY_POLICY})
+_PAGES: Final = "the free memory of each node cannot be shared out among them as they need it"
 _NO_PRIORITY: Final = "its priority is 0, so nothing is won by placing it: give it 1 or more"
 _DOUBT: Final = " (no proof was found within the limit that the others are possible without this)"
 _LATE: Final = "the time ended before it was found what keeps them apart"
@@ -73,8 +75,18 @@ def conflict(
         asked = replace(request, policy=policy)
         facts = host_facts(asked, facts.snapshot)
         counted = build_problem(asked, facts)
-    members = _members(asked, facts, counted, necessary(policy, facts, found, judge.afresh()))
-    return Conflict((*members, *of_host)), _reasons(request, problem, alone, names=names, remaining=remaining)
+    needed = necessary(policy, facts, found, judge.afresh())
+    members = _members(asked, facts, counted, needed)
+    joint = _Joint(tuple(names), kinds_of(needed))
+    return Conflict((*members, *of_host)), _reasons(request, problem, alone, joint=joint, remaining=remaining)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joint:
+    """The guests of a conflict, and the kinds of what it needs of all that they ask for."""
+
+    names: tuple[str, ...]
+    kinds: frozenset[Kind]
 
 
 def _host_members(
@@ -161,11 +173,12 @@ def _reasons(
     problem: Problem,
     alone: Mapping[str, Reason | None],
     *,
-    names: Sequence[str],
+    joint: _Joint,
     remaining: Remaining,
 ) -> tuple[Unplaced, ...]:
+    names = joint.names
     impossible = any(alone[name] is not None for name in names)
-    together = "" if impossible else _together(problem, names, remaining)
+    together = "" if impossible else _together(problem, joint, remaining)
     reasons = []
     for guest in request.guests:
         if (lack := alone[guest.name]) is not None:
@@ -261,10 +274,10 @@ def _with_links(guests: Sequence[GuestRequest], request: Request, placed: Abstra
         )
 
 
-def _together(full: Problem, names: Sequence[str], remaining: Remaining) -> str:
+def _together(full: Problem, joint: _Joint, remaining: Remaining) -> str:
     """What the guests of a conflict exceed in all, or else what their conflict is about."""
-    problem = full.only(frozenset(names))
-    if told := _torn(problem) or _exceeded(problem):
+    problem = full.only(frozenset(joint.names))
+    if told := _torn(problem) or _exceeded(problem) or _scattered_memory(problem, joint):
         return told
     if not is_over(remaining) and fill(joined(problem).problem, cores_only=True).outcome is Outcome.INFEASIBLE:
         return _BLAME["dedicated_cpus"] + in_numbers(problem, "dedicated_cpus")
@@ -297,6 +310,10 @@ def _torn(problem: Problem) -> str | None:
 def _exceeded(problem: Problem) -> str | None:
     over = excess(problem) or excess(joined(problem).problem)
     return None if over is None else over.sentence
+
+
+def _scattered_memory(problem: Problem, joint: _Joint) -> str | None:
+    return _PAGES + in_numbers(problem, "memory") if joint.kinds and joint.kinds <= _MEMORY else None
 
 
 def _left_over(request: Request, facts: HostFacts, placements: Sequence[Placement]) -> HostFacts:

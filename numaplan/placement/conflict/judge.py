@@ -122,10 +122,11 @@ class Judge:
             return True if self._known.learn(joint, plain_plan(compact)) else self._weighed(joint, load)
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
-        # On many nodes even a glance takes longer than a few looks near a plan; on few a short search takes less.
+        # On many nodes even a glance takes longer than filling them or a few looks near a plan; on few a short search
+        # takes less.
         many = len(compact.facts.nodes) >= MANY_NODES
-        first = min(self._first, self._patience.few) if many and self._known.is_known else 0
         answer = self._weighed(joint, load) if many else None
+        first = min(self._first, self._patience.few) if many and self._known.is_known else 0
         if answer is None and first and self._is_near(joint, first):
             return True
         answer = self._searched(joint, GLANCE) if answer is None else answer

@@ -1,4 +1,4 @@
-"""Whether weights prove that cells have no place: what all of them weigh is more than all nodes can hold of it."""
+"""Whether cells have a place where there are too many ways to fill a node to look at each; for loads much alike."""
 
 from typing import Final
 
@@ -32,18 +32,14 @@ class Scales:
                 return self._learn(weighed(load, weights))
         return False
 
-    def weigh(self, load: Load) -> bool:
-        """Whether weights are found that prove it."""
-        return self.fill(load, whole=False).outcome is Outcome.INFEASIBLE
-
-    def fill(self, load: Load, *, whole: bool = True) -> Filling:
-        """INFEASIBLE where weights are found that prove it; else a filling, if it is to be `whole` and one is found."""
+    def fill(self, load: Load) -> Filling:
+        """INFEASIBLE where weights are found that prove it; else a filling where one is found."""
         covered = cover(load) if self._vain < MAX_VAIN and len(load.wanted) <= MOST_LUMPS else None
         if covered is None:
             return Filling(Outcome.UNKNOWN)
         if self._learn(covered.weighing):
             return Filling(Outcome.INFEASIBLE)
-        filling = make_whole(load, covered) if whole and covered.taken else Filling(Outcome.UNKNOWN)
+        filling = make_whole(load, covered) if covered.taken else Filling(Outcome.UNKNOWN)
         self._vain += not filling.slots
         return filling
 
