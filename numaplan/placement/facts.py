@@ -21,6 +21,9 @@ SMALL_PAGE_KIB = 4
 # Kernels with pages of 4 KiB have huge ones of 2 MiB, and not all have larger ones, whose memory these can be as well.
 USUAL_PAGE_KIB = 2048
 
+# A page larger than any host's memory: what a guest that asks for no memory is given where memory is no matter.
+BOUNDLESS_KIB = 1 << 50
+
 # Where memory is: a node and a page size in KiB.
 Place = tuple[NodeId, int]
 

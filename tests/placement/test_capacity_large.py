@@ -10,11 +10,11 @@ from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
 from numaplan.placement.capacity import most
 from numaplan.placement.capacity.fit import Counted, count_copies
-from numaplan.placement.conflict.fillings import Filling
 from numaplan.placement.conflict.judge import Patience
-from numaplan.placement.conflict.weighing import Scales
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
+from numaplan.placement.filling.fillings import Filling
+from numaplan.placement.filling.weighing import Scales
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
 from numaplan.placement.solve import solve

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numaplan.model.request import EmulatorPolicy, GuestRequest
 from numaplan.placement.conflict.excess import excess
 from numaplan.placement.conflict.explain import conflict
-from numaplan.placement.conflict.fillings import fill, placed_so
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
+from numaplan.placement.filling.fillings import fill, placed_so
 from numaplan.placement.options import build_problem
 from numaplan.placement.search import Budget, feasible
 from tests.depth import draws

@@ -11,13 +11,13 @@ from numaplan.model.host import HugepagePool
 from numaplan.model.plan import Conflict
 from numaplan.model.request import GuestRequest, Request
 from numaplan.model.snapshot import Snapshot
-from numaplan.placement.conflict.aspects import BOUNDLESS_KIB, aspects, meant, name_of, relaxed
+from numaplan.placement.conflict.aspects import aspects, meant, name_of, relaxed
 from numaplan.placement.conflict.explain import conflict
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.shares import whole
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.facts import host_facts
+from numaplan.placement.facts import BOUNDLESS_KIB, host_facts
 from numaplan.placement.options import build_problem
 from numaplan.placement.problem import Problem
 from numaplan.placement.search import Budget, feasible

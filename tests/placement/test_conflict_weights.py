@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict import covering, judge
-from numaplan.placement.conflict.fillings import Filling, Load, Lump
+from numaplan.placement.conflict import judge
 from numaplan.placement.conflict.judge import Judge, Patience
-from numaplan.placement.conflict.needs import Needs
-from numaplan.placement.conflict.weighing import Scales
 from numaplan.placement.cpsat import Outcome
 from numaplan.placement.facts import host_facts
+from numaplan.placement.filling import covering
+from numaplan.placement.filling.fillings import Filling, Load, Lump
+from numaplan.placement.filling.needs import Needs
+from numaplan.placement.filling.weighing import Scales
 from numaplan.placement.levels import Budget
 from numaplan.placement.lp import LinearProgram
 from numaplan.placement.options import build_problem

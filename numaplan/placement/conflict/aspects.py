@@ -20,10 +20,9 @@ from numaplan.model.request import (
     PageSize,
     ThreadPolicy,
 )
-from numaplan.placement.facts import HostFacts
+from numaplan.placement.facts import BOUNDLESS_KIB, HostFacts
 
-# A page larger than any host's memory. Cells that ask for no memory get one each, of which every node has plenty.
-BOUNDLESS_KIB: Final = 1 << 50
+# Cells that ask for no memory get a boundless page each, of which every node has plenty.
 _PLENTY: Final = 1 << 20
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from numaplan.model.host import NodeId
 from numaplan.placement.conflict.excess import excess
-from numaplan.placement.conflict.fillings import fill
-from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, room_on
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.filling.fillings import fill
+from numaplan.placement.filling.needs import Needs, beside_what_floats, cell_needs, room_on
 from numaplan.placement.joined import joined
 from numaplan.placement.problem import GuestClass, Problem
 from numaplan.placement.ties import Wish, nested, tied_groups, ties

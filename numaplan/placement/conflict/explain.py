@@ -14,7 +14,6 @@ from numaplan.placement.conflict.asks import ask, ask_overhead, listed
 from numaplan.placement.conflict.aspects import Kind, name_of, rank
 from numaplan.placement.conflict.classes import fewest
 from numaplan.placement.conflict.excess import excess
-from numaplan.placement.conflict.fillings import fill
 from numaplan.placement.conflict.judge import FOR_A_CONFLICT, Judge
 from numaplan.placement.conflict.necessary import necessary
 from numaplan.placement.conflict.numbers import in_numbers
@@ -25,6 +24,7 @@ from numaplan.placement.cpsat import Outcome
 from numaplan.placement.demands import needs_untied
 from numaplan.placement.expand import exclusive_cpus
 from numaplan.placement.facts import SMALL_PAGE_KIB, HostFacts, host_facts
+from numaplan.placement.filling.fillings import fill
 from numaplan.placement.floating import idle_siblings
 from numaplan.placement.joined import joined
 from numaplan.placement.options import build_problem

@@ -7,9 +7,9 @@ from typing import Final
 
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.conflict.counted import cannot_be_filled, is_exceeded
-from numaplan.placement.conflict.fillings import MOST_LUMPS, Filling, Load, fill, placed_so
-from numaplan.placement.conflict.weighing import Scales
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.filling.fillings import MOST_LUMPS, Filling, Load, fill, placed_so
+from numaplan.placement.filling.weighing import Scales
 from numaplan.placement.first import plain_plan
 from numaplan.placement.joined import Joined, joined
 from numaplan.placement.levels import MANY_NODES

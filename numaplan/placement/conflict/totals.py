@@ -13,7 +13,8 @@ from numaplan.cpuset import format_id_list
 from numaplan.model.devices import PciAddress
 from numaplan.model.host import NodeId
 from numaplan.placement.facts import SMALL_PAGE_KIB
-from numaplan.placement.problem import CellDemand, CoreKind, GuestClass, Problem
+from numaplan.placement.filling.needs import CORE_COUNTS, CoreCount
+from numaplan.placement.problem import CellDemand, GuestClass, Problem
 from numaplan.units import format_count, format_size
 
 # Unions of two reaches are looked at where there are at most so many different ones.
@@ -91,33 +92,6 @@ class Excess:
             return f"they need {self.need} {self.noun} on {where}, where {self.have} are free"
         often, given = format_count(self.need, "time"), format_count(self.have, "time")
         return f"they need {often} {self.portion} {self.noun}, {where} can give that {given}"
-
-
-@dataclass(frozen=True, slots=True)
-class CoreCount:
-    """Something that cells take of cores of so many threads: what cores of one kind have, and what a cell needs."""
-
-    noun: str
-    have: Callable[[CoreKind, int], int]
-    need: Callable[[CellDemand, int], int]
-
-
-CORE_COUNTS: Final = (
-    CoreCount("CPUs", lambda kind, _: kind.cpus, lambda cell, width: cell.cpus(width)),
-    CoreCount("whole cores", lambda kind, _: kind.whole * len(kind.cores), lambda cell, _: cell.whole),
-    CoreCount(
-        "cores of their own",
-        # One whose threads lie apart counts for each of its kinds: of what is there too much may be counted. Where it
-        # is told, lacks.isolable_cores counts it once.
-        lambda kind, _: kind.isolable * len(kind.cores),
-        lambda cell, _: cell.isolated + cell.whole,
-    ),
-    CoreCount(
-        "CPUs (those kept idle among them)",
-        lambda kind, width: width * len(kind.cores),
-        lambda cell, width: cell.cpus(width) + cell.isolated * (width - 1),
-    ),
-)
 
 
 def resources(problem: Problem) -> Iterator[Resource]:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from numaplan.placement.conflict.covering import cover, make_whole
-from numaplan.placement.conflict.fillings import Filling, Load, Lump
-from numaplan.placement.conflict.heaviest import Weighing, Weights, weighable, weighed, weight
 from numaplan.placement.cpsat import Outcome
+from numaplan.placement.filling.covering import cover, make_whole
+from numaplan.placement.filling.fillings import Filling, Load, Lump
+from numaplan.placement.filling.heaviest import Weighing, Weights, weighable, weighed, weight
 
 # With more different lumps than these, each question is long.
 MOST_LUMPS: Final = 200

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from numaplan.placement.conflict.fillings import Load, Lump, NodeKind, Way, in_order, ways_to_use
-from numaplan.placement.conflict.needs import Needs
 from numaplan.placement.cpsat import ZERO, Model, total
+from numaplan.placement.filling.fillings import Load, Lump, NodeKind, Way, in_order, ways_to_use
+from numaplan.placement.filling.needs import Needs
 
 # CP-SAT's deterministic time to find the heaviest way to fill a node.
 WORK: Final = 0.01

@@ -5,12 +5,42 @@ all of them. Where no pool is named, all CPUs of the node come last, also those 
 needs one of these that nobody holds.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.aspects import BOUNDLESS_KIB
-from numaplan.placement.conflict.totals import CORE_COUNTS
-from numaplan.placement.problem import CellDemand, GuestClass, Problem
+from numaplan.placement.facts import BOUNDLESS_KIB
+from numaplan.placement.problem import CellDemand, CoreKind, GuestClass, Problem
 
 Needs = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCount:
+    """Something that cells take of cores of so many threads: what cores of one kind have, and what a cell needs."""
+
+    noun: str
+    have: Callable[[CoreKind, int], int]
+    need: Callable[[CellDemand, int], int]
+
+
+CORE_COUNTS: Final = (
+    CoreCount("CPUs", lambda kind, _: kind.cpus, lambda cell, width: cell.cpus(width)),
+    CoreCount("whole cores", lambda kind, _: kind.whole * len(kind.cores), lambda cell, _: cell.whole),
+    CoreCount(
+        "cores of their own",
+        # One whose threads lie apart counts for each of its kinds: of what is there too much may be counted. Where it
+        # is told, lacks.isolable_cores counts it once.
+        lambda kind, _: kind.isolable * len(kind.cores),
+        lambda cell, _: cell.isolated + cell.whole,
+    ),
+    CoreCount(
+        "CPUs (those kept idle among them)",
+        lambda kind, width: width * len(kind.cores),
+        lambda cell, width: cell.cpus(width) + cell.isolated * (width - 1),
+    ),
+)
 
 
 def cell_needs(problem: Problem, guests: GuestClass, k: int, *, cores_only: bool = False) -> Needs:

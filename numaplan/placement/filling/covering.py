@@ -12,23 +12,17 @@ from math import floor
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.fillings import Filling, Load, Lump, NodeKind, Way, Ways
-from numaplan.placement.conflict.heaviest import Weighing, Weights, kinds_of, weighable, weighed
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
-from numaplan.placement.lp import LinearProgram, Priced
+from numaplan.placement.filling.fillings import Filling, Load, Lump, NodeKind, Way, Ways
+from numaplan.placement.filling.heaviest import Weighing, weighable, weighed
+from numaplan.placement.filling.program import NOTHING, PARTS, Gap, Program
 
 # How often the heaviest way to fill a node is asked for to cover one load.
 MOST_ASKED: Final = 250
 
-# Prices are used to so many parts of one.
-PARTS: Final = 1 << 20
-
 # So many nodes are shared out freely at last, and CP-SAT's deterministic time for that.
 LAST: Final = 4
 SHARED_WORK: Final = 0.1
-
-# What remains uncovered counts as nothing below this.
-NOTHING: Final = 1e-7
 
 # The prices of two rounds are far apart at first: so much of the best ones is kept.
 KEPT: Final = 0.3
@@ -57,7 +51,7 @@ def cover(load: Load, known: Ways | None = None) -> Covered | None:
     sizes = load.shares()
     if not any(load.wanted[lump] for lump in sizes):
         return None
-    program = _Program(load, sizes)
+    program = Program(load, [Gap(size, {lump: 1}) for lump, size in sizes.items()])
     for kind, ways in (known or {}).items():
         for way in ways:
             program.add(kind, way)
@@ -71,7 +65,7 @@ def cover(load: Load, known: Ways | None = None) -> Covered | None:
         if asked >= MOST_ASKED or not (new or kept):
             break
         kept = KEPT if new else 0
-        prices = program.prices(priced)
+        prices = program.weights(priced)
         found = weighed(load, {lump: round(kept * best.weights[lump] + (1 - kept) * prices[lump]) for lump in sizes})
         asked += len(found.ways)
         best = min(best, found, key=lambda each: each.left)
@@ -124,46 +118,3 @@ def _shared_out(load: Load) -> Mapping[tuple[NodeId, Lump], int]:
         model.at_least(total(slots[node, lump] for node in load.room if (node, lump) in slots), wanted)
     solution = model.solve(ZERO, maximize=False, work=SHARED_WORK).solution
     return {slot: count.value(solution) for slot, count in slots.items()} if solution else {}
-
-
-class _Program:
-    """The program that covers all lumps by ways to fill nodes, where what is not covered costs its size."""
-
-    def __init__(self, load: Load, sizes: Mapping[Lump, float]) -> None:
-        self._program = LinearProgram()
-        self._lumps = {lump: self._program.row(low=load.wanted[lump]) for lump in sizes}
-        for lump, row in self._lumps.items():
-            self._program.column(sizes[lump], {row: 1})
-        self._kinds = {kind: self._program.row(high=count) for kind, count in kinds_of(load).items()}
-        # In the order of the program's, behind those of what is not covered.
-        self._columns: dict[tuple[NodeKind, Way], None] = {}
-
-    @property
-    def ways(self) -> Ways:
-        """All that were added."""
-        ways: dict[NodeKind, list[Way]] = {kind: [] for kind in self._kinds}
-        for kind, way in self._columns:
-            ways[kind].append(way)
-        return ways
-
-    def add(self, kind: NodeKind, way: Way) -> bool:
-        """A way to fill nodes of a kind; whether it is a new one, of nodes that there are."""
-        is_new = any(way) and kind in self._kinds and (kind, way) not in self._columns
-        if is_new:
-            self._columns[kind, way] = None
-            covered = {self._lumps[lump]: count for lump, count in zip(kind[1], way, strict=True) if count}
-            self._program.column(0, {self._kinds[kind]: 1, **covered})
-        return is_new
-
-    def solve(self) -> Priced | None:
-        """The least size that remains uncovered."""
-        return self._program.solve()
-
-    def prices(self, priced: Priced) -> Weights:
-        """What one lump more would cost."""
-        return {lump: max(0, round(PARTS * priced.prices[row])) for lump, row in self._lumps.items()}
-
-    def taken(self, priced: Priced) -> Mapping[tuple[NodeKind, Way], float]:
-        """How often each way is taken, where it is at all."""
-        often = priced.taken[len(self._lumps) :]
-        return {column: n for column, n in zip(self._columns, often, strict=True) if n > NOTHING}

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numaplan.model.host import NodeId
-from numaplan.placement.conflict.needs import Needs, beside_what_floats, cell_needs, memory_needs, room_on
 from numaplan.placement.constraints import formulate
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
+from numaplan.placement.filling.needs import Needs, beside_what_floats, cell_needs, memory_needs, room_on
 from numaplan.placement.formulation import Formulation, MemoryKey, coarse_units, memory_key
 from numaplan.placement.lies import Lies, lies_in
 from numaplan.placement.problem import CellDemand, GuestClass, Problem
@@ -71,10 +71,8 @@ class Load:
         """All cells, none where ways to use cores were left out; `cores_only`: by their dedicated CPUs alone."""
         wanted: Counter[Lump] = Counter()
         for guests in () if problem.uncounted else problem.classes:
-            for _, lump in _lumps(problem, guests, cores_only=cores_only):
-                wanted[lump] += len(guests.members)
-            for _, lump in () if cores_only else _memory_lumps(problem, guests):
-                wanted[lump] += len(guests.members)
+            for lump, count in lumps_of(problem, guests, cores_only=cores_only).items():
+                wanted[lump] += count * len(guests.members)
         return cls(wanted, {node: room_on(problem, node, cores_only=cores_only) for node in problem.facts.nodes})
 
     def most(self, lump: Lump) -> int:
@@ -129,6 +127,13 @@ def fill(problem: Problem, *, cores_only: bool = False, whole: int | None = None
             return found if len(largest) == len(lumps) or not found.slots else Filling(Outcome.UNKNOWN)
         largest = largest[: len(largest) * 3 // 4] if whole is None else []
     return Filling(Outcome.UNKNOWN, lumps=len(lumps))
+
+
+def lumps_of(problem: Problem, guests: GuestClass, *, cores_only: bool = False) -> Mapping[Lump, int]:
+    """What each guest of a class wants: how many of each lump."""
+    cells = [lump for _, lump in _lumps(problem, guests, cores_only=cores_only)]
+    memory = [] if cores_only else [lump for _, lump in _memory_lumps(problem, guests)]
+    return Counter([*cells, *memory])
 
 
 def keep_to(f: Formulation, filling: Filling) -> None:
