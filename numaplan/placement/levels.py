@@ -85,7 +85,11 @@ UPPER_ON_MANY: Final[Mapping[LevelName, Rounds]] = {
     LevelName.CROSS_NODE_COST: (FIRST, Round((Step(0.7, Aim.PROOF),))),
 }
 UPPER_ON_FEW: Final[Mapping[LevelName, Rounds]] = {
-    LevelName.PRIORITY: (Round((Step(0.09, Aim.BOTH), Step(0.12, Aim.CORE), Step(0.21, Aim.BOTH)), Own.FULL), LAST),
+    LevelName.PRIORITY: (
+        Round((Step(0.09, Aim.BOTH),), Own.BRIEF),
+        Round((Step(0.12, Aim.CORE), Step(0.21, Aim.BOTH)), Own.FULL),
+        LAST,
+    ),
     LevelName.CROSS_NODE_COST: (
         Round((Step(0.05, Aim.BOTH), Step(0.1, Aim.BOTH, Among.NEAR), Step(0.1, Aim.BOTH, Among.NEAR)), Own.BRIEF),
         Round((Step(0.1, Aim.PROOF, Among.BETTER),), Own.FULL),
@@ -200,7 +204,7 @@ class Run:
             result = Solved(Outcome.UNKNOWN, solution, _limit(f, name, goal, known), 0.0)
             for number, (steps, own) in enumerate(rounds):
                 # Where the first steps have not raised a bound that was known before them, longer ones hardly do.
-                if number > 0 and result.bound == known and steps[0].aim is not Aim.BOTH:
+                if number > 0 and result.bound == known and steps[0].aim in (Aim.PROOF, Aim.LEAN_PROOF):
                     break
                 result = self._in_steps(f, goal, name, steps, start=result, effort=most)
                 if not result.solution:

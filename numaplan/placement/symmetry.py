@@ -13,6 +13,7 @@ from typing import Final
 from numaplan.model.plan import LevelName
 from numaplan.placement.aggregate import Aggregate, aggregate
 from numaplan.placement.cpsat import UNBOUNDED, Linear, Model, Outcome, Solved, total
+from numaplan.placement.filling.ceiling import ceiling
 from numaplan.placement.formulation import Formulation
 from numaplan.placement.levels import MANY_NODES, WORK, Bound, Run, Turn, maximizes
 from numaplan.placement.neighbourhood import MANY, ROUNDS, Manner, Search, improve, is_far
@@ -65,6 +66,7 @@ class Symmetry:
         self._sums: dict[LevelName, _Sums] = {}
         # What is left of the work of all searches, in parts of the level's.
         self._left = MANY.most
+        self._is_priced = False
         self._begun = False
         # Which of the orders of neighbourhoods is tried.
         self._order = 0
@@ -95,6 +97,7 @@ class Symmetry:
         Far from its bound the solver has its turn first: it gains much there, a few nodes at a time little. After it,
         what is soon gained comes first, then a second way towards the sums, then the rest.
         """
+        turn = self._beneath(turn)
         sums, known = self._sums.get(turn.name), turn.known
         if turn.below is not None or sums is None or not sums.found.solution or self._leaves_out(turn):
             return improve(run, f, turn)
@@ -115,6 +118,18 @@ class Symmetry:
                 turn = self._by_more(turn, sums, end)
         outcome = Outcome.OPTIMAL if _value(turn) == known.bound else known.outcome
         return Solved(outcome, turn.known.solution, known.bound, known.work)
+
+    def _beneath(self, turn: Turn) -> Turn:
+        """The same with what no plan's priority beats by the ways to fill nodes, once it is asked for."""
+        if turn.name is not LevelName.PRIORITY or self._is_priced or turn.known.outcome is not Outcome.FEASIBLE:
+            return turn
+        self._is_priced = True
+        value, known = _value(turn), turn.known
+        most = ceiling(self._f, value)
+        if most is None or most >= known.bound:
+            return turn
+        outcome = Outcome.OPTIMAL if most == value else known.outcome
+        return replace(turn, known=replace(known, bound=most, outcome=outcome))
 
     def _leaves_out(self, turn: Turn) -> bool:
         """Whether more than some few of the guests are not placed."""
