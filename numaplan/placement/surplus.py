@@ -104,7 +104,7 @@ def _most_on(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> 
 def _room(problem: Problem, guests: GuestClass, nodes: frozenset[NodeId]) -> tuple[int, ...]:
     """What `nodes` have at most of each thing that a guest may need; memory and devices may be anywhere.
 
-    Also where the core kinds do not tell all (Problem.uncounted): conflict/needs.py counts more, where they do.
+    Also where the core kinds do not tell all (Problem.uncounted): filling/needs.py counts more, where they do.
     """
     facts = problem.facts
     kinds = [kind for kind in problem.core_kinds if kind.node in nodes]

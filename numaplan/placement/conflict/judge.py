@@ -20,6 +20,9 @@ from numaplan.placement.search import Budget, some_plan
 # Most answers need no more.
 GLANCE: Final = Budget(scale=0.004)
 
+# Nodes are filled with no more different lumps than these sooner than anything else is found.
+QUICK_LUMPS: Final = 20
+
 # Near a plan that is known most are found after few looks. Where a glance was what refused the last one, it comes after
 # so many: until one more is found by further looks.
 FIRST_LOOKS: Final = 3
@@ -96,6 +99,9 @@ class Judge:
         answer = self._glanced(joint, filling, load) if may_search else self._weighed(joint, load)
         if answer is None and self._is_counted_out(compact, filling):
             answer = False
+        if answer is False and len(compact.facts.nodes) >= MANY_NODES and not self._scales.refuses(load):
+            # What refused this mostly refuses the next one too, sooner than a search.
+            self._scales.weigh(load)
         if answer is None and may_search:
             answer = self._searched(joint, self._patience.step)
             answer = True if answer is None and self._is_near(joint, self._patience.many) else answer
@@ -122,10 +128,11 @@ class Judge:
             return True if self._known.learn(joint, plain_plan(compact)) else self._weighed(joint, load)
         if filling.slots and self._known.learn(joint, placed_so(compact, filling)):
             return True
-        # On many nodes even a glance takes longer than filling them or a few looks near a plan; on few a short search
-        # takes less.
+        # On many nodes even a glance takes longer than to fill them with few different lumps, or than a few looks near
+        # a plan; on few nodes a short search takes less.
         many = len(compact.facts.nodes) >= MANY_NODES
-        answer = self._weighed(joint, load) if many else None
+        is_quick = many and len(load.wanted) <= QUICK_LUMPS
+        answer = self._weighed(joint, load) if is_quick else None
         first = min(self._first, self._patience.few) if many and self._known.is_known else 0
         if answer is None and first and self._is_near(joint, first):
             return True
@@ -140,7 +147,7 @@ class Judge:
         if answer is None and more and self._is_near(joint, more):
             self._first = self._patience.few
             return True
-        return answer if many or answer is not None else self._weighed(joint, load)
+        return self._weighed(joint, load) if answer is None and not is_quick else answer
 
     def _is_near(self, joint: Joined, rounds: int) -> bool:
         """Whether room is made for all near a plan; not where each of these many looks would take long."""

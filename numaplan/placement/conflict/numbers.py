@@ -5,6 +5,7 @@ from typing import Final
 
 from numaplan.model.devices import PciAddress
 from numaplan.placement.conflict.asks import by_node, cores_by_node, free_cores, free_memory
+from numaplan.placement.facts import SMALL_PAGE_KIB
 from numaplan.placement.lacks import node_by_node
 from numaplan.placement.problem import CellDemand, DeviceDemand, Problem
 from numaplan.units import format_count, format_few, format_size
@@ -50,8 +51,13 @@ def _memory(problem: Problem) -> str:
     needs = [
         f"{format_size(kib)} in pages of {' or '.join(map(format_size, sizes))}" for sizes, kib in by_sizes.items()
     ]
-    every = sorted({size for some in by_sizes for size in some})
-    return f"needed: {', '.join(needs)}; {free_memory(problem, every)}"
+    every = {size for some in by_sizes for size in some}
+    if own := problem.facts.policy.guest_overhead_kib:
+        needs.append(
+            f"{format_size(own)} in pages of {format_size(SMALL_PAGE_KIB)} for QEMU on each node of each guest"
+        )
+        every.add(SMALL_PAGE_KIB)
+    return f"needed: {', '.join(needs)}; {free_memory(problem, sorted(every))}"
 
 
 def _bandwidth(problem: Problem) -> str:

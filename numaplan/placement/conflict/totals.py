@@ -4,7 +4,7 @@ A search finds pigeonholes hard to refute; a sum does not. Every count here is n
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from math import gcd
 from typing import Final, NamedTuple
@@ -141,6 +141,9 @@ def _reaches(items: Sequence[Item]) -> list[frozenset[Pool]]:
     return list(dict.fromkeys([everywhere, *single, *pairs]))
 
 
+# The page sizes that count for a cell.
+_SizesOf = Callable[[GuestClass, CellDemand], tuple[int, ...]]
+
 # Where each cell of a class can lie, anywhere for all that is known where ways were left out; one place for all where
 # they always share a node.
 _Places = Sequence[frozenset[Pool]]
@@ -186,15 +189,27 @@ def _shared(problem: Problem, places: Sequence[_Places]) -> Resource:
 
 
 def _memory(problem: Problem) -> Iterator[Resource]:
-    """Pages of each size for those who want no other; then memory of all sizes together. QEMU's own is ordinary."""
+    """Pages of each size for those who want no other; then memory of all sizes together. QEMU's own is ordinary.
+
+    Then the same without the page sizes of which no node has enough for a cell, where that makes a difference.
+    """
+    plain = list(_memory_by_size(problem, lambda _guests, cell: cell.page_sizes_kib))
+    yield from plain
+    for resource, known in zip(_memory_by_size(problem, problem.sizes_that_hold), plain, strict=True):
+        if resource.items != known.items:
+            yield replace(resource, noun=f"{resource.noun} (no node has enough of another page size)")
+
+
+def _memory_by_size(problem: Problem, sizes_of: _SizesOf) -> Iterator[Resource]:
     capacity = problem.facts.capacity_kib
     sizes = sorted({size for _, size in capacity}, reverse=True)
     for size in sizes:
         have = {Pool(node, size): free // size for (node, pages), free in capacity.items() if pages == size}
         own = _own_items(problem, size) if size == SMALL_PAGE_KIB else ()
-        yield Resource(f"{format_size(size)} pages", have, (*_memory_items(problem, only=size), *own))
+        yield Resource(f"{format_size(size)} pages", have, (*_memory_items(problem, sizes_of, only=size), *own))
     everything = {Pool(node, size): free for (node, size), free in capacity.items()}
-    yield Resource("KiB of memory", everything, (*_memory_items(problem, only=None), *_own_items(problem, 1)))
+    own = _own_items(problem, 1)
+    yield Resource("KiB of memory", everything, (*_memory_items(problem, sizes_of, only=None), *own))
 
 
 def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
@@ -217,12 +232,12 @@ def _own_items(problem: Problem, page_kib: int) -> tuple[Item, ...]:
     return tuple(items)
 
 
-def _memory_items(problem: Problem, *, only: int | None) -> tuple[Item, ...]:
+def _memory_items(problem: Problem, sizes_of: _SizesOf, *, only: int | None) -> tuple[Item, ...]:
     """In pages where `only` one size is meant, else in KiB."""
     items = []
     for c, guests in enumerate(problem.classes):
         for k, cell in enumerate(guests.cells):
-            sizes = problem.sizes_that_hold(guests, cell)
+            sizes = sizes_of(guests, cell)
             if only is not None and sizes != (only,):
                 continue
             free = not cell.strict or any(option.keep is not None for option in guests.options)

@@ -14,7 +14,7 @@ from typing import Final
 from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.filling.fillings import Filling, Load, Lump, NodeKind, Way, Ways
-from numaplan.placement.filling.heaviest import Weighing, weighable, weighed
+from numaplan.placement.filling.heaviest import Weighing, Weights, weighable, weighed
 from numaplan.placement.filling.program import NOTHING, PARTS, Gap, Program
 
 # How often the heaviest way to fill a node is asked for to cover one load.
@@ -32,18 +32,13 @@ KEPT: Final = 0.3
 class Covered:
     """The ways that were found to fill nodes, and how far these get.
 
-    `weighing`: under its weights nodes hold less than the load, or as little more as was found. `taken`: how often each
-    way is taken where parts of ways cover all; else {}.
+    `weighing`: under its weights nodes hold less than the load, or as little more as was found; None: not looked for.
+    `taken`: how often each way is taken where parts of ways cover all; else {}.
     """
 
-    weighing: Weighing
+    weighing: Weighing | None
     ways: Ways
     taken: Mapping[tuple[NodeKind, Way], float]
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether that proves that the load has no place."""
-        return self.weighing.left < 0
 
 
 def cover(load: Load, known: Ways | None = None) -> Covered | None:
@@ -52,11 +47,17 @@ def cover(load: Load, known: Ways | None = None) -> Covered | None:
     if not any(load.wanted[lump] for lump in sizes):
         return None
     program = Program(load, [Gap(size, {lump: 1}) for lump, size in sizes.items()])
+    weights: Weights = {lump: round(PARTS * size) for lump, size in sizes.items()}
     for kind, ways in (known or {}).items():
         for way in ways:
             program.add(kind, way)
-    best = weighed(load, {lump: round(PARTS * size) for lump, size in sizes.items()})
-    found, asked, kept = best, len(best.ways), KEPT
+    if known and any(known.values()):
+        priced = program.solve()
+        if priced is not None and priced.cost < NOTHING:
+            return Covered(None, program.ways, program.taken(priced))
+        weights = weights if priced is None else program.weights(priced)
+    best = found = weighed(load, weights)
+    asked, kept = len(best.ways), KEPT
     while best.left >= 0:
         new = [kind for kind, way in found.ways.items() if program.add(kind, way)]
         priced = program.solve()

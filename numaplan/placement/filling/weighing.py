@@ -1,11 +1,13 @@
 """Whether cells have a place where there are too many ways to fill a node to look at each; for loads much alike."""
 
+from collections import defaultdict
 from typing import Final
 
 from numaplan.placement.cpsat import Outcome
-from numaplan.placement.filling.covering import cover, make_whole
-from numaplan.placement.filling.fillings import Filling, Load, Lump
-from numaplan.placement.filling.heaviest import Weighing, Weights, weighable, weighed, weight
+from numaplan.placement.filling.covering import Covered, cover, make_whole
+from numaplan.placement.filling.fillings import Filling, Load, Lump, NodeKind, Way, Ways
+from numaplan.placement.filling.heaviest import Weighing, Weights, kinds_of, weighable, weighed, weight
+from numaplan.placement.filling.needs import Needs
 
 # With more different lumps than these, each question is long.
 MOST_LUMPS: Final = 200
@@ -19,6 +21,8 @@ class Scales:
 
     def __init__(self) -> None:
         self._known: list[Weighing] = []
+        # Those that covered the last load, by the room of the node that each fills.
+        self._ways: dict[Needs, list[dict[Lump, int]]] = {}
         self._vain = 0
 
     def refuses(self, load: Load) -> bool:
@@ -32,9 +36,14 @@ class Scales:
                 return self._learn(weighed(load, weights))
         return False
 
+    def weigh(self, load: Load) -> None:
+        """Looks for weights that prove of a load that is known to have no place why it has none."""
+        covered = self._cover(load)
+        self._vain += covered is None or not self._learn(covered.weighing)
+
     def fill(self, load: Load) -> Filling:
         """INFEASIBLE where weights are found that prove it; else a filling where one is found."""
-        covered = cover(load) if self._vain < MAX_VAIN and len(load.wanted) <= MOST_LUMPS else None
+        covered = self._cover(load)
         if covered is None:
             return Filling(Outcome.UNKNOWN)
         if self._learn(covered.weighing):
@@ -43,8 +52,29 @@ class Scales:
         self._vain += not filling.slots
         return filling
 
-    def _learn(self, found: Weighing) -> bool:
-        if found.left >= 0:
+    def _cover(self, load: Load) -> Covered | None:
+        if self._vain >= MAX_VAIN or len(load.wanted) > MOST_LUMPS:
+            return None
+        covered = cover(load, self._ways_known(load))
+        if covered is not None and covered.taken:
+            self._ways = defaultdict(list)
+            for (room, lumps), way in covered.taken:
+                self._ways[room].append(dict(zip(lumps, way, strict=True)))
+        return covered
+
+    def _ways_known(self, load: Load) -> Ways:
+        """The ways that covered the load before it, with those of its lumps that lie there."""
+        ways: dict[NodeKind, list[Way]] = {}
+        for room, lumps in kinds_of(load):
+            most = [load.most(lump) for lump in lumps]
+            ways[room, lumps] = [
+                tuple(min(way.get(lump, 0), times) for lump, times in zip(lumps, most, strict=True))
+                for way in self._ways.get(room, ())
+            ]
+        return ways
+
+    def _learn(self, found: Weighing | None) -> bool:
+        if found is None or found.left >= 0:
             return False
         self._known.insert(0, found)
         return True
