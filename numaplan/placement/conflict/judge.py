@@ -33,6 +33,9 @@ MAX_SILENT: Final = 20
 # After filling the nodes so often with the largest guests alone, and learning nothing, that is not tried again.
 MAX_VAIN: Final = 10
 
+# So often in a row nodes are filled, blind to links and devices, without a plan for it.
+MAX_BLIND: Final = 5
+
 _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OPTIMAL: True}
 
 
@@ -72,6 +75,7 @@ class Judge:
         self._silent = 0
         self._lumps = MOST_LUMPS
         self._vain = 0
+        self._blind = 0
         self._scales = Scales()
         self._first = patience.few
 
@@ -115,10 +119,14 @@ class Judge:
 
     def _weighed(self, joint: Joined, load: Load) -> bool | None:
         """False where weights prove it; True where guests find their devices too as the nodes are filled for them."""
+        if self._blind >= MAX_BLIND:
+            return None
         filling = self._scales.fill(load)
         if filling.outcome is Outcome.INFEASIBLE:
             return False
-        return True if filling.slots and self._known.learn(joint, placed_so(joint.problem, filling)) else None
+        is_placed = bool(filling.slots) and self._known.learn(joint, placed_so(joint.problem, filling))
+        self._blind = 0 if is_placed else self._blind + bool(filling.slots)
+        return is_placed or None
 
     def _glanced(self, joint: Joined, filling: Filling, load: Load) -> bool | None:
         """What is seen without a long search, as most answers are."""
