@@ -78,8 +78,7 @@ class Symmetry:
         anyway = self._most if name is LevelName.PRIORITY else None
         goal, run = self._goals[name], self._run
         seconds = run.seconds(name, SUMS_PART)
-        in_haste = round(ROUNDS * run.budget.scale) == 0 or (seconds is not None and seconds <= 0)
-        if in_haste or len(self._f.problem.facts.nodes) < MANY_NODES:
+        if self._is_in_haste(seconds) or len(self._f.problem.facts.nodes) < MANY_NODES:
             return anyway
         small = aggregate(self._f.model, goal)
         if small is None:
@@ -120,16 +119,28 @@ class Symmetry:
         return Solved(outcome, turn.known.solution, known.bound, known.work)
 
     def _beneath(self, turn: Turn) -> Turn:
-        """The same with what no plan's priority beats by the ways to fill nodes, once it is asked for."""
+        """The same with what no plan's priority beats by the ways to fill nodes, which is asked for once."""
         if turn.name is not LevelName.PRIORITY or self._is_priced or turn.known.outcome is not Outcome.FEASIBLE:
             return turn
         self._is_priced = True
+        share, left = self._run.seconds(turn.name), self._run.budget.remaining()
+        if self._is_in_haste(share):
+            return turn
+
+        def remaining() -> float | None:
+            now = self._run.budget.remaining()
+            return None if share is None or left is None or now is None else share - (left - now)
+
         value, known = _value(turn), turn.known
-        most = ceiling(self._f, value)
+        most = ceiling(self._f, value, remaining)
         if most is None or most >= known.bound:
             return turn
         outcome = Outcome.OPTIMAL if most == value else known.outcome
         return replace(turn, known=replace(known, bound=most, outcome=outcome))
+
+    def _is_in_haste(self, seconds: float | None) -> bool:
+        """Whether hardly anything but the start is left of the search, or nothing of a level's `seconds`."""
+        return round(ROUNDS * self._run.budget.scale) == 0 or (seconds is not None and seconds <= 0)
 
     def _leaves_out(self, turn: Turn) -> bool:
         """Whether more than some few of the guests are not placed."""

@@ -8,6 +8,7 @@ worth beyond their lumps (weak duality): in whole numbers, whatever the prices. 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.filling.fillings import Load, lumps_of
 from numaplan.placement.filling.heaviest import Weighing, weighed
 from numaplan.placement.filling.program import NOTHING, PARTS, Gap, Program
@@ -25,10 +26,10 @@ class _Guests(NamedTuple):
     gap: Gap
 
 
-def ceiling(f: Formulation, known: int) -> int | None:
+def ceiling(f: Formulation, known: int, remaining: Remaining = UNLIMITED) -> int | None:
     """What no plan of coarse `f` beats in priority, which `known` is of one; None where that cannot be told.
 
-    Not all work is done where `known` is shown to be the most.
+    Not all work is done where `known` is shown to be the most, or no time is `remaining`.
     """
     load = Load.of(f.problem)
     sizes = load.shares()
@@ -43,7 +44,7 @@ def ceiling(f: Formulation, known: int) -> int | None:
     program = Program(load, [each.gap for each in guests])
     found = weighed(load, {lump: round(PARTS * size) for lump, size in sizes.items()})
     best, questions = min(asked, _most(found, guests)), len(found.ways)
-    while best > known and questions < MOST_ASKED:
+    while best > known and questions < MOST_ASKED and not is_over(remaining):
         new = [kind for kind, way in found.ways.items() if program.add(kind, way)]
         priced = program.solve()
         if priced is None or not new or best <= asked - priced.cost + NOTHING:
