@@ -44,6 +44,44 @@ def test_sizes_that_do_not_share_out_over_the_nodes_are_refused_though_no_total_
     assert fill(problem).outcome is Outcome.INFEASIBLE
 
 
+def test_what_all_amounts_have_in_common_is_left_over_on_each_node() -> None:
+    # Fours and sixes take 14 of a node's 15 pages; neither of them alone shows it.
+    sizes = [6] * 4 + [4] * 5
+    guests = [guest(f"g{i}", 1, memory_gib=size, page_size="1GiB") for i, size in enumerate(sizes)]
+    problem = build_problem(ask(*guests), host_facts(ask(*guests), host("3n:8c:2t", pages={"1GiB": 15})))
+    over = excess(problem)
+    assert over is not None
+    assert over.sentence == "they need 22 times 2 1 GiB pages, the host can give that 21 times"
+
+
+def test_a_page_size_of_which_no_node_has_enough_does_not_count() -> None:
+    # Of 12 GiB in huge pages 2 are in small ones, 1 on each node: none of those who want 2 is served by these.
+    wants = [(2, "large")] * 4 + [(1, "1GiB")] * 3
+    guests = [guest(f"g{i}", 1, memory_gib=gib, page_size=size) for i, (gib, size) in enumerate(wants)]
+
+    def over(small: int) -> str | None:
+        snapshot = host("2n:8c:2t", pages={"1GiB": 5, "2MiB": small})
+        found = excess(build_problem(ask(*guests), host_facts(ask(*guests), snapshot)))
+        return None if found is None else found.sentence
+
+    assert over(512) == "they need 11 1 GiB pages (no node has enough of another page size), the host has 10 free"
+    assert over(1024) is None
+
+
+@pytest.mark.parametrize("policy", ["strict", "preferred"])
+def test_memory_that_may_lie_anywhere_shares_the_nodes_out_too(policy: str) -> None:
+    # A node of 15 pages holds two of 6 or three of 5, wherever the CPUs of the guests are.
+    sizes = [6] * 3 + [5] * 2
+    guests = [
+        guest(f"g{i}", 1, memory_gib=size, page_size="1GiB", memory_policy=policy) for i, size in enumerate(sizes)
+    ]
+    problem = build_problem(ask(*guests), host_facts(ask(*guests), host("2n:8c:2t", pages={"1GiB": 15})))
+    assert excess(problem) is None
+    assert fill(problem).outcome is Outcome.INFEASIBLE
+    filling = fill(problem.only({"g0", "g1", "g3", "g4"}))
+    assert placed_so(problem.only({"g0", "g1", "g3", "g4"}), filling)
+
+
 @settings(max_examples=DRAWS, deadline=None, derandomize=True, database=None)
 @given(
     st.lists(
