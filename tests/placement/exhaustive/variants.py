@@ -151,7 +151,10 @@ def split(case: Case, _: Random) -> Case | None:
 def more_cpus(case: Case, random: Random) -> Case | None:
     """One more core on a node that has CPUs already, as wide as the widest, with a cache of its own where any has."""
     inventory = case.inventory
-    node = random.choice([node for node in inventory["numa_nodes"] if node["cpus"]])
+    nodes = [node for node in inventory["numa_nodes"] if node["cpus"]]
+    if not nodes:
+        return None
+    node = random.choice(nodes)
     first = max(cpu_list(inventory["cpus"]["present"])) + 1
     core = list(range(first, first + max(len(core["cpus"]) for core in inventory["cores"])))
     added = list_text(core)
