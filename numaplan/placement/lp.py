@@ -1,4 +1,4 @@
-"""The one place that knows OR-tools' linear programs: small ones that grow by columns, for the prices of their rows.
+"""The one place that knows OR-tools' linear programs: small ones that grow by columns.
 
 They are solved by GLOP in floating point: what it says is where to look, and no proof of anything. Few commands need
 it, so it is loaded with the first program.

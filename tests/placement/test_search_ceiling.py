@@ -72,7 +72,7 @@ def test_who_is_required_takes_room_from_who_is_worth_more() -> None:
 
 @pytest.mark.parametrize(("fill", "worth"), [(0.95, 159), (1.05, 216)])
 def test_it_proves_a_priority_where_cpus_and_pages_are_scarce_at_once(fill: float, worth: int) -> None:
-    """On eight nodes: the solver alone has found these plans soon, and did not prove them in ten times that work."""
+    """On eight nodes: the solver alone has found these plans soon, and did not prove them in four times that work."""
     found = make_instance(HOSTS[3], fill, seed=1)
     assert worth < sum(guest.priority for guest in found.request.guests)
     f = model_of(found.request, found.snapshot)

@@ -6,17 +6,13 @@ worth beyond their lumps (weak duality): in whole numbers, whatever the prices. 
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from numaplan.placement.clock import UNLIMITED, Remaining, is_over
 from numaplan.placement.filling.fillings import Load, lumps_of
 from numaplan.placement.filling.heaviest import Weighing, weighed
-from numaplan.placement.filling.program import NOTHING, PARTS, Gap, Program
+from numaplan.placement.filling.program import MOST_ASKED, MOST_DIFFERENT, NOTHING, PARTS, Gap, Program
 from numaplan.placement.formulation import Formulation, Unit
-
-# How often the heaviest way to fill a node is asked for, and with more different lumps each question is long.
-MOST_ASKED: Final = 250
-MOST_LUMPS: Final = 200
 
 
 class _Guests(NamedTuple):
@@ -33,7 +29,7 @@ def ceiling(f: Formulation, known: int, remaining: Remaining = UNLIMITED) -> int
     """
     load = Load.of(f.problem)
     sizes = load.shares()
-    if not 0 < len(sizes) <= MOST_LUMPS:
+    if not 0 < len(sizes) <= MOST_DIFFERENT:
         return None
     asked = sum(unit.count * unit.guest.priority for unit in f.units)
     guests = []

@@ -15,10 +15,7 @@ from numaplan.model.host import NodeId
 from numaplan.placement.cpsat import ZERO, Linear, Model, Outcome, total
 from numaplan.placement.filling.fillings import Filling, Load, Lump, NodeKind, Way, Ways
 from numaplan.placement.filling.heaviest import Weighing, Weights, weighable, weighed
-from numaplan.placement.filling.program import NOTHING, PARTS, Gap, Program
-
-# How often the heaviest way to fill a node is asked for to cover one load.
-MOST_ASKED: Final = 250
+from numaplan.placement.filling.program import MOST_ASKED, NOTHING, PARTS, Gap, Program
 
 # So many nodes are shared out freely at last, and CP-SAT's deterministic time for that.
 LAST: Final = 4

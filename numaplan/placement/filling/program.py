@@ -11,6 +11,11 @@ from numaplan.placement.lp import LinearProgram, Priced
 # Prices are used to so many parts of one.
 PARTS: Final = 1 << 20
 
+# How often the heaviest way to fill a node is asked for by one program at most; with more different lumps than these
+# each of that is long, and none is begun.
+MOST_ASKED: Final = 250
+MOST_DIFFERENT: Final = 200
+
 # What remains uncovered counts as nothing below this.
 NOTHING: Final = 1e-7
 

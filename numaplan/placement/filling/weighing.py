@@ -8,9 +8,7 @@ from numaplan.placement.filling.covering import Covered, cover, make_whole
 from numaplan.placement.filling.fillings import Filling, Load, Lump, NodeKind, Way, Ways
 from numaplan.placement.filling.heaviest import Weighing, Weights, kinds_of, weighable, weighed, weight
 from numaplan.placement.filling.needs import Needs
-
-# With more different lumps than these, each question is long.
-MOST_LUMPS: Final = 200
+from numaplan.placement.filling.program import MOST_DIFFERENT
 
 # After so many times without a proof or a filling none is looked for any more.
 MAX_VAIN: Final = 5
@@ -53,7 +51,7 @@ class Scales:
         return filling
 
     def _cover(self, load: Load) -> Covered | None:
-        if self._vain >= MAX_VAIN or len(load.wanted) > MOST_LUMPS:
+        if self._vain >= MAX_VAIN or len(load.wanted) > MOST_DIFFERENT:
             return None
         covered = cover(load, self._ways_known(load))
         if covered is not None and covered.taken:
