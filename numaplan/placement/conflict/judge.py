@@ -43,8 +43,8 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; by
-    the `emptying` that is best for most plans if none is given. All searches together may have `work` (class, way to
+    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; then
+    by the `emptying` that is best for most plans if none is given. All searches together may have `work` (class, way to
     lie, VFs wanted) triples; counting is free.
     """
 
@@ -108,7 +108,8 @@ class Judge:
             self._scales.weigh(load)
         if answer is None and may_search:
             answer = self._searched(joint, self._patience.step)
-            answer = True if answer is None and self._is_near(joint, self._patience.many) else answer
+            last = self._patience.emptying
+            answer = True if answer is None and self._is_near(joint, self._patience.many, last) else answer
             self._unknown += answer is None
         self._silent = 0 if answer is False else self._silent
         return answer
@@ -157,12 +158,12 @@ class Judge:
             return True
         return self._weighed(joint, load) if answer is None and not is_quick else answer
 
-    def _is_near(self, joint: Joined, rounds: int) -> bool:
+    def _is_near(self, joint: Joined, rounds: int, emptying: Emptying | None = None) -> bool:
         """Whether room is made for all near a plan; not where each of these many looks would take long."""
         if joint.problem.is_vast:
             return False
         many = len(joint.problem.facts.nodes) >= MANY_NODES
-        return self._known.has_all(joint, self._patience.emptying or (BRISK if many else STEADY), rounds)
+        return self._known.has_all(joint, emptying or (BRISK if many else STEADY), rounds)
 
     def _searched(self, joint: Joined, budget: Budget) -> bool | None:
         outcome, lies = some_plan(joint.problem, replace(budget, remaining=self._remaining))
