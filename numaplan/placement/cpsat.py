@@ -207,16 +207,17 @@ class Model:
     def solving(self, objective: Linear, **task: Unpack["Task"]) -> "Solving":
         """A solve that is yet to be started; what becomes of the model meanwhile is no matter to it."""
         maximize = task["maximize"]
-        hint, fixed = task.get("hint", {}), task.get("fixed", {})
+        hint, fixed, beyond = task.get("hint", {}), task.get("fixed", {}), task.get("beyond")
+        # Where any answer does, whatever is better is one.
+        is_question = objective is ZERO or (beyond is not None and task.get("aim") is Aim.ANY)
         proto = cpsat.CpModelProto()
         proto.copy_from(self._proto)
-        costs = merged(objective)
+        costs = {} if is_question else merged(objective)
         sign = -1 if maximize else 1
         proto.objective.vars.extend(list(costs))
         proto.objective.coeffs.extend([sign * coef for coef in costs.values()])
         proto.solution_hint.vars.extend(list(hint))
         proto.solution_hint.values.extend(list(hint.values()))
-        beyond = task.get("beyond")
         if beyond is not None:
             _bind(proto, objective, (beyond + 1, UNBOUNDED) if maximize else (-UNBOUNDED, beyond - 1))
         for var, value in fixed.items():
@@ -230,12 +231,15 @@ class Model:
             found = outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
             told = found or (outcome is Outcome.UNKNOWN and bounded)
             bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
-            if beyond is not None:
+            if beyond is not None and is_question:
+                outcome = Outcome.FEASIBLE if found else outcome
+                bound = beyond if outcome is Outcome.INFEASIBLE else -sign * UNBOUNDED
+            elif beyond is not None:
                 # What was not looked at is no better than this.
                 bound = beyond if outcome is Outcome.INFEASIBLE else (max if maximize else min)(bound, beyond)
             return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
 
-        return Solving(proto, _parameters(task, is_question=objective is ZERO), solved)
+        return Solving(proto, _parameters(task, is_question=is_question), solved)
 
 
 def _bind(proto: cpsat.CpModelProto, expression: Linear, domain: tuple[int, int]) -> None:
@@ -252,7 +256,8 @@ class Task(TypedDict):
 
     It begins at the values of `hint`, where there are any; `fixed` variables have one value in this solve alone. Only
     what is better than `beyond` counts: where nothing is, it ends as infeasible, and mostly sooner than it would prove
-    the same of a solution that it has; `bound` is that of all solutions still. Another `order` is another search.
+    the same of a solution that it has; `bound` is that of all solutions still. With the aim of any answer, whatever is
+    better than `beyond` is one. Another `order` is another search.
     """
 
     maximize: bool

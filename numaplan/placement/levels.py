@@ -76,7 +76,7 @@ ALONE: Final[Rounds] = (Round((WHOLE,)),)
 
 # What is done for a level where there is a search of our own, until something is proven. On few nodes priorities mostly
 # are proven soon or not at all, but some by the core alone; and the least cost is mostly found near its bound or by our
-# own search, and proven at once then, where the solver looks for it long.
+# own search, where the solver looks for it long. That nothing costs less is proven sooner as a question of its own.
 FIRST: Final = Round((Step(0.3, Aim.BOTH),), Own.FULL)
 LAST: Final = Round((Step(0.7, Aim.BOTH),))
 LOWER: Final[Rounds] = (FIRST, Round((Step(0.7, Aim.LEAN_PROOF),)))
@@ -92,8 +92,8 @@ UPPER_ON_FEW: Final[Mapping[LevelName, Rounds]] = {
     ),
     LevelName.CROSS_NODE_COST: (
         Round((Step(0.05, Aim.BOTH), Step(0.1, Aim.BOTH, Among.NEAR), Step(0.1, Aim.BOTH, Among.NEAR)), Own.BRIEF),
-        Round((Step(0.1, Aim.PROOF, Among.BETTER),), Own.FULL),
-        Round((Step(0.5, Aim.PROOF), Step(0.45, Aim.BOTH))),
+        Round((Step(0.1, Aim.ANY, Among.BETTER),), Own.FULL),
+        Round((Step(0.6, Aim.ANY, Among.BETTER), Step(0.7, Aim.BOTH))),
     ),
 }
 
@@ -185,15 +185,21 @@ class Run:
         best: Best = lambda _name, _bounds: None,
         effort: float = 1.0,
         improve: "Improve | None" = None,
+        begun: Sequence[Bound] = (),
     ) -> Reached:
         """Optimises `goals` one after the other with `effort` times the work that is theirs.
 
         `improve` has its turns between the solver's, and one before these where there is a bound already.
         From a `solution` on something is always found, though the clock has run out.
+        `begun`: what `solution` reached of the first levels, the last of them perhaps after its first steps alone.
         """
         bounds: list[Bound] = []
         few = len(f.problem.facts.nodes) < MANY_NODES
         for i, (name, goal) in enumerate(goals):
+            if i < len(begun) and begun[i].proven:
+                bounds.append(begun[i])
+                hold(f, name, goal, begun[i].value)
+                continue
             doubt = name not in UPPER and not all(bound.proven for bound in bounds)
             most = effort * UNPROVABLE if doubt else effort
             known, below = best(name, bounds), _below(goals, i)
@@ -202,6 +208,9 @@ class Run:
                 solution = improve(self, f, Turn(name, goal, untold, below, most)).solution
             rounds = ALONE if improve is None else (UPPER_ON_FEW if few else UPPER_ON_MANY).get(name, LOWER)
             result = Solved(Outcome.UNKNOWN, solution, _limit(f, name, goal, known), 0.0)
+            if i < len(begun):
+                result = Solved(Outcome.FEASIBLE, solution, begun[i].bound, 0.0)
+                rounds = (Round((), rounds[0].own), *rounds[1:])
             for number, (steps, own) in enumerate(rounds):
                 # Where the first steps have not raised a bound that was known before them, longer ones hardly do.
                 if number > 0 and result.bound == known and steps[0].aim in (Aim.PROOF, Aim.LEAN_PROOF):
@@ -284,7 +293,8 @@ class Run:
             aim=step.aim,
             beyond=beyond,
         )
-        if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN):
+        is_answered = step.aim is Aim.ANY and beyond is not None and result.outcome is Outcome.FEASIBLE
+        if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN) and not is_answered:
             # The clock ended it where deterministic work is left over.
             self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK
         if result.outcome is Outcome.INFEASIBLE and beyond is None:

@@ -29,7 +29,6 @@ from numaplan.placement.levels import (
     Reached,
     Run,
     Step,
-    hold,
     maximizes,
     sharpened,
     to_beat,
@@ -124,10 +123,11 @@ def search(problem: Problem, budget: Budget) -> Searched:
         if start or upper.solution:
             settled, first = everybody, start
     problem, coarse = settled.problem, settled.f
-    if len(upper.bounds) < len(settled.goals):
-        symmetry = Symmetry(run, coarse, dict(settled.goals))
-        start = upper.solution or first or plan_of_required(settled.joint.problem, settled.f, settled.cost, budget)
-        upper = run.levels(coarse, settled.goals, solution=start, best=symmetry.best, improve=symmetry.improve)
+    symmetry = Symmetry(run, coarse, dict(settled.goals))
+    start = upper.solution or first or plan_of_required(settled.joint.problem, settled.f, settled.cost, budget)
+    upper = run.levels(
+        coarse, settled.goals, solution=start, best=symmetry.best, improve=symmetry.improve, begun=upper.bounds
+    )
     if upper.outcome is Outcome.INFEASIBLE and asked.truncated:
         return Searched(Outcome.UNKNOWN, Limit.WORK)
     if not upper.solution:
@@ -168,7 +168,7 @@ def _everybody(settled: _Coarse) -> _Coarse | None:
 
 
 def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
-    """A plan in which all guests find a place, if one is soon found; and the upper levels, if its cost is soon proven.
+    """A plan in which all guests find a place, if one is soon found, with what is known of the upper levels then.
 
     Asked before the levels come in turn, where the first plan has left somebody out: a plan that was sought for the
     priority alone is mostly far from the least cost, and finding it takes longer than both do at once.
@@ -196,12 +196,12 @@ def _all_placed(run: Run, settled: _Coarse, first: Sequence[int]) -> Reached:
         # Mostly the first has a bound to tell and little more.
         closer = solve(NEARBY, to_beat(Among.NEAR, name, cost, found))
         found = sharpened(closer, found, cost, maximize=False)
-    if found.outcome is not Outcome.OPTIMAL:
-        return Reached(found.outcome, found.solution)
-    reached = (Bound(upper, most, most, proven=True), Bound(name, found.bound, found.bound, proven=True))
-    for (level, goal), bound in zip(settled.goals, reached, strict=True):
-        run.tell(level, bound.value, bound.bound)
-        hold(f, level, goal, bound.value)
+    if not found.solution:
+        return Reached(found.outcome)
+    value, proven = cost.value(found.solution), found.outcome is Outcome.OPTIMAL
+    reached = (Bound(upper, most, most, proven=True), Bound(name, value, found.bound, proven))
+    for bound in reached:
+        run.tell(bound.name, bound.value, bound.bound)
     return Reached(Outcome.FEASIBLE, found.solution, reached)
 
 

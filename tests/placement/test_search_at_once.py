@@ -6,7 +6,8 @@ from unittest.mock import Mock, patch
 import pytest
 
 from benchmarks.instances import HOSTS, make_instance
-from numaplan.model.plan import Plan
+from numaplan.model.plan import LevelName, Plan
+from numaplan.placement import levels
 from numaplan.placement.levels import UPPER, Run
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
@@ -21,14 +22,14 @@ RESERVED = "0,8"
 
 
 @pytest.fixture(autouse=True)
-def levels() -> Iterator[Mock]:
-    """What is asked for one level after the other."""
-    with patch.object(Run, "levels", autospec=True, side_effect=Run.levels) as spied:
+def solved() -> Iterator[Mock]:
+    """What is asked of the solver one level after the other."""
+    with patch.object(Run, "solve", autospec=True, side_effect=Run.solve) as spied:
         yield spied
 
 
-def asked(levels: Mock) -> set[str]:
-    return {name for call in levels.call_args_list for name, _ in call.args[2]}
+def asked(solved: Mock) -> set[str]:
+    return {call.args[3] for call in solved.call_args_list}
 
 
 def planned(sizes: tuple[int, ...], *, required: bool) -> Plan:
@@ -44,33 +45,36 @@ def upper(plan: Plan) -> dict[str, tuple[int, int, bool]]:
 
 
 @pytest.mark.parametrize("required", [False, True])
-def test_where_all_find_a_place_after_all_neither_level_is_asked_for_by_itself(*, required: bool, levels: Mock) -> None:
+def test_where_all_find_a_place_after_all_neither_level_is_asked_for_by_itself(*, required: bool, solved: Mock) -> None:
     plan = planned(TIGHT, required=required)
     assert len(plan.placements) == len(TIGHT)
     assert upper(plan) == {"priority": (len(TIGHT), len(TIGHT), True), "cross_node_cost": (0, 0, True)}
-    assert not UPPER & asked(levels)
+    assert not UPPER & asked(solved)
 
 
-def test_where_one_finds_no_place_the_levels_are_asked_for_in_turn(levels: Mock) -> None:
+def test_where_one_finds_no_place_the_levels_are_asked_for_in_turn(solved: Mock) -> None:
     plan = planned((*TIGHT, 1), required=False)
     assert len(plan.placements) == len(TIGHT)
     assert upper(plan) == {"priority": (len(TIGHT), len(TIGHT), True), "cross_node_cost": (0, 0, True)}
-    assert asked(levels) >= UPPER
+    assert asked(solved) >= UPPER
 
 
-def test_where_that_is_not_asked_the_values_are_the_same(monkeypatch: pytest.MonkeyPatch, levels: Mock) -> None:
+def test_where_that_is_not_asked_the_values_are_the_same(monkeypatch: pytest.MonkeyPatch, solved: Mock) -> None:
     plan = planned(TIGHT, required=False)
     monkeypatch.setattr("numaplan.placement.search.MANY_NODES", 0)
     assert planned(TIGHT, required=False).levels == plan.levels
-    assert asked(levels) >= UPPER
+    assert asked(solved) >= UPPER
 
 
-def test_a_plan_for_all_whose_cost_is_not_soon_proven_is_where_the_levels_begin(levels: Mock) -> None:
+def test_a_plan_for_all_whose_cost_is_not_soon_proven_is_where_the_levels_begin(solved: Mock) -> None:
     instance = make_instance(HOSTS[3], 0.95, 7)
-    with patch.object(Run, "solve", autospec=True, side_effect=Run.solve) as solved:
-        plan = solve(instance.request, instance.snapshot, budget=Budget(scale=0.2))
+    plan = solve(instance.request, instance.snapshot, budget=Budget(scale=0.2))
     everybody = sum(guest.priority for guest in instance.request.guests)
     assert upper(plan)["priority"] == (everybody, everybody, True)
-    first = next(call for call in solved.call_args_list if call.args[3] == "priority")
-    assert first.args[2].value(first.kwargs["solution"]) == everybody
-    assert asked(levels) >= UPPER
+    calls = [call for call in solved.call_args_list if call.args[3] in UPPER]
+    assert {call.args[3] for call in calls} == {"cross_node_cost"}
+    # What was found and proven at once is neither looked for nor bounded again.
+    first = calls[0]
+    assert first.kwargs["step"] == levels.UPPER_ON_FEW[LevelName.CROSS_NODE_COST][1].steps[0]
+    assert 0 < first.kwargs["best"] <= upper(plan)["cross_node_cost"][1]
+    assert upper(plan)["cross_node_cost"][0] <= first.args[2].value(first.kwargs["solution"])

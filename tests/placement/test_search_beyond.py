@@ -58,6 +58,23 @@ def test_beyond_a_value_is_what_is_better_than_it(
         assert goal.value(found.solution) == best(better)
 
 
+@settings(deadline=None)
+@given(things=sizes, room=st.integers(0, 20), beyond=st.integers(-40, 90), maximize=st.booleans())
+def test_any_answer_beyond_a_value_is_one_and_says_nothing_of_the_best(
+    things: list[tuple[int, int]], room: int, beyond: int, *, maximize: bool
+) -> None:
+    model, goal, worths = knapsack(things, room)
+    better = {worth for worth in worths if (worth > beyond if maximize else worth < beyond)}
+    found = model.solve(goal, maximize=maximize, work=5, aim=Aim.ANY, beyond=beyond)
+    assert found.outcome is (Outcome.FEASIBLE if better else Outcome.INFEASIBLE)
+    if better:
+        assert goal.value(found.solution) in better
+        best = max(worths) if maximize else min(worths)
+        assert found.bound >= best if maximize else found.bound <= best
+    else:
+        assert found.bound == beyond
+
+
 def test_the_model_itself_stays_as_it_is() -> None:
     model, goal, worths = knapsack([(3, 2), (5, 4)], 7)
     assert model.solve(goal, maximize=True, work=5, beyond=max(worths)).outcome is Outcome.INFEASIBLE
@@ -74,15 +91,17 @@ def planned(fill: float, seed: int) -> Plan:
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_proven_near_the_bound_is_what_is_proven_anyway(seed: int) -> None:
     near = Round((Step(1e-5, Aim.PROOF), *[Step(0.5, Aim.BOTH, Among.NEAR)] * 5, Step(1.0, Aim.PROOF, Among.BETTER)))
+    # As often as there is something better, it is asked whether there is still.
+    asked = Round((Step(1e-5, Aim.PROOF), *[Step(1.0, Aim.ANY, Among.BETTER)] * 40))
     plain = Round((Step(1.0, Aim.BOTH),))
     found = []
-    for steps in (near, plain):
+    for steps in (near, asked, plain):
         with (
             patch.object(levels, "UPPER_ON_FEW", dict.fromkeys(levels.UPPER, (steps,))),
             patch.object(Run, "solve", autospec=True, side_effect=Run.solve) as solved,
         ):
             found.append([(level.value, level.bound, level.proven) for level in planned(1.05, seed).levels[:2]])
         beyond = [call.kwargs.get("beyond") for call in solved.call_args_list]
-        assert any(value is not None for value in beyond) is (steps is near)
-    assert found[0] == found[1]
+        assert any(value is not None for value in beyond) is (steps is not plain)
+    assert found[0] == found[1] == found[2]
     assert all(proven for _, _, proven in found[0])

@@ -43,9 +43,9 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; then
-    by the `emptying` that is best for most plans if none is given. All searches together may have `work` (class, way to
-    lie, VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; at
+    last by `emptying`, if another than what is best for most plans. All searches together may have `work` (class, way
+    to lie, VFs wanted) triples; counting is free.
     """
 
     step: Budget
