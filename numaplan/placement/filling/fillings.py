@@ -229,26 +229,31 @@ def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[Way | Non
     if not lumps:
         yield ()
         return
+    # Most lumps need few of the things that are counted.
+    parts = [[(i, each) for i, each in enumerate(need) if each] for need, _ in lumps]
 
-    def extend(way: Way, left: Needs) -> Iterator[Way | None]:
-        need, wanted = lumps[len(way)]
-        most = min([wanted, *(have // each for have, each in zip(left, need, strict=True) if each)])
-        last = len(way) + 1 == len(lumps)
-        for count in range(most, most - 1 if last else -1, -1):
-            rest = tuple(have - count * each for have, each in zip(left, need, strict=True))
-            if last:
-                yield None if _takes_more((*way, count), rest, lumps) else (*way, count)
-            else:
-                yield from extend((*way, count), rest)
+    def extend(way: Way, left: list[int]) -> Iterator[Way | None]:
+        need, wanted = parts[len(way)], lumps[len(way)][1]
+        most = min([wanted, *(left[i] // each for i, each in need)])
+        rest = left.copy()
+        for i, each in need:
+            rest[i] -= most * each
+        if len(way) + 1 == len(lumps):
+            full = (*way, most)
+            yield None if takes_more(full, rest) else full
+            return
+        for count in range(most, -1, -1):
+            yield from extend((*way, count), rest)
+            for i, each in need:
+                rest[i] += each
 
-    yield from extend((), room)
+    def takes_more(way: Way, rest: list[int]) -> bool:
+        for count, (_, wanted), need in zip(way, lumps, parts, strict=True):
+            if count < wanted and all(each <= rest[i] for i, each in need):
+                return True
+        return False
 
-
-def _takes_more(way: Way, rest: Needs, lumps: Sequence[tuple[Needs, int]]) -> bool:
-    return any(
-        count < wanted and all(each <= have for each, have in zip(need, rest, strict=True))
-        for count, (need, wanted) in zip(way, lumps, strict=True)
-    )
+    yield from extend((), list(room))
 
 
 def _chosen(load: Load, lumps: Sequence[Lump], ways: Ways) -> Filling:
