@@ -49,7 +49,7 @@ class Neighbour:
     def __init__(self, budget: Budget, lies: Lies | None = None) -> None:
         self._budget = budget
         self.lies: Lies = lies or {}
-        self._asked: Joined | None = None
+        self._asked: tuple[Joined, Emptying] | None = None
         self._nearby: Nearby | None = None
 
     @property
@@ -65,10 +65,10 @@ class Neighbour:
     def has_all(self, joint: Joined, emptying: Emptying, rounds: int) -> bool:
         """Whether all required guests find a place near it by making room so often; False: not known.
 
-        Asked again of the same problem, it goes on where it stopped.
+        Asked again of the same problem, it goes on where it stopped; by another way to make room it begins anew.
         """
-        if self._asked is not joint:
-            self._asked = joint
+        if self._asked is None or self._asked[0] is not joint or self._asked[1] != emptying:
+            self._asked = joint, emptying
             self._nearby = Nearby.of(joint.problem, joint.lies_together(self.lies), self._budget.remaining)
         if self._nearby is None or not self._nearby.make_room(self._budget, emptying, rounds):
             return False
