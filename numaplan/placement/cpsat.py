@@ -208,8 +208,7 @@ class Model:
         """A solve that is yet to be started; what becomes of the model meanwhile is no matter to it."""
         maximize = task["maximize"]
         hint, fixed, beyond = task.get("hint", {}), task.get("fixed", {}), task.get("beyond")
-        # Where any answer does, whatever is better is one.
-        is_question = objective is ZERO or (beyond is not None and task.get("aim") is Aim.ANY)
+        is_question = objective is ZERO or is_any_better(task.get("aim"), beyond)
         proto = cpsat.CpModelProto()
         proto.copy_from(self._proto)
         costs = {} if is_question else merged(objective)
@@ -232,6 +231,7 @@ class Model:
             told = found or (outcome is Outcome.UNKNOWN and bounded)
             bound = sign * round(response.best_objective_bound) + objective.constant if told else -sign * UNBOUNDED
             if beyond is not None and is_question:
+                # Any that is better says nothing of the best.
                 outcome = Outcome.FEASIBLE if found else outcome
                 bound = beyond if outcome is Outcome.INFEASIBLE else -sign * UNBOUNDED
             elif beyond is not None:
@@ -240,6 +240,11 @@ class Model:
             return Solved(outcome, tuple(response.solution) if found else (), bound, response.deterministic_time)
 
         return Solving(proto, _parameters(task, is_question=is_question), solved)
+
+
+def is_any_better(aim: Aim | None, beyond: int | None) -> bool:
+    """Whether it is only asked if anything is better than `beyond`, whatever it is: where any answer does."""
+    return aim is Aim.ANY and beyond is not None
 
 
 def _bind(proto: cpsat.CpModelProto, expression: Linear, domain: tuple[int, int]) -> None:

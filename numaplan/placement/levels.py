@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from numaplan.model.plan import MAXIMIZED, LevelName, Limit
 from numaplan.placement.clock import UNLIMITED, Remaining
-from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved
+from numaplan.placement.cpsat import ZERO, Aim, Linear, Outcome, Solved, is_any_better
 from numaplan.placement.formulation import Formulation
 
 # CP-SAT's deterministic time that each level may take at each grain; some two seconds each on a quiet machine.
@@ -196,9 +196,10 @@ class Run:
         bounds: list[Bound] = []
         few = len(f.problem.facts.nodes) < MANY_NODES
         for i, (name, goal) in enumerate(goals):
-            if i < len(begun) and begun[i].proven:
-                bounds.append(begun[i])
-                hold(f, name, goal, begun[i].value)
+            there = begun[i] if i < len(begun) else None
+            if there is not None and there.proven:
+                bounds.append(there)
+                hold(f, name, goal, there.value)
                 continue
             doubt = name not in UPPER and not all(bound.proven for bound in bounds)
             most = effort * UNPROVABLE if doubt else effort
@@ -208,8 +209,8 @@ class Run:
                 solution = improve(self, f, Turn(name, goal, untold, below, most)).solution
             rounds = ALONE if improve is None else (UPPER_ON_FEW if few else UPPER_ON_MANY).get(name, LOWER)
             result = Solved(Outcome.UNKNOWN, solution, _limit(f, name, goal, known), 0.0)
-            if i < len(begun):
-                result = Solved(Outcome.FEASIBLE, solution, begun[i].bound, 0.0)
+            if there is not None:
+                result = Solved(Outcome.FEASIBLE, solution, there.bound, 0.0)
                 rounds = (Round((), rounds[0].own), *rounds[1:])
             for number, (steps, own) in enumerate(rounds):
                 # Where the first steps have not raised a bound that was known before them, longer ones hardly do.
@@ -293,7 +294,7 @@ class Run:
             aim=step.aim,
             beyond=beyond,
         )
-        is_answered = step.aim is Aim.ANY and beyond is not None and result.outcome is Outcome.FEASIBLE
+        is_answered = result.outcome is Outcome.FEASIBLE and is_any_better(step.aim, beyond)
         if result.outcome in (Outcome.FEASIBLE, Outcome.UNKNOWN) and not is_answered:
             # The clock ended it where deterministic work is left over.
             self.limit = Limit.WALL if seconds is not None and result.work < work else Limit.WORK

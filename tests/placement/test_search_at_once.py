@@ -9,6 +9,7 @@ from benchmarks.instances import HOSTS, make_instance
 from numaplan.model.plan import LevelName, Plan
 from numaplan.placement import levels
 from numaplan.placement.levels import UPPER, Run
+from numaplan.placement.objective import priority
 from numaplan.placement.search import Budget
 from numaplan.placement.solve import solve
 from numaplan.placement.verify import verify
@@ -75,6 +76,7 @@ def test_a_plan_for_all_whose_cost_is_not_soon_proven_is_where_the_levels_begin(
     assert {call.args[3] for call in calls} == {"cross_node_cost"}
     # What was found and proven at once is neither looked for nor bounded again.
     first = calls[0]
+    assert priority(first.args[1]).value(first.kwargs["solution"]) == everybody
     assert first.kwargs["step"] == levels.UPPER_ON_FEW[LevelName.CROSS_NODE_COST][1].steps[0]
     assert 0 < first.kwargs["best"] <= upper(plan)["cross_node_cost"][1]
     assert upper(plan)["cross_node_cost"][0] <= first.args[2].value(first.kwargs["solution"])

@@ -28,7 +28,7 @@ _LONG: Final = 60
 
 # On many nodes so many copies are asked for, then one less, and so on; after so many times without an answer, the most
 # that can be had are looked for.
-PATIENCE: Final = Patience(Budget(scale=0.02), few=20, many=40, emptying=STEADY)
+PATIENCE: Final = Patience(Budget(scale=0.02), few=20, many=40, at_last=STEADY)
 _MOST_UNKNOWN: Final = 3
 
 # Where copies and pages are scarce at once, this is enough for most answers, and takes some ten seconds for few.

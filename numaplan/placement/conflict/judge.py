@@ -43,15 +43,15 @@ _ANSWERS: Final = {Outcome.INFEASIBLE: False, Outcome.FEASIBLE: True, Outcome.OP
 class Patience:
     """How long one question is searched for an answer, and after how many without one only counting is asked.
 
-    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last; at
-    last by `emptying`, if another than what is best for most plans. All searches together may have `work` (class, way
-    to lie, VFs wanted) triples; counting is free.
+    `few` and `many`: how often room is made near a plan that is known, around a glance (on many nodes) and at last.
+    `at_last`: how it is made then, if not in the way that is best for most plans. All searches together may have `work`
+    (class, way to lie, VFs wanted) triples; counting is free.
     """
 
     step: Budget
     few: int
     many: int
-    emptying: Emptying | None = None
+    at_last: Emptying | None = None
     unknown: int = sys.maxsize
     work: int = sys.maxsize
 
@@ -108,8 +108,8 @@ class Judge:
             self._scales.weigh(load)
         if answer is None and may_search:
             answer = self._searched(joint, self._patience.step)
-            last = self._patience.emptying
-            answer = True if answer is None and self._is_near(joint, self._patience.many, last) else answer
+            if answer is None and self._is_near(joint, self._patience.many, self._patience.at_last):
+                answer = True
             self._unknown += answer is None
         self._silent = 0 if answer is False else self._silent
         return answer

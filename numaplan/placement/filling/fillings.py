@@ -248,10 +248,10 @@ def _ways(room: Needs, lumps: Sequence[tuple[Needs, int]]) -> Iterator[Way | Non
                 rest[i] += each
 
     def takes_more(way: Way, rest: list[int]) -> bool:
-        for count, (_, wanted), need in zip(way, lumps, parts, strict=True):
-            if count < wanted and all(each <= rest[i] for i, each in need):
-                return True
-        return False
+        return any(
+            count < wanted and all(each <= rest[i] for i, each in need)
+            for count, (_, wanted), need in zip(way, lumps, parts, strict=True)
+        )
 
     yield from extend((), list(room))
 
